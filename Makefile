@@ -1,0 +1,46 @@
+# Every target makes its own virtual environment first. VENV=... uses another one.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: up test check bench soak labs clean
+
+up: $(VENV)/.installed
+	$(BIN)/netstack up
+
+test: $(VENV)/.tested
+	$(BIN)/pytest -n 2 tests
+
+check: $(VENV)/.checked
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.tested
+	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/.tested
+	$(BIN)/pytest tests/soak
+
+labs: $(VENV)/.tested
+	$(BIN)/netstack lab run --all
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.tested: $(VENV)/.installed
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+$(VENV)/.checked: $(VENV)/.tested
+	$(BIN)/pip install --quiet --editable '.[check]'
+	touch $@

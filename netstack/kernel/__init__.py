@@ -1,0 +1,1 @@
+"""What every service stands on: machines, drivers, listeners and what comes with them."""

@@ -1,0 +1,143 @@
+"""The journal: the protocol messages that hosts sent, in a bounded ring buffer; off by default per host.
+
+A message is one row: its sender writes it when the sender is one of our hosts' sockets, the receiver only when the sender
+is foreign (a dig, a browser). In one process `Journal.ours` tells the two apart; rows of several processes are merged
+with `merge`, which drops a receiver's row when the other process has the sender's.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from netstack.sansio import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message. Ports are the standard ones; `time` is the wall clock in seconds."""
+
+    time: float
+    source: Address
+    destination: Address
+    source_name: str
+    destination_name: str
+    transport: str
+    """"tcp" or "udp"."""
+    protocol: str
+    """"dns", "http", ...; the protocol's house."""
+    summary: str
+    data: bytes
+    """The message's octets in plaintext, also when it went under TLS."""
+    secure: bool = False
+    by_sender: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as every `--json` shows it (docs: "Interfaces that other programs rely on")."""
+        return {
+            "time": self.time,
+            "from": self.source_name,
+            "to": self.destination_name,
+            "protocol": self.protocol,
+            "summary": self.summary,
+            "bytes": len(self.data),
+            "transport": self.transport,
+            "secure": self.secure,
+            "from_address": list(self.source),
+            "to_address": list(self.destination),
+        }
+
+
+class Journal:
+    """The journal of one process or one simulated world.
+
+    `names` turns an address into a host's name; `standard` turns a port in use into the standard one.
+    """
+
+    def __init__(
+        self,
+        capacity: int = 100_000,
+        names: Callable[[str], str] | None = None,
+        standard: Callable[[int], int] | None = None,
+    ) -> None:
+        self.rows: deque[Row] = deque(maxlen=capacity)
+        self.enabled: set[str] = set()
+        """Names of the hosts that record; drivers look it up at every step."""
+        self.ours: Counter[tuple[str, Address]] = Counter()
+        """(transport, address) of our drivers' open sockets, counted: a server's connections share its address."""
+        self.written = 0
+        """Rows since the start, also those that the ring has dropped."""
+        self._names = names or (lambda address: address)
+        self._standard = standard or (lambda port: port)
+        self._waiting: list[Callable[[Row], None]] = []
+
+    def opened(self, transport: str, address: Address) -> None:
+        """A driver opened a socket: its messages are its own to write."""
+        self.ours[transport, address] += 1
+
+    def closed(self, transport: str, address: Address) -> None:
+        """The reverse of `opened`."""
+        self.ours[transport, address] -= 1
+        if self.ours[transport, address] <= 0:
+            del self.ours[transport, address]
+
+    def enable(self, *hosts: str) -> None:
+        """Record the messages of these hosts from now on."""
+        self.enabled.update(hosts)
+
+    def disable(self, *hosts: str) -> None:
+        """Stop recording for these hosts; without names, for all."""
+        self.enabled.difference_update(hosts or tuple(self.enabled))
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        self.rows.clear()
+
+    def subscribe(self, follower: Callable[[Row], None]) -> Callable[[], None]:
+        """Call `follower` with each new row; the returned function ends it."""
+        self._waiting.append(follower)
+        return lambda: self._waiting.remove(follower)
+
+    def write(
+        self,
+        time: float,
+        transport: str,
+        protocol: str,
+        sent: bool,
+        local: Address,
+        remote: Address,
+        summary: str,
+        data: bytes,
+        secure: bool = False,
+    ) -> None:
+        """Add a message seen by the socket at `local`; one received from a socket of ours is its sender's to write."""
+        if not sent and (transport, remote) in self.ours:
+            return
+        source, destination = (local, remote) if sent else (remote, local)
+        row = Row(
+            time,
+            (source[0], self._standard(source[1])),
+            (destination[0], self._standard(destination[1])),
+            self._names(source[0]),
+            self._names(destination[0]),
+            transport,
+            protocol,
+            summary,
+            data,
+            secure,
+            sent,
+        )
+        self.written += 1
+        self.rows.append(row)
+        for follower in tuple(self._waiting):
+            follower(row)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(tuple(self.rows))
+
+
+def merge(journals: Iterable[Iterable[Row]]) -> list[Row]:
+    """The rows of several processes in order of time, each message once."""
+    rows = sorted((row for journal in journals for row in journal), key=lambda row: row.time)
+    flows = {(row.transport, row.source, row.destination) for row in rows if row.by_sender}
+    return [row for row in rows if row.by_sender or (row.transport, row.source, row.destination) not in flows]

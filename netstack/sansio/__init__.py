@@ -1,0 +1,47 @@
+"""The contract of an engine: pure protocol logic without sockets, clocks, randomness or files."""
+
+from netstack.sansio.buffers import ByteBuffer
+from netstack.sansio.contract import (
+    Abort,
+    Address,
+    Close,
+    CloseWrite,
+    Command,
+    DatagramEngine,
+    Engine,
+    Event,
+    FileSlice,
+    Message,
+    Now,
+    Peer,
+    Readable,
+    Recorder,
+    Security,
+    StartTLS,
+)
+from netstack.sansio.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from netstack.sansio.transitions import Transitions
+
+__all__ = [
+    "Abort",
+    "Address",
+    "ByteBuffer",
+    "Close",
+    "CloseWrite",
+    "Command",
+    "DatagramEngine",
+    "Engine",
+    "Event",
+    "FileSlice",
+    "LocalProtocolError",
+    "Message",
+    "Now",
+    "Peer",
+    "ProtocolError",
+    "Readable",
+    "Recorder",
+    "RemoteProtocolError",
+    "Security",
+    "StartTLS",
+    "Transitions",
+]

@@ -1,0 +1,186 @@
+"""What an engine is, and the values that pass between an engine, its driver and its role.
+
+Flow of one step: the driver feeds bytes (`connected`, `receive`, `eof`, `on_timer`), hands each event in turn to the role
+before it asks for the next one, then writes `data_to_send()`. A role answers with commands through `send`.
+After a `send` the driver calls `receive(b"")`: go on with input that waited while a request was in hand.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+Address = tuple[str, int]
+"""An IP address as text, and a port."""
+
+
+class Now(NamedTuple):
+    """The two clocks of one step."""
+
+    monotonic: float
+    """Seconds since an arbitrary start; never goes back."""
+    wall: float
+    """Seconds since 1970-01-01 UTC; may jump."""
+
+
+@dataclass(frozen=True, slots=True)
+class Security:
+    """What a TLS handshake agreed on."""
+
+    version: str
+    cipher: str
+    server_name: str | None = None
+    alpn: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The two ends of a flow."""
+
+    local: Address
+    remote: Address
+    transport: Literal["tcp", "udp"] = "tcp"
+    security: Security | None = None
+
+
+class Event:
+    """What happened, in the past tense: from an engine to its role."""
+
+    __slots__ = ()
+
+
+class Command:
+    """What to do, in the imperative: from a role to its engine."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StartTLS(Event):
+    """To the driver: what is written after this is written under TLS (a server: accept, a client: connect)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWrite(Event):
+    """To the driver: send what is queued, then FIN; go on reading."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close(Event):
+    """To the driver: send what is queued, then close both directions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abort(Event):
+    """To the driver: reset the connection now and drop what is queued."""
+
+
+class Readable(Protocol):
+    """An open file, as `kernel/disk.py` gives it."""
+
+    def fileno(self) -> int:
+        """The descriptor for sendfile(2), or -1 where there is none (a simulated disk)."""
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """At most `length` octets from `offset`; empty at the end of the file."""
+
+    def close(self) -> None:
+        """Give the file back. The driver does so when the slice is sent or dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """`length` octets of an open file from `offset`, to be sent without a copy where the transport can."""
+
+    file: Readable
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One protocol message, for the journal; `summary` is one line, such as "A gaia.cs.umass.edu"."""
+
+    sent: bool
+    summary: str
+    data: bytes
+    remote: Address | None = None
+    """The other end, for engines of datagrams, which have many; `None` for streams."""
+
+
+class Recorder:
+    """Mix-in of engines: collects messages for the journal while `recording` is on; costs one test while off."""
+
+    recording: bool = False
+    _messages: list[Message]
+
+    def record(self, sent: bool, summary: str, data: bytes, remote: Address | None = None) -> None:
+        """Keep one message; call it only under `if self.recording`."""
+        try:
+            self._messages.append(Message(sent, summary, data, remote))
+        except AttributeError:
+            self._messages = [Message(sent, summary, data, remote)]
+
+    def messages(self) -> Sequence[Message]:
+        """The messages since the last call, in order."""
+        messages = getattr(self, "_messages", None)
+        if not messages:
+            return ()
+        self._messages = []
+        return tuple(messages)
+
+
+class _Recording(Protocol):
+    recording: bool
+
+    def messages(self) -> Sequence[Message]: ...
+
+
+class Engine(_Recording, Protocol):
+    """One side of one stream connection.
+
+    A `RemoteProtocolError` raised by `receive`, `eof` or `on_timer` makes the driver write what is queued, count it and
+    close. A `LocalProtocolError` raised by `send` goes to the caller.
+    """
+
+    def connected(self, info: Peer, now: Now) -> Iterable[Event]:
+        """The connection is up (again after StartTLS, with `info.security`)."""
+
+    def receive(self, data: bytes, now: Now) -> Iterable[Event]:
+        """Bytes arrived; `b""`: go on with what is buffered."""
+
+    def eof(self, now: Now) -> Iterable[Event]:
+        """The peer will send no more."""
+
+    def send(self, command: Command, now: Now) -> None:
+        """Carry out a command; raises LocalProtocolError when the state forbids it."""
+
+    def data_to_send(self) -> Sequence[bytes | FileSlice]:
+        """What is to be written, once."""
+
+    def wants_data(self) -> bool:
+        """False while input should wait in the kernel's buffer; the driver then stops reading."""
+
+    def next_timer(self) -> float | None:
+        """When `on_timer` wants to be called: monotonic seconds, or None."""
+
+    def on_timer(self, now: Now) -> Iterable[Event]:
+        """The time asked for by `next_timer` has come."""
+
+
+class DatagramEngine(_Recording, Protocol):
+    """One datagram socket; every datagram names its other end."""
+
+    def receive(self, data: bytes, now: Now, source: Address) -> Iterable[Event]:
+        """A datagram arrived from `source`."""
+
+    def send(self, command: Command, now: Now) -> None:
+        """Carry out a command."""
+
+    def data_to_send(self) -> Sequence[tuple[bytes, Address]]:
+        """Datagrams to be sent, once."""
+
+    def next_timer(self) -> float | None:
+        """When `on_timer` wants to be called: monotonic seconds, or None."""
+
+    def on_timer(self, now: Now) -> Iterable[Event]:
+        """The time asked for by `next_timer` has come."""
