@@ -69,19 +69,17 @@ class Listener(Service):
             try:
                 self.port = self._listen()
             except CannotListenError as error:
-                raise ListenError(
-                    f"cannot listen on {self.endpoint} for {self.machine.name}: {_reason(error)}"
-                ) from error
+                raise ListenError(f"cannot listen on {self.endpoint} for {self.machine.name}: {_reason(error)}") from error
 
     def privilegedStartService(self) -> None:
         self.bind()
 
     def startService(self) -> None:
         self.bind()
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
 
     def stopService(self) -> Deferred[Any] | None:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         port, self.port = self.port, None
         return None if port is None else maybeDeferred(port.stopListening)
 
@@ -114,9 +112,7 @@ class StreamListener(Listener):
         factory: Any = self.factory
         if self.endpoint.kind == "tls":
             factory = self.machine.tls.server(factory, self.alpn)
-        return self.machine.reactor.listenTCP(
-            self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface
-        )
+        return self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
 
     def stopService(self) -> Deferred[Any]:
         waits: list[Deferred[Any]] = [maybeDeferred(super().stopService)]
@@ -166,9 +162,7 @@ def open_datagram(
     try:
         machine.reactor.listenUDP(port, driver, interface=machine.address, maxPacketSize=65535)
     except CannotListenError as error:
-        raise ListenError(
-            f"cannot open udp {machine.address} port {port} for {machine.name}: {_reason(error)}"
-        ) from error
+        raise ListenError(f"cannot open udp {machine.address} port {port} for {machine.name}: {_reason(error)}") from error
     return driver
 
 
