@@ -340,7 +340,7 @@ class StreamDriver(TwistedProtocol):
             for message in engine.messages():
                 self.machine.journal.write(
                     wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
-                    message.summary, message.data, peer.security is not None,
+                    message.summary, message.data, peer.security is not None, message.omitted,
                 )  # fmt: skip
         self._outbox.extend(engine.data_to_send())
 

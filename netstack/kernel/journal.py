@@ -3,6 +3,11 @@
 A message is one row: its sender writes it when the sender is one of our hosts' sockets, the receiver only when the sender
 is foreign (a dig, a browser). In one process `Journal.ours` tells the two apart; rows of several processes are merged
 with `merge`, which drops a receiver's row when the other process has the sender's.
+
+Convention: `Row.data` is the message as it went over the flow, in plaintext, framing included: over TCP a DNS message has
+its length prefix (RFC 1035 §4.2.2), over UDP it is the datagram. The rows of one direction of a stream, joined, are the
+octets of the stream; that is what the pcapng export relies on. Octets that an engine does not hold (a body sent straight
+from a file) are counted in `Row.omitted`, and follow `data`.
 """
 
 from collections import Counter, deque
@@ -31,6 +36,8 @@ class Row:
     """The message's octets in plaintext, also when it went under TLS."""
     secure: bool = False
     by_sender: bool = True
+    omitted: int = 0
+    """Octets after `data` that belong to the message and were not kept."""
 
     def as_json(self) -> dict[str, Any]:
         """The row as every `--json` shows it (docs: "Interfaces that other programs rely on")."""
@@ -40,7 +47,7 @@ class Row:
             "to": self.destination_name,
             "protocol": self.protocol,
             "summary": self.summary,
-            "bytes": len(self.data),
+            "bytes": len(self.data) + self.omitted,
             "transport": self.transport,
             "secure": self.secure,
             "from_address": list(self.source),
@@ -109,6 +116,7 @@ class Journal:
         summary: str,
         data: bytes,
         secure: bool = False,
+        omitted: int = 0,
     ) -> None:
         """Add a message seen by the socket at `local`; one received from a socket of ours is its sender's to write."""
         if not sent and (transport, remote) in self.ours:
@@ -126,6 +134,7 @@ class Journal:
             data,
             secure,
             sent,
+            omitted,
         )
         self.written += 1
         self.rows.append(row)

@@ -105,6 +105,8 @@ class Message:
     data: bytes
     remote: Address | None = None
     """The other end, for engines of datagrams, which have many; `None` for streams."""
+    omitted: int = 0
+    """Octets of the message after `data` that are not kept, such as a body sent straight from a file."""
 
 
 class Recorder:
@@ -113,12 +115,17 @@ class Recorder:
     recording: bool = False
     _messages: list[Message]
 
-    def record(self, sent: bool, summary: str, data: bytes, remote: Address | None = None) -> None:
-        """Keep one message; call it only under `if self.recording`."""
+    def record(self, sent: bool, summary: str, data: bytes, remote: Address | None = None, omitted: int = 0) -> None:
+        """Keep one message; call it only under `if self.recording`.
+
+        `data` is what went over the flow, in plaintext, framing included: a DNS message over TCP has its length prefix
+        (RFC 1035 §4.2.2), a mail dialogue its CRLFs. The messages of one direction of a stream, joined, are the stream.
+        """
+        message = Message(sent, summary, data, remote, omitted)
         try:
-            self._messages.append(Message(sent, summary, data, remote))
+            self._messages.append(message)
         except AttributeError:
-            self._messages = [Message(sent, summary, data, remote)]
+            self._messages = [message]
 
     def messages(self) -> Sequence[Message]:
         """The messages since the last call, in order."""
