@@ -1,0 +1,51 @@
+"""Bounds of the DNS servers; every one is a field of a tap's configuration. Times in seconds, sizes in octets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerLimits:
+    """What one server grants its clients."""
+
+    udp_payload: int = 1232
+    """The largest UDP message sent and announced by EDNS(0)."""
+    tcp_connections: int = 1000
+    """Open at once."""
+    tcp_idle: float = 10.0
+    """Without a whole query (RFC 7766 §6.2.3): a client that sends an octet now and then does not stay longer."""
+    tcp_pipeline: int = 64
+    """Queries of one connection in hand; more wait unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolverLimits:
+    """What one question may cost and how much is remembered."""
+
+    cache_entries: int = 100_000
+    cache_bytes: int = 64 * 1024 * 1024
+    """Estimated, keys and records included."""
+    max_ttl: int = 7 * 86400
+    max_negative_ttl: int = 3 * 3600
+    resolutions: int = 2000
+    """Questions under way at once, those about name servers included; one more is SERVFAIL."""
+    clients: int = 10_000
+    """Clients waiting at once; one more is SERVFAIL."""
+    queries: int = 64
+    """Queries sent for one question of a client, those about name servers included."""
+    aliases: int = 12
+    """CNAME records followed for one question."""
+    depth: int = 6
+    """Questions about name servers within questions about name servers."""
+    glueless: int = 4
+    """Name servers without an address that are looked up for one delegation (against NXNSAttack)."""
+    attempts: int = 3
+    """Rounds over the servers of one zone."""
+    first_timeout: float = 1.0
+    """For a server of which no round-trip time is known; doubled by each round."""
+    max_timeout: float = 4.0
+    deadline: float = 15.0
+    """For one question, whatever it waits for."""
+    forged: int = 20
+    """Replies that do not match (id, question) to one query; then it is asked over TCP (RFC 5452 §9.1)."""
+    lame_time: float = 600.0
+    """A server that does not serve a zone is not asked for it again for so long."""
