@@ -1,6 +1,11 @@
 """Files of one host: the interface, and the real disk under one root. The simulated disk is `world/simulated`'s."""
 
+import errno
+import itertools
+import os
+import stat as modes
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from netstack.sansio import Readable
@@ -60,3 +65,202 @@ class Disk(Protocol):
 
     def make_directory(self, path: str) -> None:
         """With parents; no error when it exists."""
+
+
+class RealFile:
+    """A regular file of the real disk, open for reading; safe to read from several places at once."""
+
+    __slots__ = ("_descriptor", "stat")
+
+    def __init__(self, descriptor: int, stat: FileStat) -> None:
+        self._descriptor = descriptor
+        self.stat = stat
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return os.pread(self._descriptor, length, offset)
+
+    def close(self) -> None:
+        """Once or more often."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class RealAppender:
+    """A file of the real disk, open for appending."""
+
+    __slots__ = ("_descriptor",)
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def write(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+
+    def close(self) -> None:
+        """Once or more often."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+
+TEMPORARY = ".writing-"
+"""Files whose names begin so are unfinished writes, left over after a crash: never listed."""
+
+
+class RealDisk:
+    """The files under `root`, which is made at the first write. Files are the owner's alone (modes 0600, 0700).
+
+    Every path is resolved, links followed, before it is used; what lies outside of the root then is refused. A directory
+    that somebody else changes into a link between that moment and the next is not guarded against: the root is ours.
+    Devices, pipes and sockets are refused.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = os.path.realpath(root)
+        self._count = itertools.count()
+
+    def stat(self, path: str) -> FileStat:
+        return _stat(os.stat(self._resolve(path)))
+
+    def open(self, path: str) -> RealFile:
+        descriptor = os.open(self._resolve(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            found = os.fstat(descriptor)
+            if modes.S_ISDIR(found.st_mode):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+            if not modes.S_ISREG(found.st_mode):
+                raise PermissionError(errno.EACCES, "not a regular file", path)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return RealFile(descriptor, _stat(found))
+
+    def read(self, path: str) -> bytes:
+        file = self.open(path)
+        try:
+            parts = []
+            offset = 0
+            while part := file.read_at(offset, 1 << 20):
+                parts.append(part)
+                offset += len(part)
+            return b"".join(parts)
+        finally:
+            file.close()
+
+    def list(self, path: str) -> list[str]:
+        return sorted(name for name in os.listdir(self._resolve(path)) if not name.startswith(TEMPORARY))
+
+    def write(self, path: str, data: bytes, mtime: float | None = None) -> None:
+        target = self._target(path)
+        parent = os.path.dirname(target)
+        self._make(parent)
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        temporary = os.path.join(parent, f"{TEMPORARY}{os.getpid()}-{next(self._count)}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+                if mtime is not None:
+                    os.utime(descriptor, (mtime, mtime))
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, target)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        _sync_directory(parent)
+
+    def append(self, path: str) -> RealAppender:
+        target = self._target(path)
+        self._make(os.path.dirname(target))
+        new = not os.path.exists(target)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        appender = RealAppender(os.open(target, flags, 0o600))
+        if new:
+            _sync_directory(os.path.dirname(target))
+        return appender
+
+    def rename(self, old: str, new: str) -> None:
+        source, target = self._target(old), self._target(new)
+        self._make(os.path.dirname(target))
+        os.rename(source, target)
+        _sync_directory(os.path.dirname(target))
+        if os.path.dirname(source) != os.path.dirname(target):
+            _sync_directory(os.path.dirname(source))
+
+    def remove(self, path: str) -> None:
+        target = self._target(path)
+        os.unlink(target)
+        _sync_directory(os.path.dirname(target))
+
+    def make_directory(self, path: str) -> None:
+        self._make(self._resolve(path))
+
+    def _resolve(self, path: str) -> str:
+        """The system's path, without links; names that the system cannot have do not exist."""
+        if path.startswith("/"):
+            raise PermissionError(errno.EACCES, "paths are relative to the root", path)
+        try:
+            resolved = os.path.realpath(os.path.join(self.root, path))
+            if path.endswith("/") and os.path.exists(resolved) and not os.path.isdir(resolved):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), path)
+        except ValueError:  # NUL, lone surrogates
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path) from None
+        self._check(resolved, path)
+        if any(len(os.fsencode(part)) > 255 for part in resolved.split("/")) or len(os.fsencode(resolved)) > 4095:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return resolved
+
+    def _target(self, path: str) -> str:
+        """The same for a file to be made, replaced or removed: the name itself is not followed when it is a link."""
+        self._resolve(path)
+        parent, _, name = path.rstrip("/").rpartition("/")
+        if name in ("", ".", "..") or path.endswith("/"):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        return os.path.join(self._resolve(parent), name)
+
+    def _check(self, resolved: str, path: str) -> None:
+        if resolved != self.root and not resolved.startswith(self.root.rstrip("/") + "/"):
+            raise PermissionError(errno.EACCES, "leads out of the root", path)
+
+    def _make(self, directory: str) -> None:
+        missing = []
+        while not os.path.isdir(directory):
+            if os.path.lexists(directory):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+            missing.append(directory)
+            directory = os.path.dirname(directory)
+        for made in reversed(missing):
+            os.mkdir(made, 0o700)
+            _sync_directory(os.path.dirname(made))
+
+
+def _stat(found: os.stat_result) -> FileStat:
+    return FileStat(found.st_size, found.st_mtime, modes.S_ISDIR(found.st_mode))
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -415,7 +415,7 @@ class StreamDriver(TwistedProtocol):
         self._direct = False
         transport: Any = self.transport
         transport.unregisterProducer()
-        self.machine.tls.start(transport, self, None)
+        self.transport = self.machine.tls.start(transport, self, None)
         self._until(self.limits.handshake)
 
     # Reading and time

@@ -56,6 +56,18 @@ class FakeResolver:
         return [record for rdtype in types for record in self.table.get((name, rdtype), ())]
 
 
+class NoResolver:
+    """What a service has that was given no resolver: literals are addresses, every name is an error that says so."""
+
+    async def addresses(self, name: str) -> Sequence[str]:
+        if is_address(name):
+            return [name]
+        raise ResolutionError(f"{name} cannot be looked up: no resolver is configured", temporary=False)
+
+    async def records(self, name: str, rdtype: str) -> Sequence[str]:
+        raise ResolutionError(f"{name} {rdtype} cannot be looked up: no resolver is configured", temporary=False)
+
+
 def is_address(text: str) -> bool:
     """Whether `text` is an IPv4 or IPv6 literal."""
     try:

@@ -1,0 +1,65 @@
+"""The machine of a real process: the system's clocks, entropy, sockets and disk."""
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import SystemRandom
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry
+
+from netstack.kernel.disk import RealDisk
+from netstack.kernel.journal import Journal
+from netstack.kernel.machine import Machine, Ports
+from netstack.kernel.offload import ThreadOffload
+from netstack.kernel.resolver import NoResolver, Resolver
+from netstack.kernel.tls import TLS, HostTLS
+
+if TYPE_CHECKING:
+    from netstack.kernel.links import Links
+
+
+def real_machine(
+    name: str,
+    addresses: Sequence[str] = ("127.0.0.1",),
+    state_directory: str | Path | None = None,
+    port_offset: int = 0,
+    resolver: Resolver | None = None,
+    journal: Journal | None = None,
+    registry: CollectorRegistry | None = None,
+    tls: TLS | None = None,
+    reactor: Any = None,
+    links: "Links | None" = None,
+) -> Machine:
+    """A Machine on this process's reactor (the global one unless another is given).
+
+    Without `state_directory` files live under `$XDG_STATE_HOME/netstack/standalone/hosts/NAME`, made at the first write.
+    Without `tls` the machine has no certificate and trusts nobody; without `resolver` it knows no names.
+    """
+    if reactor is None:
+        from twisted.internet import reactor as installed  # not before a process has chosen its reactor
+
+        reactor = installed
+    ports = Ports(port_offset)
+    return Machine(
+        name=name,
+        addresses=tuple(addresses),
+        reactor=reactor,
+        wall=time.time,
+        rng=SystemRandom(),
+        disk=RealDisk(state_directory or default_state_directory() / "standalone" / "hosts" / name),
+        registry=registry or CollectorRegistry(),
+        resolver=resolver or NoResolver(),
+        tls=tls or HostTLS(reactor, time.time),
+        journal=journal if journal is not None else Journal(standard=ports.standard),
+        offload=ThreadOffload(reactor),
+        ports=ports,
+        links=links,
+    )
+
+
+def default_state_directory() -> Path:
+    """`$XDG_STATE_HOME/netstack`, by default `~/.local/state/netstack`; below it one directory for each world."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return Path(base if base and os.path.isabs(base) else Path.home() / ".local" / "state") / "netstack"
