@@ -12,6 +12,8 @@ from dns.rdataset import Rdataset
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
+from netstack.dns.wire import name_text
+
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
 _ALONE_WITH_CNAME = {RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3}
 
@@ -89,9 +91,9 @@ class Zone:
             self._add(rrset)
         apex = self.nodes.get(origin)
         if apex is None or RdataType.SOA not in apex.rrsets:
-            raise ZoneError(f"zone {text_of(origin)}: expected a SOA record at the origin")
+            raise ZoneError(f"zone {name_text(origin)}: expected a SOA record at the origin")
         if RdataType.NS not in apex.rrsets:
-            raise ZoneError(f"zone {text_of(origin)}: expected at least one NS record at the origin")
+            raise ZoneError(f"zone {name_text(origin)}: expected at least one NS record at the origin")
         self.soa = apex.rrsets[RdataType.SOA]
         self.negative_soa = _negative(self.soa)
         self._mark_cuts()
@@ -146,9 +148,9 @@ class Zone:
             yield from node.rrsets.values()
 
     def _add(self, rrset: RRset) -> None:
-        where = f"zone {text_of(self.origin)}: {text_of(rrset.name)}"
+        where = f"zone {name_text(self.origin)}: {name_text(rrset.name)}"
         if not rrset.name.is_subdomain(self.origin):
-            raise ZoneError(f"{where} is outside the zone; expected a name at or below {text_of(self.origin)}")
+            raise ZoneError(f"{where} is outside the zone; expected a name at or below {name_text(self.origin)}")
         if rrset.rdclass != dns.rdataclass.IN:
             raise ZoneError(f"{where}: expected class IN, got {dns.rdataclass.to_text(rrset.rdclass)}")
         if rrset.rdtype == RdataType.SOA and rrset.name != self.origin:
@@ -180,11 +182,6 @@ class Zone:
         servers = self.nodes[cut].rrsets[RdataType.NS]
         glue = tuple(address for rdata in servers for address in self.addresses(rdata.target))
         return Delegation(cut, servers, glue)
-
-
-def text_of(name: Name) -> str:
-    """A name as people write it: no final dot, except for the root."""
-    return name.to_text(omit_final_dot=True) if len(name.labels) > 1 else "."
 
 
 def ordered(rrset: RRset, first: int) -> RRset:

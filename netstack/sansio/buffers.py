@@ -28,6 +28,10 @@ class ByteBuffer:
             raise RemoteProtocolError(f"more than {self.limit} octets wait to be read")
         self._data += data
 
+    def peek(self, count: int) -> bytes:
+        """The first octets, at most `count`, which stay in the buffer."""
+        return bytes(self._data[:count])
+
     def take(self, count: int) -> bytes | None:
         """Exactly `count` octets, or None until they are there."""
         if len(self._data) < count:

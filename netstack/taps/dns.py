@@ -1,13 +1,24 @@
 """netstack-dns: the authoritative server (RFC 1034 §4.3), one or many zones."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
+from twisted.application.service import IService
+from twisted.python import usage
+
+from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.limits import ServerLimits
-from netstack.dns.zone import ZoneText
+from netstack.dns.service import AuthoritativeService
+from netstack.dns.zone import Zone, ZoneError, ZoneText
+from netstack.kernel.listen import Endpoint
+from netstack.kernel.machine import Machine
+from netstack.kernel.real import real_machine
 
 Rotation = Literal["cyclic", "random", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "random", "fixed")
+LISTEN = ("udp:53", "tcp:53")
+_LIMITS = ServerLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +31,105 @@ class ZoneFile:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What a server serves, and where."""
+    """What a server serves, and where. Raises ValueError that names the field and what was expected."""
 
     zones: tuple[ZoneText | ZoneFile, ...]
-    listen: tuple[str, ...] = ("udp:53", "tcp:53")
+    listen: tuple[str, ...] = LISTEN
     """Endpoints (`netstack.kernel.listen`) with standard ports: `build` puts `machine.port()` over them."""
     rotation: Rotation = "cyclic"
     """The order of an RRset's records: each first in turn, at random, or always as in the zone."""
     limits: ServerLimits = field(default_factory=ServerLimits)
+
+    def __post_init__(self) -> None:
+        if not self.zones:
+            raise ValueError("zones: expected at least one zone")
+        if self.rotation not in ROTATIONS:
+            raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
+        endpoints(self.listen)
+        origins = [zone.origin.rstrip(".").lower() for zone in self.zones]
+        twice = {origin or "." for origin in origins if origins.count(origin) > 1}
+        if twice:
+            raise ValueError(f"zones: {', '.join(sorted(twice))} is given more than once")
+
+
+def endpoints(listen: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    """The endpoints of a `listen` field; raises ValueError."""
+    if not listen:
+        raise ValueError("listen: expected at least one endpoint such as udp:53")
+    try:
+        return tuple(Endpoint.parse(text) for text in listen)
+    except ValueError as error:
+        raise ValueError(f"listen: {error}") from None
+
+
+def build(config: Config, machine: Machine) -> IService:
+    """The service; raises ZoneError for a zone that cannot be served and FileNotFoundError for one that is not there."""
+    zones = [_zone(zone, machine) for zone in config.zones]
+    orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
+    authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
+    bound = [Endpoint(it.kind, machine.port(it.port), it.interface) for it in endpoints(config.listen)]
+    service: Any = AuthoritativeService(machine, authority, bound, config.limits)
+    found: IService = service
+    return found
+
+
+def _zone(zone: ZoneText | ZoneFile, machine: Machine) -> Zone:
+    if isinstance(zone, ZoneText):
+        return Zone.from_text(zone.origin, zone.text)
+    try:
+        return Zone.from_text(zone.origin, machine.disk.read(zone.path).decode("utf-8"))
+    except (ZoneError, UnicodeDecodeError) as error:
+        raise ZoneError(f"{zone.path}: {error}") from error
+
+
+class Options(usage.Options):
+    """Command line of `twistd netstack-dns`."""
+
+    synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
+    optParameters = [
+        ["rotation", None, "cyclic", "Order of an RRset's records: cyclic, random or fixed."],
+        ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
+        ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
+        ["tcp-idle", None, _LIMITS.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
+        ["tcp-pipeline", None, _LIMITS.tcp_pipeline, "Queries of one TCP connection in hand at once.", int],
+        ["port-offset", None, 0, "Added to every port.", int],
+        ["name", None, "localhost", "Name of this host in metrics and the journal."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.zones: list[ZoneText] = []
+        self.listen: list[str] = []
+
+    def opt_zone(self, value: str) -> None:
+        """A zone and its master file (RFC 1035 §5), ORIGIN=FILE; may be repeated."""
+        origin, _, path = value.partition("=")
+        if not origin or not path:
+            raise usage.UsageError(f"--zone {value}: expected ORIGIN=FILE")
+        try:
+            self.zones.append(ZoneText(origin, Path(path).read_text("utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"--zone {value}: {error}") from error
+
+    def opt_listen(self, value: str) -> None:
+        """Where to listen, such as udp:53 or tcp:5300:interface=127.0.0.1; may be repeated [default: udp:53, tcp:53]."""
+        self.listen.append(value)
+
+    def postOptions(self) -> None:
+        self.config()
+
+    def config(self) -> Config:
+        """The configuration; raises UsageError."""
+        limits = ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"])
+        try:
+            config = Config(tuple(self.zones), tuple(self.listen) or LISTEN, self["rotation"], limits)
+            for zone in self.zones:
+                Zone.from_text(zone.origin, zone.text)
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from error
+        return config
+
+
+def makeService(options: Options) -> IService:
+    """For twistd."""
+    return build(options.config(), real_machine(options["name"], port_offset=options["port-offset"]))

@@ -1,0 +1,139 @@
+"""The authoritative server's answers (RFC 1034 §4.3.2): queries in, replies out; pure.
+
+One Authority holds many zones: a root, a TLD and a department's server are the same program with other zones.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from dns.message import Message
+from dns.name import Name
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+from dns.rrset import RRset
+
+from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
+from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Zone, ordered
+
+ALIASES = 16
+"""CNAME records followed within one reply; the rest is the client's to ask."""
+_WITH_HOST = {RdataType.MX: "exchange", RdataType.NS: "target", RdataType.SRV: "target"}
+
+Order = Callable[[RRset, Node], RRset]
+"""Puts an RRset of more than one record in the order of this reply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply and what is counted about it; `question` None where there was none to read."""
+
+    data: bytes
+    rcode: Rcode
+    question: Question | None
+
+
+def cyclic(rrset: RRset, node: Node) -> RRset:
+    """Each record is first in turn: the rotation that spreads load (RFC 1794)."""
+    turn = node.turns.get(rrset.rdtype, 0)
+    node.turns[rrset.rdtype] = turn + 1
+    return ordered(rrset, turn)
+
+
+def fixed(rrset: RRset, node: Node) -> RRset:
+    """Always as in the master file."""
+    return rrset
+
+
+def at_random(below: Callable[[int], int]) -> Order:
+    """A random record is first; `below(n)` gives 0..n-1."""
+    return lambda rrset, node: ordered(rrset, below(len(rrset)))
+
+
+class Authority:
+    """Answers for its zones and refuses everything else."""
+
+    def __init__(self, zones: Iterable[Zone], order: Order = cyclic, udp_payload: int = 1232) -> None:
+        self.zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
+        self.order = order
+        self.udp_payload = udp_payload
+        self._deepest = max((len(origin) for origin in self.zones), default=0)
+
+    def answer(self, data: bytes, stream: bool) -> Reply | None:
+        """The reply to a message; None when none is due."""
+        query = parse_query(data, self.udp_payload)
+        if query is None:
+            return None
+        if isinstance(query, Refusal):
+            return Reply(query.reply, query.rcode, None)
+        message = make_reply(query, self.udp_payload)
+        referral = self._fill(message, query)
+        wire = to_wire(message, LARGEST if stream else query.payload, additional_needed=referral)
+        return Reply(wire, message.rcode(), query.question)
+
+    def zone_of(self, name: Name, rdtype: RdataType | None = None) -> Zone | None:
+        """The deepest of the zones that holds a name; the parent's for DS at the zone's origin (RFC 4035 §3.1.4.1)."""
+        if rdtype == RdataType.DS and len(name) > 1 and name in self.zones:
+            parent = self.zone_of(name.parent())
+            if parent is not None:
+                return parent
+        while len(name) > self._deepest:
+            name = name.parent()
+        while name not in self.zones:
+            if len(name) <= 1:
+                return None
+            name = name.parent()
+        return self.zones[name]
+
+    def _fill(self, message: Message, query: Query) -> bool:
+        """Fill the sections; True when the reply is a referral, whose additional section must not be lost."""
+        name, rdtype = query.question
+        seen = {name}
+        zone = self.zone_of(name, rdtype)
+        if zone is None:
+            message.set_rcode(Rcode.REFUSED)
+            return False
+        while zone is not None:
+            result = zone.lookup(name, rdtype)
+            if isinstance(result, Delegation):
+                # RFC 1034 §4.3.2 step 3b; after a CNAME, AA still speaks of the first name (RFC 1035 §4.1.1)
+                message.authority.append(result.servers)
+                message.additional.extend(result.glue)
+                return True
+            message.flags |= AA
+            if isinstance(result, NoName | NoData):
+                if isinstance(result, NoName):
+                    message.set_rcode(Rcode.NXDOMAIN)
+                message.authority.append(zone.negative_soa)
+                return False
+            if isinstance(result, Found):
+                rrset = result.rrset
+                if len(rrset) > 1:
+                    rrset = self.order(rrset, result.node)
+                message.answer.append(rrset)
+                self._add_hosts(message, rrset, zone)
+                return False
+            message.answer.append(result.rrset)
+            name = result.rrset[0].target
+            if name in seen or len(seen) > ALIASES:
+                return False
+            seen.add(name)
+            zone = self.zone_of(name, rdtype)
+        return False
+
+    def _add_hosts(self, message: Message, rrset: RRset, zone: Zone) -> None:
+        """Addresses of the hosts that the answer names (RFC 1035 §3.3.9, §3.3.11, RFC 2782): those of the same zone."""
+        field = _WITH_HOST.get(rrset.rdtype)
+        if field is None:
+            return
+        seen = set()
+        for rdata in rrset:
+            target = getattr(rdata, field)
+            if target in seen or not target.is_subdomain(zone.origin):
+                continue
+            seen.add(target)
+            for rdtype in ADDRESS_TYPES:
+                found = zone.lookup(target, rdtype)
+                if isinstance(found, Found):
+                    message.additional.append(found.rrset)
+                elif isinstance(found, Delegation):
+                    message.additional.extend(glue for glue in zone.addresses(target) if glue.rdtype == rdtype)

@@ -1,0 +1,138 @@
+"""The metrics of this house, shaped as CoreDNS has them: plain integers, exported when scraped."""
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from netstack.dns.wire import Question
+
+ServerKind = Literal["authoritative", "resolver"]
+
+BUCKETS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192)
+_TYPES = {
+    rdtype: rdtype.name
+    for rdtype in (
+        RdataType.A, RdataType.AAAA, RdataType.CNAME, RdataType.DS, RdataType.DNSKEY, RdataType.HTTPS, RdataType.MX,
+        RdataType.NS, RdataType.PTR, RdataType.SOA, RdataType.SRV, RdataType.SVCB, RdataType.TXT, RdataType.ANY,
+    )
+}  # fmt: skip
+
+
+class ServerMetrics:
+    """What one server counts."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[tuple[str, str, str]] = Counter()
+        """By (proto "udp"|"tcp", family "1"|"2", type or "other")."""
+        self.responses: Counter[Rcode] = Counter()
+        self.dropped = 0
+        self.buckets = [0] * (len(BUCKETS) + 1)
+        self.seconds = 0.0
+
+    def request(self, proto: str, address: str, question: Question | None) -> None:
+        """A message that was answered; `question` None where none could be read."""
+        rdtype = _TYPES.get(question.rdtype, "other") if question is not None else "other"
+        self.requests[proto, "2" if ":" in address else "1", rdtype] += 1
+
+    def response(self, rcode: Rcode, seconds: float) -> None:
+        """A reply sent, `seconds` after its query came."""
+        self.responses[rcode] += 1
+        self.buckets[bisect_left(BUCKETS, seconds)] += 1
+        self.seconds += seconds
+
+
+@dataclass(slots=True)
+class ResolverMetrics:
+    """What a resolver counts besides."""
+
+    cache_requests: int = 0
+    cache_hits: int = 0
+    queries_udp: int = 0
+    queries_tcp: int = 0
+    timeouts: int = 0
+    lame: int = 0
+    mismatched: int = 0
+    """Replies whose id or question is not that of the query, or that come from elsewhere: forged or late."""
+    failures: int = 0
+    """Resolutions that ended without an answer."""
+
+
+_RESOLVER = {
+    "cache_requests": ("cache_requests", "Questions looked up in the cache."),
+    "cache_hits": ("cache_hits", "Questions answered from the cache."),
+    "timeouts": ("resolver_timeouts", "Queries to servers that were not answered in time."),
+    "lame": ("resolver_lame", "Replies of servers that do not serve the zone."),
+    "mismatched": ("resolver_mismatched_replies", "Replies that do not belong to the query: forged or late."),
+    "failures": ("resolver_failures", "Resolutions that ended without an answer."),
+}
+
+
+class DNSCollector(Collector):
+    """Exports the DNS servers of one registry under `netstack_dns_*`."""
+
+    def __init__(self) -> None:
+        self.servers: dict[ServerKind, ServerMetrics] = {}
+        self.resolver: ResolverMetrics | None = None
+        self.gauges: dict[str, Callable[[], float]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "netstack_dns_requests", "Queries received.", labels=["server", "proto", "family", "type"]
+        )
+        responses = CounterMetricFamily("netstack_dns_responses", "Replies sent.", labels=["server", "rcode"])
+        dropped = CounterMetricFamily("netstack_dns_dropped", "Messages to which no reply is due.", labels=["server"])
+        duration = HistogramMetricFamily("netstack_dns_request_duration_seconds", "From query to reply.", labels=["server"])
+        for server, metrics in self.servers.items():
+            for labels, count in metrics.requests.items():
+                requests.add_metric([server, *labels], count)
+            for rcode, count in metrics.responses.items():
+                responses.add_metric([server, rcode.name], count)
+            dropped.add_metric([server], metrics.dropped)
+            bounds = [*map(str, BUCKETS), "+Inf"]
+            counts = accumulate(metrics.buckets)
+            duration.add_metric([server], list(zip(bounds, map(float, counts), strict=True)), metrics.seconds)
+        yield from (requests, responses, dropped, duration)
+        if self.resolver is not None:
+            yield from self._of_resolver(self.resolver)
+
+    def _of_resolver(self, metrics: ResolverMetrics) -> Iterator[Metric]:
+        for attribute, (name, text) in _RESOLVER.items():
+            yield CounterMetricFamily(f"netstack_dns_{name}", text, value=getattr(metrics, attribute))
+        queries = CounterMetricFamily("netstack_dns_resolver_queries", "Queries sent to servers.", labels=["proto"])
+        queries.add_metric(["udp"], metrics.queries_udp)
+        queries.add_metric(["tcp"], metrics.queries_tcp)
+        yield queries
+        for name, read in self.gauges.items():
+            yield GaugeMetricFamily(f"netstack_dns_{name}", "Now.", value=read())
+
+
+def _collector(registry: CollectorRegistry) -> DNSCollector:
+    found = registry._names_to_collectors.get("netstack_dns_responses")
+    if isinstance(found, DNSCollector):
+        return found
+    collector = DNSCollector()
+    registry.register(collector)
+    return collector
+
+
+def server_metrics(registry: CollectorRegistry, server: ServerKind) -> ServerMetrics:
+    """The metrics of one of a host's servers; the same object for the same arguments."""
+    return _collector(registry).servers.setdefault(server, ServerMetrics())
+
+
+def resolver_metrics(registry: CollectorRegistry, gauges: Mapping[str, Callable[[], float]]) -> ResolverMetrics:
+    """The metrics of a host's resolver; `gauges` are read when scraped."""
+    collector = _collector(registry)
+    collector.gauges.update(gauges)
+    if collector.resolver is None:
+        collector.resolver = ResolverMetrics()
+    return collector.resolver
