@@ -1,0 +1,150 @@
+"""Message bodies as they arrive (RFC 9112 §6, §7): by length, chunked, or until the connection ends."""
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+from netstack.http.limits import HTTPLimits
+from netstack.http.wire import BadMessage, bare_line_end, bare_line_feed, read_field_lines
+
+# RFC 9112 §7.1: chunk-size [ chunk-ext ]; extensions are read and ignored.
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+
+
+class BodyReader(Protocol):
+    """Takes a body out of a buffer."""
+
+    ended: bool
+    trailers: Sequence[tuple[str, str]]
+
+    def read(self, buffer: bytearray) -> bytes:
+        """Content taken from the front of `buffer`, maybe none yet; raises BadMessage."""
+
+
+class LengthReader:
+    """Exactly `length` octets."""
+
+    __slots__ = ("_left", "ended", "trailers")
+
+    def __init__(self, length: int) -> None:
+        self._left = length
+        self.ended = not length
+        self.trailers: Sequence[tuple[str, str]] = ()
+
+    def read(self, buffer: bytearray) -> bytes:
+        data = bytes(buffer[: self._left])
+        del buffer[: len(data)]
+        self._left -= len(data)
+        self.ended = not self._left
+        return data
+
+
+class UntilCloseReader:
+    """All octets until the connection ends; responses only. At most `limit`."""
+
+    __slots__ = ("_left", "ended", "trailers")
+
+    def __init__(self, limit: int) -> None:
+        self._left = limit
+        self.ended = False
+        self.trailers: Sequence[tuple[str, str]] = ()
+
+    def read(self, buffer: bytearray) -> bytes:
+        self._left -= len(buffer)
+        if self._left < 0:
+            raise BadMessage("the body is longer than allowed", 413)
+        data = bytes(buffer)
+        buffer.clear()
+        return data
+
+
+class ChunkedReader:
+    """The chunked transfer coding (RFC 9112 §7.1), strictly: CRLF only, sizes of at most 16 digits, bounded trailers."""
+
+    __slots__ = ("_content", "_left", "_limits", "_part", "_total", "ended", "trailers")
+
+    def __init__(self, limits: HTTPLimits) -> None:
+        self._limits = limits
+        self._left = 0
+        self._total = 0
+        self._part = "size"
+        self._content: list[bytes] = []
+        self.ended = False
+        self.trailers: Sequence[tuple[str, str]] = ()
+
+    def read(self, buffer: bytearray) -> bytes:
+        content = []
+        while not self.ended:
+            if self._part == "data":
+                data = bytes(buffer[: self._left])
+                if not data:
+                    break
+                del buffer[: len(data)]
+                content.append(data)
+                self._left -= len(data)
+                if self._left:
+                    break
+                self._part = "end"
+            elif self._part == "end":
+                if len(buffer) < 2:
+                    if buffer and buffer[0] != 13:
+                        raise BadMessage("a chunk is longer than its size says")
+                    break
+                if buffer[:2] != b"\r\n":
+                    raise BadMessage("a chunk is longer than its size says")
+                del buffer[:2]
+                self._part = "size"
+            elif self._part == "size":
+                if not self._read_size(buffer):
+                    break
+            elif not self._read_trailers(buffer):
+                break
+        return b"".join(content)
+
+    def _read_size(self, buffer: bytearray) -> bool:
+        line = _line(buffer, self._limits.chunk_line)
+        if line is None:
+            return False
+        match = _CHUNK_LINE.fullmatch(line)
+        if match is None:
+            raise BadMessage(f"{line[:40]!r} is not the size of a chunk in hexadecimal digits (RFC 9112 §7.1)")
+        self._left = int(match[1], 16)
+        self._total += self._left
+        if self._total > self._limits.body:
+            raise BadMessage(f"the body has more than {self._limits.body} octets", 413)
+        self._part = "data" if self._left else "trailers"
+        return True
+
+    def _read_trailers(self, buffer: bytearray) -> bool:
+        if buffer[:2] == b"\r\n":
+            del buffer[:2]
+            self.ended = True
+            return False
+        end = buffer.find(b"\r\n\r\n")
+        if end < 0:
+            if bare_line_end(buffer[:-1] if buffer.endswith(b"\r") else buffer):
+                raise bare_line_feed()
+            if len(buffer) > self._limits.head:
+                raise BadMessage(f"the trailers are longer than {self._limits.head} octets", 431)
+            return False
+        block = bytes(buffer[: end + 4])
+        if bare_line_end(block):
+            raise bare_line_feed()
+        self.trailers = read_field_lines(block, self._limits.fields)
+        del buffer[: end + 4]
+        self.ended = True
+        return False
+
+
+def _line(buffer: bytearray, limit: int) -> bytes | None:
+    """A line without its CRLF, taken from the front."""
+    end = buffer.find(b"\n", 0, limit + 2)
+    if end < 0:
+        if len(buffer) > limit:
+            raise BadMessage(f"a chunk's size line is longer than {limit} octets")
+        return None
+    line = bytes(buffer[: end + 1])
+    if bare_line_end(line):
+        raise bare_line_feed()
+    del buffer[: end + 1]
+    return line[:-2]

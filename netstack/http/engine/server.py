@@ -1,0 +1,425 @@
+"""The server's side of a connection (RFC 9112 §9): one request in hand at a time, pipelined ones wait in the buffer."""
+
+from collections.abc import Iterator
+from enum import IntEnum
+
+from netstack.http.body import BodyReader, ChunkedReader, LengthReader
+from netstack.http.events import (
+    BodyReceived,
+    Continue,
+    Drain,
+    EndResponse,
+    RequestEnded,
+    RequestReceived,
+    RequestRefused,
+    Respond,
+    SendBody,
+    StartResponse,
+)
+from netstack.http.limits import HTTPLimits
+from netstack.http.values import http_date
+from netstack.http.wire import STATUS_LINES, BadMessage, Request, bare_line_end, bare_line_feed, parse_request
+from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Transitions
+
+RECORDED = 1024 * 1024
+"""Octets of one message that the journal gets at most."""
+
+
+class Receiving(IntEnum):
+    """What of the request in hand has come."""
+
+    HEAD = 0
+    BODY = 1
+    ENDED = 2
+
+
+class Sending(IntEnum):
+    """What of its response has been sent."""
+
+    IDLE = 0
+    OWED = 1
+    STREAMING = 2
+    SENT = 3
+
+
+class Step(IntEnum):
+    """What moves the two."""
+
+    REQUEST = 0
+    REQUEST_WITH_BODY = 1
+    BODY_END = 2
+    REFUSED = 3
+    RESPOND = 4
+    START = 5
+    PART = 6
+    END = 7
+    NEXT = 8
+
+
+RECEIVING: Transitions[Receiving, Step] = Transitions(
+    "receiving a request",
+    {
+        (Receiving.HEAD, Step.REQUEST): Receiving.ENDED,
+        (Receiving.HEAD, Step.REQUEST_WITH_BODY): Receiving.BODY,
+        (Receiving.HEAD, Step.REFUSED): Receiving.ENDED,
+        (Receiving.BODY, Step.BODY_END): Receiving.ENDED,
+        (Receiving.BODY, Step.REFUSED): Receiving.ENDED,
+        (Receiving.ENDED, Step.NEXT): Receiving.HEAD,
+    },
+)
+SENDING: Transitions[Sending, Step] = Transitions(
+    "sending a response",
+    {
+        (Sending.IDLE, Step.REQUEST): Sending.OWED,
+        (Sending.OWED, Step.RESPOND): Sending.SENT,
+        (Sending.OWED, Step.START): Sending.STREAMING,
+        (Sending.STREAMING, Step.PART): Sending.STREAMING,
+        (Sending.STREAMING, Step.END): Sending.SENT,
+        (Sending.SENT, Step.NEXT): Sending.IDLE,
+    },
+)
+
+
+class Heads:
+    """What the connections of one service share: the parse memo and the octets that all responses have."""
+
+    def __init__(self, limits: HTTPLimits, server: str = "") -> None:
+        self.limits = limits
+        self._memo: dict[bytes, RequestReceived] = {}
+        self._second = -1
+        self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
+        self._common = b""
+
+    def parse(self, head: bytes) -> RequestReceived:
+        """The request of a head; raises BadMessage. A head that was seen before costs one look-up."""
+        found = self._memo.get(head)
+        if found is None:
+            found = RequestReceived(parse_request(head, self.limits))
+            if len(head) <= self.limits.memo_head and self.limits.memo:
+                if len(self._memo) >= self.limits.memo:
+                    self._memo.clear()
+                self._memo[head] = found
+        return found
+
+    def common(self, wall: float) -> bytes:
+        """The Date (RFC 9110 §6.6.1) and Server lines, made once a second."""
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._common = f"Date: {http_date(wall)}\r\n".encode() + self._server
+        return self._common
+
+
+class ServerEngine(Recorder):
+    """One connection of a client. Events: RequestReceived, BodyReceived, RequestEnded, RequestRefused.
+
+    A role answers each RequestReceived with Respond, or StartResponse, SendBody, EndResponse; now or later. A body that
+    it does not wait for is read and dropped within the limits. RequestRefused is answered at once, inside `handle`.
+    """
+
+    def __init__(self, heads: Heads) -> None:
+        self._heads = heads
+        self._limits = heads.limits
+        self._buffer = bytearray()
+        self._searched = 0
+        self._out: list[bytes | FileSlice] = []
+        self._receiving = Receiving.HEAD
+        self._sending = Sending.IDLE
+        self._request: Request | None = None
+        self._body: BodyReader | None = None
+        self._close = False
+        self._closed = False
+        self._ended = False
+        self._chunked = False
+        self._left: int | None = None
+        self._awaits_continue = False
+        self._due: float | None = None
+        self._sent_record = bytearray()
+        self._received_record = bytearray()
+
+    def connected(self, info: Peer, now: Now) -> Iterator[Event]:
+        self._due = now.monotonic + self._limits.idle_seconds
+        return iter(())
+
+    def receive(self, data: bytes, now: Now) -> Iterator[Event]:
+        if self._closed:
+            return
+        if data:
+            if not self._buffer and self._receiving is Receiving.HEAD:
+                self._due = now.monotonic + self._limits.head_seconds
+            self._buffer += data
+        try:
+            while True:
+                if self._receiving is Receiving.HEAD:
+                    received = self._take_head(now)
+                    if received is None:
+                        break
+                    yield received
+                if self._receiving is Receiving.BODY:
+                    for event in self._take_body():
+                        yield event
+                if self._sending is not Sending.SENT:
+                    break
+                if self._close and (self._receiving is Receiving.ENDED or self._request is None or not self._reads_on()):
+                    self._closed = True
+                    yield Close()
+                    return
+                if self._receiving is not Receiving.ENDED:
+                    break
+                self._next(now)
+        except BadMessage as error:
+            yield from self._refuse(error)
+        if self._ended and not self._closed and self._sending in (Sending.IDLE, Sending.SENT):
+            self._closed = True
+            yield Close()
+
+    def eof(self, now: Now) -> Iterator[Event]:
+        self._ended = True
+        if self._receiving is Receiving.BODY:
+            self._closed = True
+            yield Close()
+        else:
+            yield from self.receive(b"", now)
+
+    def send(self, command: Command, now: Now) -> None:
+        if isinstance(command, Respond):
+            self._respond(command, now)
+        elif isinstance(command, SendBody):
+            self._sending = SENDING.next(self._sending, Step.PART)
+            self._send_part(command.data)
+        elif isinstance(command, StartResponse):
+            self._start(command, now)
+        elif isinstance(command, EndResponse):
+            self._end()
+        elif isinstance(command, Continue):
+            if self._awaits_continue and self._sending is Sending.OWED:
+                self._awaits_continue = False
+                self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif isinstance(command, Drain):
+            self._close = True
+            if self._sending is Sending.IDLE:
+                self._ended = True
+        else:
+            raise LocalProtocolError(f"{type(command).__name__} is no command of an HTTP server")
+
+    def data_to_send(self) -> list[bytes | FileSlice]:
+        out, self._out = self._out, []
+        return out
+
+    def wants_data(self) -> bool:
+        return len(self._buffer) < self._limits.buffered or self._sending is Sending.IDLE
+
+    def next_timer(self) -> float | None:
+        return self._due
+
+    def on_timer(self, now: Now) -> Iterator[Event]:
+        self._due = None
+        if self._closed:
+            return
+        if self._receiving is Receiving.HEAD and not self._buffer:
+            self._closed = True
+            yield Close()
+        elif self._receiving is Receiving.ENDED:
+            return
+        elif self._sending in (Sending.STREAMING, Sending.SENT):
+            self._closed = True
+            yield Close()
+        else:
+            part, limit = "head", self._limits.head_seconds
+            if self._receiving is Receiving.BODY:
+                part, limit = "body", self._limits.body_seconds
+            yield from self._refuse(BadMessage(f"the {part} of the request took longer than {limit:g} seconds", 408))
+
+    # Receiving
+
+    def _take_head(self, now: Now) -> RequestReceived | None:
+        buffer, limits = self._buffer, self._limits
+        while buffer.startswith(b"\r\n"):  # RFC 9112 §2.2: empty lines before a request line are ignored
+            del buffer[:2]
+            self._searched = 0
+        if not buffer:
+            return None
+        end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
+        if end < 0 or end + 4 > limits.head:
+            if buffer[0] == 0x16:
+                raise BadMessage("this port speaks plain HTTP and got a TLS handshake: use http://, or the port for https")
+            if len(buffer) > limits.head:
+                line = buffer.find(b"\r\n")
+                if line < 0 or line > limits.target:
+                    raise BadMessage(f"the request line is longer than {limits.target} octets", 414)
+                raise BadMessage(f"the head is longer than {limits.head} octets", 431)
+            complete = len(buffer) - buffer.endswith(b"\r")
+            if bare_line_end(buffer[self._searched : complete]):
+                raise bare_line_feed()
+            self._searched = complete
+            return None
+        head = bytes(buffer[: end + 4])
+        received = self._heads.parse(head)
+        del buffer[: end + 4]
+        self._searched = 0
+        request = self._request = received.request
+        if not request.keep_alive:
+            self._close = True
+        self._sending = SENDING.next(self._sending, Step.REQUEST)
+        if request.chunked or request.length:
+            self._receiving = RECEIVING.next(self._receiving, Step.REQUEST_WITH_BODY)
+            self._body = ChunkedReader(self._limits) if request.chunked else LengthReader(request.length)
+            self._awaits_continue = request.expects_continue
+            self._due = now.monotonic + self._limits.body_seconds
+            if self.recording:
+                self._received_record = bytearray(head)
+        else:
+            self._receiving = RECEIVING.next(self._receiving, Step.REQUEST)
+            self._due = None
+            if self.recording:
+                self.record(False, _summary(request), head)
+        return received
+
+    def _take_body(self) -> Iterator[Event]:
+        body = self._body
+        assert body is not None  # noqa: S101  set with Receiving.BODY
+        if self.recording:
+            self._received_record += self._buffer[: RECORDED - len(self._received_record)]
+        data = body.read(self._buffer)
+        wanted = self._sending in (Sending.OWED, Sending.STREAMING)
+        if data:
+            self._awaits_continue = False
+            if wanted:
+                yield BodyReceived(data)
+        if body.ended:
+            self._receiving = RECEIVING.next(self._receiving, Step.BODY_END)
+            self._body = self._due = None
+            if self.recording and self._request is not None:
+                self.record(False, _summary(self._request), bytes(self._received_record))
+            self._received_record = bytearray()
+            if wanted:
+                yield RequestEnded(body.trailers)
+
+    def _reads_on(self) -> bool:
+        """Whether the rest of a body is worth reading after the response; the driver's lingering close drops it as well."""
+        return False
+
+    def _next(self, now: Now) -> None:
+        self._receiving = RECEIVING.next(self._receiving, Step.NEXT)
+        self._sending = SENDING.next(self._sending, Step.NEXT)
+        self._request = None
+        self._due = now.monotonic + (self._limits.head_seconds if self._buffer else self._limits.idle_seconds)
+
+    def _refuse(self, error: BadMessage) -> Iterator[Event]:
+        """Have the role tell the client, then end as a broken protocol."""
+        line = bytes(self._buffer[:200]).split(b"\r\n")[0].split(b"\n")[0].decode("latin-1")
+        if self._request is not None:
+            line = f"{self._request.method} {self._request.target}"
+        if self.recording:
+            self.record(False, line[:80], bytes(self._received_record) or bytes(self._buffer[:RECORDED]))
+        told = self._sending in (Sending.STREAMING, Sending.SENT)
+        self._close = True
+        self._buffer.clear()
+        self._due = None
+        if not told:
+            if self._sending is Sending.IDLE:
+                self._sending = SENDING.next(self._sending, Step.REQUEST)
+            self._receiving = RECEIVING.next(self._receiving, Step.REFUSED)
+            yield RequestRefused(error.code, str(error), line)
+        self._closed = True
+        raise error
+
+    # Sending
+
+    def _head(self, status: int, fields: bytes, length: int | None, now: Now) -> list[bytes]:
+        parts = [STATUS_LINES[status], self._heads.common(now.wall), fields]
+        if length is not None and status >= 200 and status not in (204, 304):
+            parts.append(b"Content-Length: %d\r\n" % length)
+        if self._close:
+            parts.append(b"Connection: close\r\n\r\n")
+        elif self._request is not None and not self._request.minor:
+            parts.append(b"Connection: keep-alive\r\n\r\n")
+        else:
+            parts.append(b"\r\n")
+        return parts
+
+    def _closes(self, asked: bool) -> None:
+        # A client that waits for 100 may or may not send the body after a final status: nothing after it can be trusted.
+        if asked or self._awaits_continue:
+            self._close = True
+
+    def _respond(self, command: Respond, now: Now) -> None:
+        self._sending = SENDING.next(self._sending, Step.RESPOND)
+        self._closes(command.close)
+        body = command.body
+        length = command.length
+        if length is None:
+            length = len(body) if isinstance(body, bytes) else body.length
+        parts = self._head(command.status, command.fields, length, now)
+        bodiless = self._bodiless(command.status)
+        if isinstance(body, bytes):
+            if body and not bodiless:
+                parts.append(body)
+            self._out.append(b"".join(parts))
+            if self.recording:
+                self.record(True, _status(command.status), self._out[-1][:RECORDED])  # type: ignore[index]  # just joined
+            return
+        head = b"".join(parts)
+        self._out.append(head)
+        if self.recording:
+            copy = b"" if bodiless else body.file.read_at(body.offset, min(body.length, RECORDED))
+            self.record(True, _status(command.status), head + copy)
+        if bodiless:
+            body.file.close()
+        else:
+            self._out.append(body)
+
+    def _bodiless(self, status: int) -> bool:
+        return status in (204, 304) or (self._request is not None and self._request.method == "HEAD")
+
+    def _start(self, command: StartResponse, now: Now) -> None:
+        self._sending = SENDING.next(self._sending, Step.START)
+        self._closes(command.close)
+        self._left = command.length
+        fields = command.fields
+        self._chunked = False
+        if command.length is None and command.status not in (204, 304):
+            if self._request is not None and self._request.minor:
+                self._chunked = True
+                fields += b"Transfer-Encoding: chunked\r\n"
+            else:
+                self._close = True  # HTTP/1.0: the end of the connection is the end of the body
+        if self._bodiless(command.status):
+            self._chunked = False
+            self._left = 0
+        self._write(b"".join(self._head(command.status, fields, command.length, now)))
+        self._status_sent = command.status
+
+    def _send_part(self, data: bytes) -> None:
+        if not data:
+            return
+        if self._request is not None and self._request.method == "HEAD":
+            return
+        if self._left is not None:
+            if len(data) > self._left:
+                raise LocalProtocolError(f"{len(data) - self._left} octets more than the Content-Length promised")
+            self._left -= len(data)
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def _end(self) -> None:
+        if self._left:
+            raise LocalProtocolError(f"{self._left} octets of the promised Content-Length are missing")
+        self._sending = SENDING.next(self._sending, Step.END)
+        if self._chunked:
+            self._write(b"0\r\n\r\n")
+        if self._sent_record:
+            self.record(True, _status(self._status_sent), bytes(self._sent_record))
+            self._sent_record = bytearray()
+
+    def _write(self, data: bytes) -> None:
+        self._out.append(data)
+        if self.recording:
+            self._sent_record += data[: RECORDED - len(self._sent_record)]
+
+
+def _summary(request: Request) -> str:
+    return f"{request.method} {request.target} HTTP/1.{request.minor}"
+
+
+def _status(status: int) -> str:
+    return STATUS_LINES[status][9:-2].decode()

@@ -1,0 +1,134 @@
+"""What happens on an HTTP connection, and what roles ask of it (RFC 9110 §6, §15)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from netstack.http.wire import Request, Response
+from netstack.sansio import Command, Event, FileSlice, Peer
+
+# Events of the server's engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestReceived(Event):
+    """A request's head has come. Equal heads may share one object: a role never changes it."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyReceived(Event):
+    """Some of the content of the message in hand, of either side."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestEnded(Event):
+    """The body of the request in hand is complete; comes only after a request that has one."""
+
+    trailers: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RequestRefused(Event):
+    """What came is no request that can be served. The role answers at once; then the connection is closed."""
+
+    status: int
+    reason: str
+    start: str
+    """The first line, as far as it can be read."""
+
+
+# Commands to the server's engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Respond(Command):
+    """A whole response. `fields` are ready octets, each line with its CRLF, without Date, Server, Connection and
+    Content-Length, which the engine adds."""
+
+    status: int
+    fields: bytes
+    body: bytes | FileSlice = b""
+    length: int | None = None
+    """The Content-Length of an answer to HEAD whose body is not given."""
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Continue(Command):
+    """100 Continue: the role wants the body (RFC 9110 §10.1.1). Without an effect when the client did not ask."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartResponse(Command):
+    """The head of a response whose body follows by SendBody; chunked for HTTP/1.1 when `length` is None."""
+
+    status: int
+    fields: bytes
+    length: int | None = None
+    close: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SendBody(Command):
+    """More of the body."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndResponse(Command):
+    """The body is complete."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Drain(Command):
+    """Finish the request in hand, then close."""
+
+
+# Events of the client's engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Connected(Event):
+    """The connection is up, its TLS handshake done."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class InterimReceived(Event):
+    """A 1xx response (RFC 9110 §15.2)."""
+
+    response: Response
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseReceived(Event):
+    """The head of the final response to the oldest request without one."""
+
+    response: Response
+    method: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResponseEnded(Event):
+    """The response is complete. `reusable`: the connection takes another request."""
+
+    reusable: bool
+    trailers: Sequence[tuple[str, str]] = ()
+
+
+# Commands to the client's engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SendRequest(Command):
+    """A whole request. `fields` include Host; the engine adds Content-Length. More than one may be on its way."""
+
+    method: str
+    target: str
+    fields: Sequence[tuple[str, str]]
+    body: bytes = b""

@@ -1,0 +1,31 @@
+"""Bounds of one HTTP connection; every one is an option of the taps that serve HTTP."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPLimits:
+    """Sizes in octets, times in seconds; what the peer is told when it goes beyond."""
+
+    head: int = 16 * 1024
+    """Start line and fields together: 431."""
+    target: int = 8000
+    """The request target (RFC 9112 §3 recommends at least 8000 for the whole line): 414."""
+    fields: int = 100
+    """Field lines of one head: 431."""
+    body: int = 1024 * 1024
+    """A message's content after removal of the transfer coding: 413."""
+    chunk_line: int = 256
+    """A chunk's size and extensions: 400."""
+    buffered: int = 64 * 1024
+    """Pipelined input that may wait while a request is in hand; then reading stops."""
+    head_seconds: float = 10.0
+    """From the first octet of a head to its end: 408."""
+    idle_seconds: float = 15.0
+    """Between requests: the connection is closed."""
+    body_seconds: float = 60.0
+    """From the end of a head to the end of its body: 408."""
+    memo: int = 1024
+    """Request heads whose parse is remembered, for all connections of a service together."""
+    memo_head: int = 2048
+    """A longer head is not remembered."""
