@@ -24,9 +24,8 @@ _ENTITY_TAG = re.compile(r'[ \t,]*((?:W/)?"[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?=,
 def http_date(wall: float) -> str:
     """An IMF-fixdate (RFC 9110 §5.6.7) of seconds since 1970."""
     at = datetime.fromtimestamp(int(wall), UTC)
-    return (
-        f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"
-    )
+    day = f"{_DAYS[at.weekday()]}, {at.day:02} {_MONTHS[at.month - 1]} {at.year:04}"
+    return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"
 
 
 def parse_http_date(text: str, year: int = 2026) -> int | None:
@@ -82,7 +81,8 @@ def entity_tags(value: str) -> list[str] | None:
     """The tags of an If-Match or If-None-Match list, `["*"]` for any, None when it is malformed (RFC 9110 §13.1.1)."""
     if value.strip(" \t") == "*":
         return ["*"]
-    found, at = [], 0
+    found: list[str] = []
+    at = 0
     while at < len(value):
         match = _ENTITY_TAG.match(value, at)
         if match is None:

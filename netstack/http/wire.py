@@ -119,9 +119,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
     if len(match[2]) > limits.target:
         raise BadMessage(f"the request target is longer than {limits.target} octets", 414)
     if match[3] != b"1":
-        raise BadMessage(
-            f"HTTP/{match[3].decode()}.{match[4].decode()} is not spoken here; HTTP/1.0 and HTTP/1.1 are", 505
-        )
+        raise BadMessage(f"HTTP/{match[3].decode()}.{match[4].decode()} is not spoken here; HTTP/1.0 and HTTP/1.1 are", 505)
     minor = 0 if match[4] == b"0" else 1  # RFC 9110 §2.5: a higher minor version is answered as the highest one known
     pairs, complaint = _read_fields(block, limits.fields)
     fields = _join(pairs)
@@ -168,7 +166,7 @@ def parse_response(head: bytes, limits: HTTPLimits) -> Response:
     )  # fmt: skip
 
 
-def body_framing(response: Response, method: str) -> int | None | bool:
+def body_framing(response: Response, method: str) -> int | bool | None:
     """How a response's body is delimited (RFC 9112 §6.3): its length, True for chunked, None for the connection's end."""
     if method == "HEAD" or response.status in (204, 304) or response.status < 200:
         return 0

@@ -66,6 +66,9 @@ class Disk(Protocol):
     def make_directory(self, path: str) -> None:
         """With parents; no error when it exists."""
 
+    def below(self, path: str) -> "Disk":
+        """The same files seen from a directory, which is the root then: nothing outside of it can be reached."""
+
 
 class RealFile:
     """A regular file of the real disk, open for reading; safe to read from several places at once."""
@@ -133,6 +136,9 @@ class RealDisk:
     def __init__(self, root: str | Path) -> None:
         self.root = os.path.realpath(root)
         self._count = itertools.count()
+
+    def below(self, path: str) -> "RealDisk":
+        return RealDisk(self._resolve(path))
 
     def stat(self, path: str) -> FileStat:
         return _stat(os.stat(self._resolve(path)))

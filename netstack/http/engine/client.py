@@ -13,7 +13,15 @@ from netstack.http.events import (
     SendRequest,
 )
 from netstack.http.limits import HTTPLimits
-from netstack.http.wire import BadMessage, Response, bare_line_end, bare_line_feed, body_framing, parse_response, request_head
+from netstack.http.wire import (
+    BadMessage,
+    Response,
+    bare_line_end,
+    bare_line_feed,
+    body_framing,
+    parse_response,
+    request_head,
+)
 from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder
 
 RECORDED = 1024 * 1024

@@ -156,8 +156,7 @@ class ServerEngine(Recorder):
                         break
                     yield received
                 if self._receiving is Receiving.BODY:
-                    for event in self._take_body():
-                        yield event
+                    yield from self._take_body()
                 if self._sending is not Sending.SENT:
                     break
                 if self._close and (self._receiving is Receiving.ENDED or self._request is None or not self._reads_on()):
@@ -278,9 +277,10 @@ class ServerEngine(Recorder):
     def _take_body(self) -> Iterator[Event]:
         body = self._body
         assert body is not None  # noqa: S101  set with Receiving.BODY
-        if self.recording:
-            self._received_record += self._buffer[: RECORDED - len(self._received_record)]
+        before = bytes(self._buffer) if self.recording else b""
         data = body.read(self._buffer)
+        if before:
+            self._received_record += before[: len(before) - len(self._buffer)]
         wanted = self._sending in (Sending.OWED, Sending.STREAMING)
         if data:
             self._awaits_continue = False
@@ -290,7 +290,9 @@ class ServerEngine(Recorder):
             self._receiving = RECEIVING.next(self._receiving, Step.BODY_END)
             self._body = self._due = None
             if self.recording and self._request is not None:
-                self.record(False, _summary(self._request), bytes(self._received_record))
+                octets = bytes(self._received_record)
+                omitted = max(0, len(octets) - RECORDED)
+                self.record(False, _summary(self._request), octets[:RECORDED], omitted=omitted)
             self._received_record = bytearray()
             if wanted:
                 yield RequestEnded(body.trailers)
@@ -357,13 +359,13 @@ class ServerEngine(Recorder):
                 parts.append(body)
             self._out.append(b"".join(parts))
             if self.recording:
-                self.record(True, _status(command.status), self._out[-1][:RECORDED])  # type: ignore[index]  # just joined
+                octets = b"".join(parts)
+                self.record(True, _status(command.status), octets[:RECORDED], omitted=max(0, len(octets) - RECORDED))
             return
         head = b"".join(parts)
         self._out.append(head)
         if self.recording:
-            copy = b"" if bodiless else body.file.read_at(body.offset, min(body.length, RECORDED))
-            self.record(True, _status(command.status), head + copy)
+            self.record(True, _status(command.status), head, omitted=0 if bodiless else body.length)
         if bodiless:
             body.file.close()
         else:

@@ -1,0 +1,37 @@
+"""The metrics of this house; those of connections and octets are the kernel's (`kernel/metrics.py`)."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
+"""The methods that are known (RFC 9110 §9, RFC 5789); any other is counted as "other"."""
+
+
+class Requests(Collector):
+    """Counts a host's requests and exports `netstack_http_requests_total{method, code}`."""
+
+    def __init__(self) -> None:
+        self.counts: dict[tuple[str, int], int] = {}
+
+    def count(self, method: str, code: int) -> None:
+        """One answered request; codes are those that our servers send."""
+        key = (method if method in METHODS else "other", code)
+        self.counts[key] = self.counts.get(key, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        family = CounterMetricFamily("netstack_http_requests", "Requests answered.", labels=["method", "code"])
+        for (method, code), count in sorted(self.counts.items()):
+            family.add_metric([method, str(code)], count)
+        yield family
+
+
+def requests(registry: CollectorRegistry) -> Requests:
+    """The counts of a registry; the same object each time."""
+    collector = registry._names_to_collectors.get("netstack_http_requests")
+    if not isinstance(collector, Requests):
+        collector = Requests()
+        registry.register(collector)
+    return collector
