@@ -47,6 +47,8 @@ class ClientEngine(Recorder):
         self._closed = False
         self._interim = 0
         self._record = bytearray()
+        self.fault: str | None = None
+        """What the server did against the protocol, once it has."""
 
     @property
     def reusable(self) -> bool:
@@ -62,6 +64,28 @@ class ClientEngine(Recorder):
         self._buffer += data
         if self.recording:
             self._record += data[: RECORDED - len(self._record)]
+        try:
+            yield from self._read()
+        except BadMessage as error:
+            self.fault = str(error)
+            raise
+
+    def eof(self, now: Now) -> Iterator[Event]:
+        if self._closed:
+            return
+        if self._until_close:
+            yield from self._complete(False)
+            return
+        self._closed = True
+        if self._body is not None or self._buffer:
+            self.fault = "the server closed the connection in the middle of a response"
+        elif self._waiting:
+            self.fault = "the server closed the connection without a response"
+        if self.fault is not None:
+            raise BadMessage(self.fault)
+        yield Close()
+
+    def _read(self) -> Iterator[Event]:
         while not self._closed:
             if self._body is None:
                 response = self._take_head()
@@ -78,18 +102,6 @@ class ClientEngine(Recorder):
                 yield from self._take_body()
                 if self._body is not None:
                     return
-
-    def eof(self, now: Now) -> Iterator[Event]:
-        if self._closed:
-            return
-        if self._until_close:
-            yield from self._complete(False)
-            return
-        self._closed = True
-        if self._body is not None or self._buffer or self._waiting:
-            raise BadMessage("the server closed the connection in the middle of a response" if self._body is not None
-                             or self._buffer else "the server closed the connection without a response")  # fmt: skip
-        yield Close()
 
     def send(self, command: Command, now: Now) -> None:
         if not isinstance(command, SendRequest):

@@ -1,0 +1,362 @@
+"""An HTTP/1.1 client: names through the machine's resolver, TLS verified, persistent connections in a small pool.
+
+result = await fetch(machine, "http://gaia.cs.umass.edu/")
+result.status, result.fields, result.body, result.timing
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urljoin, urlsplit
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.error import ConnectError
+
+from netstack.http.engine import ClientEngine
+from netstack.http.events import BodyReceived, Connected, ResponseEnded, ResponseReceived, SendRequest
+from netstack.http.limits import HTTPLimits
+from netstack.http.wire import Response
+from netstack.kernel.driver import Connection
+from netstack.kernel.limits import StreamLimits
+from netstack.kernel.listen import connect_stream
+from netstack.kernel.machine import Machine
+from netstack.kernel.metrics import traffic
+from netstack.kernel.resolver import ResolutionError, is_address
+from netstack.kernel.tls import TLSError
+from netstack.sansio import Event, LocalProtocolError, Peer, Security
+
+PROTOCOL = "http"
+ALPN = ("http/1.1",)
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
+"""Fields that are not sent on to another host (RFC 9110 §15.4)."""
+
+
+class FetchError(Exception):
+    """There is no response; the text says why: the URL, the name, the connection, TLS, time or the server's octets."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """Times in seconds, sizes in octets."""
+
+    timeout: float = 30.0
+    """For a fetch with all its redirects."""
+    redirects: int = 0
+    """Redirects to follow; the next one is the result, not an error."""
+    connections_per_host: int = 6
+    """Idle connections kept for each scheme, host and port."""
+    user_agent: str = "netstack"
+    http: HTTPLimits = field(default_factory=lambda: HTTPLimits(body=64 * 1024 * 1024, head=64 * 1024))
+    connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=30.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """When each step had ended, in seconds from the start of the (last) request; None for a step that was not needed."""
+
+    resolved: float | None
+    connected: float | None
+    secured: float | None
+    first_octet: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A response and how it was come by."""
+
+    url: str
+    """The last one, after redirects."""
+    status: int
+    reason: str
+    version: str
+    fields: Sequence[tuple[str, str]]
+    """As they were sent."""
+    body: bytes
+    peer: Peer
+    timing: Timing
+    reused: bool
+    """The connection had served a request before."""
+    via: tuple[str, ...] = ()
+    """The URLs that redirected here."""
+
+    def field(self, name: str) -> str | None:
+        """The value of a field, repeated ones joined."""
+        values = [value for key, value in self.fields if key.lower() == name.lower()]
+        return ", ".join(values) if values else None
+
+    @property
+    def security(self) -> Security | None:
+        """What TLS agreed on; None for plain http."""
+        return self.peer.security
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a URL asks to connect to."""
+
+    secure: bool
+    host: str
+    port: int
+    authority: str
+    target: str
+
+    @property
+    def key(self) -> tuple[bool, str, int]:
+        return self.secure, self.host, self.port
+
+
+class _Link:
+    """The role of one connection: one exchange at a time."""
+
+    def __init__(self, client: "HTTPClient", place: _Place) -> None:
+        self.client = client
+        self.key = place.key
+        self.engine = ClientEngine(client.options.http)
+        self.connection: Connection | None = None
+        self.used = False
+        self.error: FetchError | None = None
+        self.response: Response | None = None
+        self.body: list[bytes] = []
+        self.first_octet = 0.0
+        self.waiting: Deferred[None] | None = None
+
+    def wait(self) -> Deferred[None]:
+        """Fires at the next milestone (connected, response ended), fails with a FetchError when the connection is lost."""
+        self.waiting = Deferred()
+        if self.error is not None:
+            self._fire(self.error)
+            return Deferred.fromCoroutine(_fail(self.error))
+        return self.waiting
+
+    def begin(self) -> bool:
+        """Another exchange; whether there was one before."""
+        used, self.used = self.used, True
+        self.response, self.body = None, []
+        return used
+
+    def _fire(self, error: FetchError | None = None) -> None:
+        waiting, self.waiting = self.waiting, None
+        if waiting is None or waiting.called:
+            return
+        if error is None:
+            waiting.callback(None)
+        else:
+            waiting.errback(error)
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        if isinstance(event, BodyReceived):
+            self.body.append(event.data)
+        elif isinstance(event, ResponseReceived):
+            self.response = event.response
+            self.first_octet = self.client.machine.reactor.seconds()
+        elif isinstance(event, ResponseEnded):
+            self._fire()
+        elif isinstance(event, Connected):
+            self.connection = connection
+            self._fire()
+
+    def lost(self, reason: str) -> None:
+        self.error = FetchError(self.engine.fault or f"the connection was lost: {reason}")
+        self.client.forget(self)
+        self._fire(self.error)
+
+
+async def _fail(error: FetchError) -> None:
+    raise error
+
+
+class HTTPClient:
+    """Fetches URLs for one machine; `close` it in the end."""
+
+    def __init__(self, machine: Machine, options: ClientOptions | None = None) -> None:
+        self.machine = machine
+        self.options = options or ClientOptions()
+        self._traffic = traffic(machine.registry, PROTOCOL, "client")
+        self._idle: dict[tuple[bool, str, int], list[_Link]] = {}
+
+    async def fetch(
+        self, url: str, method: str = "GET", fields: Sequence[tuple[str, str]] = (), body: bytes = b""
+    ) -> Result:
+        """The response to a request, redirects followed as the options say. Raises FetchError."""
+        work = Deferred.fromCoroutine(self._follow(url, method, tuple(fields), body))
+        try:
+            return await work.addTimeout(self.options.timeout, self.machine.reactor)  # type: ignore[arg-type]
+        except (TimeoutError, CancelledError):
+            raise FetchError(f"{url}: no complete response within {self.options.timeout:g} seconds") from None
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        for links in tuple(self._idle.values()):
+            for link in tuple(links):
+                if link.connection is not None:
+                    link.connection.close()
+        self._idle.clear()
+
+    def forget(self, link: _Link) -> None:
+        """The link's connection is gone."""
+        links = self._idle.get(link.key)
+        if links is not None and link in links:
+            links.remove(link)
+
+    async def _follow(self, url: str, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
+        via: list[str] = []
+        while True:
+            place = _place(url, self.machine)
+            result = await self._once(url, place, method, fields, body)
+            location = result.field("location")
+            if result.status not in REDIRECTS or location is None or len(via) >= self.options.redirects:
+                return replace(result, via=tuple(via)) if via else result
+            via.append(url)
+            url = urljoin(url, location)
+            if result.status == 303 or (method == "POST" and result.status in (301, 302)):
+                method, body = ("HEAD" if method == "HEAD" else "GET"), b""
+            if _place(url, self.machine).key != place.key:
+                fields = tuple(pair for pair in fields if pair[0].lower() not in _PRIVATE)
+
+    async def _once(self, url: str, place: _Place, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
+        idle = self._idle.get(place.key)
+        if idle:
+            link = idle.pop()
+            try:
+                return await self._exchange(link, url, place, method, fields, body, None)
+            except FetchError:
+                # RFC 9112 §9.3.1: the server may have closed while we sent; only what is safe to repeat is repeated.
+                if link.response is not None or method not in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+                    raise
+        return await self._exchange(None, url, place, method, fields, body, self.machine.reactor.seconds())
+
+    async def _exchange(
+        self,
+        link: _Link | None,
+        url: str,
+        place: _Place,
+        method: str,
+        fields: tuple[tuple[str, str], ...],
+        body: bytes,
+        fresh: float | None,
+    ) -> Result:
+        seconds = self.machine.reactor.seconds
+        start = fresh if fresh is not None else seconds()
+        resolved = connected = secured = None
+        if link is None:
+            addresses = await self._addresses(place.host)
+            resolved = None if is_address(place.host) else seconds() - start
+            link, up = await self._connect(addresses, place)
+            connected = up - start
+            secured = seconds() - start if place.secure else None
+        connection = link.connection
+        if connection is None:
+            raise FetchError(f"{url}: the connection is not up")
+        reused = link.begin()
+        names = {name.lower() for name, _ in fields}
+        sent = [] if "host" in names else [("Host", place.authority)]
+        if "user-agent" not in names and self.options.user_agent:
+            sent.append(("User-Agent", self.options.user_agent))
+        if "accept" not in names:
+            sent.append(("Accept", "*/*"))
+        done = link.wait()
+        try:
+            if link.error is None:
+                connection.send(SendRequest(method, place.target, (*sent, *fields), body))
+            await done
+        except LocalProtocolError as error:
+            connection.abort()
+            raise FetchError(f"{url}: {error}") from None
+        except CancelledError:
+            connection.abort()
+            raise
+        except FetchError as error:
+            raise FetchError(f"{url}: {error}") from None
+        response = link.response
+        if response is None:
+            raise FetchError(f"{url}: no response")
+        result = Result(
+            url, response.status, response.reason, f"HTTP/1.{response.minor}", response.field_lines,
+            b"".join(link.body), connection.peer,
+            Timing(resolved, connected, secured, link.first_octet - start, seconds() - start), reused,
+        )  # fmt: skip
+        link.body = []
+        self._keep(link)
+        return result
+
+    def _keep(self, link: _Link) -> None:
+        kept = self._idle.setdefault(link.key, [])
+        if link.connection is None or link.error is not None or not link.engine.reusable:
+            return
+        if len(kept) < self.options.connections_per_host:
+            kept.append(link)
+        else:
+            link.connection.close()
+
+    async def _addresses(self, host: str) -> Sequence[str]:
+        if is_address(host):
+            return [host]
+        try:
+            found = await self.machine.resolver.addresses(host)
+        except ResolutionError as error:
+            raise FetchError(str(error)) from None
+        if not found:
+            raise FetchError(f"{host} has no address")
+        return found
+
+    async def _connect(self, addresses: Sequence[str], place: _Place) -> tuple[_Link, float]:
+        """A link that is up and when its TCP connection was; the addresses are tried in turn."""
+        failed = FetchError(f"{place.host} has no address")
+        for address in addresses:
+            link = _Link(self, place)
+            waiting = link.wait()
+            try:
+                driver = await connect_stream(
+                    self.machine, address, place.port, PROTOCOL, link.engine, link, self._traffic,
+                    self.options.connections, place.host if place.secure else None, ALPN,
+                )  # fmt: skip
+            except (ConnectError, TLSError) as error:
+                failed = FetchError(f"{place.host} ({address} port {place.port}): {error}")
+                continue
+            up = self.machine.reactor.seconds()
+            try:
+                await waiting
+            except FetchError as error:
+                failed = FetchError(f"{place.host} ({address} port {place.port}): {error}")
+                continue
+            except CancelledError:
+                driver.abort()
+                raise
+            return link, up
+        raise failed
+
+
+async def fetch(
+    machine: Machine,
+    url: str,
+    method: str = "GET",
+    fields: Sequence[tuple[str, str]] = (),
+    body: bytes = b"",
+    options: ClientOptions | None = None,
+) -> Result:
+    """One request on a connection of its own (`netstack get`): status, fields, body and timing. Raises FetchError."""
+    client = HTTPClient(machine, options)
+    try:
+        return await client.fetch(url, method, fields, body)
+    finally:
+        client.close()
+
+
+def _place(url: str, machine: Machine) -> _Place:
+    """What a URL means (RFC 9110 §4.2); without a port it is the machine's port for the standard one."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise FetchError(f"{url!r}: {error}") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise FetchError(f"{url!r} is no http or https URL with a host")
+    if not url.isascii() or any(sign <= " " or sign == "\x7f" for sign in url):
+        raise FetchError(f"{url!r}: characters outside of visible ASCII must be percent-encoded (RFC 3986 §2.1)")
+    if "@" in parts.netloc:
+        raise FetchError(f"{url!r}: names and passwords in URLs are not used (RFC 9110 §4.2.4)")
+    secure = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query or "?" in url.partition("#")[0] else "")
+    actual = port if port is not None else machine.port(443 if secure else 80)
+    return _Place(secure, host.rstrip("."), actual, parts.netloc, target)
