@@ -1,0 +1,84 @@
+"""The options that every tap shares: where it listens, and the machine that it runs on outside a world."""
+
+from twisted.python import usage
+
+from netstack.kernel.listen import Endpoint
+from netstack.kernel.machine import Machine
+from netstack.kernel.real import real_machine
+from netstack.kernel.resolver import is_address
+from netstack.kernel.tls import HostTLS, TLSError
+
+
+class MachineOptions(usage.Options):
+    """Name, addresses, state and certificates of the machine. A tap's Options inherit from it."""
+
+    optParameters = [
+        ["name", None, "localhost", "This host's name in metrics, journal and log."],
+        ["state", None, None, "Directory of this host's files [default: below $XDG_STATE_HOME/netstack]."],
+        ["port-offset", None, 0, "Added to every port, so that no right to use low ones is needed.", int],
+        ["certificate", None, None, "PEM file of this host's certificate and its chain, for tls endpoints."],
+        ["key", None, None, "PEM file of the certificate's key."],
+        ["trust", None, None, "PEM file of the authorities trusted when this host connects to others."],
+    ]
+
+    def __init__(self) -> None:
+        self.addresses: list[str] = []
+        self.listen: list[str] = []
+        super().__init__()  # type: ignore[no-untyped-call]
+
+    def opt_address(self, value: str) -> None:
+        """An address of this host; may be repeated, the first is for outgoing flows. 0.0.0.0 is all [default: 127.0.0.1]."""
+        if not is_address(value):
+            raise usage.UsageError(f"--address {value}: expected an IPv4 or IPv6 address")
+        self.addresses.append(value)
+
+    def opt_listen(self, value: str) -> None:
+        """Where to listen, KIND:PORT[:interface=ADDRESS] with KIND tcp, udp or tls; may be repeated."""
+        try:
+            self.listen.append(str(Endpoint.parse(value)))
+        except ValueError as error:
+            raise usage.UsageError(f"--listen {error}") from None
+
+    def postOptions(self) -> None:
+        """Raises UsageError when the files of certificates do not fit together, or are missing for a tls endpoint."""
+        try:
+            HostTLS.from_files(None, lambda: 0.0, self["certificate"], self["key"], self["trust"])
+        except TLSError as error:
+            raise usage.UsageError(str(error)) from None
+        if self["certificate"] is None and any(Endpoint.parse(text).kind == "tls" for text in self.listen):
+            raise usage.UsageError("a tls endpoint needs --certificate and --key")
+
+    def machine(self) -> Machine:
+        """The real machine on this process's reactor; raises UsageError that names the file or option at fault."""
+        addresses = tuple(self.addresses or ["127.0.0.1"])
+        machine = real_machine(self["name"], addresses, self["state"], self["port-offset"])
+        try:
+            machine.tls = HostTLS.from_files(machine.reactor, machine.wall, self["certificate"], self["key"], self["trust"])
+        except TLSError as error:
+            raise usage.UsageError(str(error)) from None
+        return machine
+
+
+def endpoints(key: str, listen: tuple[str, ...]) -> tuple[Endpoint, ...]:
+    """The endpoints of a Config's field `key`; raises ValueError that names it."""
+    if not listen:
+        raise ValueError(f"{key}: expected at least one endpoint such as tcp:12000")
+    try:
+        return tuple(Endpoint.parse(text) for text in listen)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def placed(machine: Machine, found: tuple[Endpoint, ...]) -> list[Endpoint]:
+    """Standard endpoints as they are bound: with the port in use, on each address of the machine where none is named."""
+    return [
+        Endpoint(endpoint.kind, machine.port(endpoint.port), interface)
+        for endpoint in found
+        for interface in ([endpoint.interface] if endpoint.interface else machine.addresses)
+    ]
+
+
+def positive(key: str, value: float, at_least: float = 0.0) -> None:
+    """Raises ValueError, which names `key`, unless `value` is above zero and not below `at_least`."""
+    if not (value > 0 and value >= at_least):
+        raise ValueError(f"{key}: expected a number {f'from {at_least:g}' if at_least else 'above 0'}, got {value!r}")

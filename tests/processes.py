@@ -1,0 +1,78 @@
+"""Our own services as processes: started as a user starts them, ended as an operator ends them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+ROOT = Path(__file__).resolve().parent.parent
+TWISTD = str(Path(sys.executable).with_name("twistd"))
+TROUBLE = ("Traceback", "Unhandled", "#error", "#critical", "#warn")
+"""What a log must not hold, whatever came over the wire."""
+
+
+class Running:
+    """A process and what it wrote so far."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        self.lines: list[str] = []
+        self._reader = Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines.extend(iter(self.process.stdout.readline, ""))
+
+    def wait_for(self, text: str, count: int = 1, seconds: float = 20.0) -> None:
+        """Until `count` lines hold `text`; fails with the log when the process ends or time is up first."""
+        end = time.monotonic() + seconds
+        while sum(text in line for line in self.lines) < count:
+            ended = self.process.poll() is not None and not self._reader.is_alive()
+            assert not ended and time.monotonic() < end, f"no {text!r} in:\n{''.join(self.lines)}"
+            self._reader.join(0.02)
+
+    def trouble(self) -> list[str]:
+        """Lines of the log that report an error of ours."""
+        return [line for line in self.lines if any(word in line for word in TROUBLE)]
+
+    def resident(self) -> int:
+        """Octets of memory in use (resident set)."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def end(self, seconds: float = 20.0) -> int:
+        """SIGTERM; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self._reader.join(5)
+        return status
+
+
+@contextmanager
+def running(*arguments: str, ready: str, count: int = 1, **environment: str) -> Iterator[Running]:
+    """A process that has logged `ready` `count` times; it must end at SIGTERM with nothing wrong in its log."""
+    started = Running(arguments, {**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    try:
+        started.wait_for(ready, count)
+        yield started
+    finally:
+        status = started.end()
+    assert (status, started.trouble()) == (0, []), "".join(started.lines)
+
+
+def twistd(*arguments: str) -> tuple[str, ...]:
+    """The command line of a service in the foreground."""
+    return (TWISTD, "--nodaemon", "--pidfile=", *arguments)
