@@ -35,8 +35,8 @@ class Running:
         """Until `count` lines hold `text`; fails with the log when the process ends or time is up first."""
         end = time.monotonic() + seconds
         while sum(text in line for line in self.lines) < count:
-            ended = self.process.poll() is not None and not self._reader.is_alive()
-            assert not ended and time.monotonic() < end, f"no {text!r} in:\n{''.join(self.lines)}"
+            over = time.monotonic() > end or (self.process.poll() is not None and not self._reader.is_alive())
+            assert not over, f"no {text!r} in:\n{''.join(self.lines)}"
             self._reader.join(0.02)
 
     def trouble(self) -> list[str]:

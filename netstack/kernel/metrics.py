@@ -45,6 +45,10 @@ class TrafficCollector(Collector):
         self.protocol = protocol
         self.traffic: dict[str, Traffic] = {}
 
+    def describe(self) -> Iterator[Metric]:
+        """The same families: a registry learns a collector's names by this alone."""
+        return self.collect()
+
     def collect(self) -> Iterator[Metric]:
         prefix = f"netstack_{self.protocol}_"
         active = GaugeMetricFamily(prefix + "connections_active", "Stream connections open now.", labels=["role"])

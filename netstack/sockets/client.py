@@ -27,15 +27,19 @@ async def ask_stream(
 ) -> bytes:
     """The answer of a TCP server; under TLS when `tls_name` is given, which the server's certificate must carry.
 
-    Raises NoAnswer when the connection ends without one, Twisted's ConnectError when there is no connection, ValueError
-    for an empty sentence, which has no octet that a server could read.
+    Raises NoAnswer when the connection ends without one, what `connect_stream` raises when there is no connection, and
+    ValueError for an empty sentence, which has no octet that a server could read.
     """
     if not sentence:
         raise ValueError("a sentence sent over a connection has at least one octet")
     role = _StreamQuestion(sentence)
     counts = traffic(machine.registry, "sockets", "client")
     engine = StreamClient(bounds or Bounds())
-    await connect_stream(machine, address, port, "sockets", engine, role, counts, limits, tls_name)
+    try:
+        await connect_stream(machine, address, port, "sockets", engine, role, counts, limits, tls_name)
+    except Exception:
+        role.answer.addErrback(lambda failure: None)  # nobody is left to be told twice
+        raise
     return await role.answer
 
 

@@ -25,6 +25,10 @@ class SentenceCollector(Collector):
     def __init__(self) -> None:
         self.sentences = {transport: Sentences() for transport in TRANSPORTS}
 
+    def describe(self) -> Iterator[Metric]:
+        """The same families: a registry learns a collector's names by this alone."""
+        return self.collect()
+
     def collect(self) -> Iterator[Metric]:
         for name, text, attribute in (
             ("sentences", "Sentences answered.", "answered"),
