@@ -1,0 +1,5 @@
+"""The `netstack` command."""
+
+from netstack.cli.arguments import main
+
+__all__ = ["main"]

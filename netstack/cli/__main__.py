@@ -1,0 +1,7 @@
+"""`python -m netstack.cli`."""
+
+import sys
+
+from netstack.cli import main
+
+sys.exit(main())

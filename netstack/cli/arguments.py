@@ -1,0 +1,205 @@
+"""The command line: which commands there are, what they take, and which module carries each out.
+
+Only the module of the command that was asked for is imported, so that `netstack exec` costs little.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
+
+NAME_VARIABLE = "NETSTACK_NAME"
+"""Which world commands talk to, when `--name` does not say; `netstack exec` sets it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 pass, 1 fail, 2 nothing to run or bad usage, 3 warnings."""
+    options = parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], int] = import_module(f"netstack.cli.{options.module}").run
+        code = run(options)
+        sys.stdout.flush()
+    except CommandError as error:
+        if options.json:
+            print(json.dumps({"error": {"kind": error.kind, "message": str(error)}}))
+        else:
+            print(f"netstack: {error}", file=sys.stderr)
+        return error.code
+    except KeyboardInterrupt:
+        return 128 + 2
+    except BrokenPipeError:  # `netstack status | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PASS
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="netstack",
+        description="Bring up an Internet of DNS servers, Web servers and hosts on this machine, and use it.",
+        epilog="Exit codes: 0 pass, 1 fail, 2 nothing to run or bad usage, 3 warnings.",
+    )
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(
+        name: str, about: str, module: str | None = None, world: bool = True, **more: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", **more)  # type: ignore[arg-type]
+        sub.set_defaults(module=module or name, command=name)
+        sub.add_argument("--json", action="store_true", help="print JSON")
+        if world:
+            sub.add_argument(
+                "--name",
+                default=os.environ.get(NAME_VARIABLE),
+                metavar="NAME",
+                type=_world_name,
+                help="the world to talk to, when more than one is up",
+            )
+        return sub
+
+    up = command("up", "bring a world up")
+    up.add_argument("--world", default="textbook", metavar="FILE", help="world file, or the name of one that is shipped")
+    up.add_argument("--detach", action="store_true", help="return as soon as everything is ready")
+    up.add_argument(
+        "--port-offset",
+        type=_port_offset,
+        metavar="N",
+        help="added to every port (default: 0 where ports below 1024 may be bound, else 8000)",
+    )
+    up.add_argument("--substrate", choices=("loopback", "namespaces"), default="loopback", help="default: loopback")
+    up.add_argument("--trace", nargs="*", metavar="HOST", help="record the messages of these hosts (none named: all)")
+    up.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for --detach (default: 60)")
+
+    down = command("down", "stop a world")
+    down.add_argument("--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for it to drain (default: 30)")
+
+    command("status", "show the hosts and services of a world")
+
+    inspect = command("inspect", "show one host: addresses, services, zones")
+    inspect.add_argument("host", metavar="HOST")
+
+    execute = command(
+        "exec", "run a program as if on a host", "execute", usage="netstack exec [--name NAME] HOST -- COMMAND ..."
+    )
+    execute.add_argument("host", metavar="HOST")
+    execute.add_argument("program", metavar="COMMAND", nargs=argparse.REMAINDER)
+
+    resolve = command("resolve", "look a name up from a host")
+    resolve.add_argument("query", metavar="NAME")
+    resolve.add_argument("type", metavar="TYPE", nargs="?", default="A", type=str.upper)
+    resolve.add_argument(
+        "--from", dest="host", metavar="HOST", help="the host that asks (default: the world's first client)"
+    )
+    resolve.add_argument("--cold", action="store_true", help="empty the resolvers' caches first")
+    resolve.add_argument("--trace", action="store_true", help="show the messages")
+
+    get = command("get", "fetch a URL from a host")
+    get.add_argument("url", metavar="URL")
+    get.add_argument("--from", dest="host", metavar="HOST", help="the host that asks (default: the world's first client)")
+    get.add_argument("--trace", action="store_true", help="show the messages")
+    get.add_argument("-o", "--output", metavar="FILE", help="write the body here (default: standard output)")
+    get.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="send this field too")
+
+    link = command("link", "show or set a site's access link")
+    link.add_argument("site", metavar="SITE", nargs="?")
+    link.add_argument(
+        "--delay", metavar="TIME", type=_quantity("parse_delay"), default=argparse.SUPPRESS, help="one way, such as 50ms"
+    )
+    link.add_argument(
+        "--rate",
+        metavar="RATE",
+        type=_quantity("parse_rate"),
+        default=argparse.SUPPRESS,
+        help="such as 1.54Mbit, or unlimited",
+    )
+    link.add_argument(
+        "--loss", metavar="LOSS", type=_quantity("parse_loss"), default=argparse.SUPPRESS, help="such as 0.01 or 1%%"
+    )
+    link.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
+
+    trace = command("trace", "show messages as they happen")
+    trace.add_argument("hosts", metavar="HOST", nargs="*", help="default: all hosts")
+    trace.add_argument("--protocol", metavar="PROTOCOL", help="only this one, such as dns or http")
+    trace.add_argument("--count", type=_positive, metavar="N", help="end after N messages")
+    trace.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="end after this time")
+    trace.add_argument("--no-follow", action="store_true", help="show what was recorded so far, then end")
+    trace.add_argument("--off", action="store_true", help="stop recording")
+
+    capture = command("capture", "write messages as a packet capture for Wireshark")
+    capture.add_argument("-o", "--output", metavar="FILE", required=True, help="a pcapng file; - is standard output")
+    capture.add_argument("hosts", metavar="HOST", nargs="*", help="default: all hosts")
+    capture.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="record this long (default: until Ctrl-C)")
+    capture.add_argument("--no-follow", action="store_true", help="write what was recorded so far, then end")
+
+    lab = command("lab", "run labs", world=False)
+    labs = lab.add_subparsers(metavar="ACTION", required=True)
+    lab_list = labs.add_parser("list", help="which labs there are")
+    lab_list.add_argument("--json", action="store_true", help="print JSON")
+    lab_list.set_defaults(action="list")
+    lab_run = labs.add_parser("run", help="run labs: the model's numbers beside the measured ones")
+    lab_run.add_argument("labs", metavar="NAME", nargs="*")
+    lab_run.add_argument("--all", action="store_true", help="every lab")
+    lab_run.add_argument("--on", metavar="SUBSTRATE", default="simulated", choices=("simulated", "loopback", "namespaces"))
+    lab_run.add_argument("--seed", type=int, metavar="N", default=1)
+    lab_run.add_argument("--plot", metavar="DIRECTORY", help="write plots there")
+    lab_run.add_argument("--json", action="store_true", help="print JSON")
+    lab_run.set_defaults(action="run")
+
+    check = command("check", "look whether this machine has what netstack needs", world=False)
+    check.add_argument("--port-offset", type=_port_offset, metavar="N", help="the offset that `up` will be given")
+
+    validate = command("validate", "check a world file", world=False)
+    validate.add_argument("file", metavar="FILE", help="world file, or the name of one that is shipped")
+
+    ca = command("ca", "the world's certificate authority")
+    ca.add_argument("action", choices=("export",))
+    ca.add_argument("-o", "--output", metavar="FILE", help="where to write the certificate (default: standard output)")
+    return top
+
+
+def _world_name(text: str) -> str:
+    if not text or not all(char.isascii() and (char.isalnum() or char in "-_") for char in text) or len(text) > 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a world's name: expected letters, digits, - and _, at most 60")
+    return text
+
+
+def _port_offset(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 32000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port offset: expected a number from 0 to 32000")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time in seconds: expected a number more than 0")
+    return value
+
+
+def _quantity(parser: str) -> Callable[[str], object]:
+    def parse(text: str) -> object:
+        from netstack.world import quantities
+
+        try:
+            return getattr(quantities, parser)(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return parse
+
+
+__all__ = ["FAIL", "PASS", "USAGE", "main", "parser"]

@@ -1,0 +1,105 @@
+"""The control socket's client for commands: plain and blocking. Services use other ways; they never import socket."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any
+
+from netstack.cli.errors import FAIL, USAGE, CommandError
+from netstack.world.control.paths import control_socket, names_in_use
+
+MOST_LINE = 256 * 1024 * 1024
+"""Octets of one answer: a whole journal with its messages' octets fits."""
+
+
+def choose(name: str | None, environment: Mapping[str, str] = os.environ) -> str:
+    """The world that a command means: the one named, or the only one that is up."""
+    running = names_in_use(environment)
+    if name is not None:
+        if name not in running:
+            others = f" (up: {', '.join(running)})" if running else ""
+            raise CommandError(f"no world named {name} is up{others}; start it with: netstack up", USAGE, "not-running")
+        return name
+    if not running:
+        raise CommandError("no world is up; start one with: netstack up", USAGE, "not-running")
+    if len(running) > 1:
+        raise CommandError(f"{len(running)} worlds are up: say which with --name ({', '.join(running)})", USAGE, "usage")
+    return running[0]
+
+
+class Client:
+    """One connection to a world's control socket. Requests one after another; errors are CommandErrors."""
+
+    def __init__(self, name: str | None, timeout: float | None = 60.0, environment: Mapping[str, str] = os.environ) -> None:
+        self.world = choose(name, environment)
+        self._socket = socket.socket(socket.AF_UNIX)
+        self._socket.settimeout(timeout)
+        path = control_socket(self.world, environment)
+        try:
+            self._socket.connect(str(path))
+        except OSError as error:
+            self._socket.close()
+            raise CommandError(f"{self.world} does not answer on {path}: {error.strerror or error}") from error
+        self._file = self._socket.makefile("rb")
+        self._last = 0
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._file.close()
+        self._socket.close()
+
+    def timeout(self, seconds: float | None) -> None:
+        """How long to wait for each next line; None: for ever."""
+        self._socket.settimeout(seconds)
+
+    def call(self, verb: str, **arguments: object) -> Any:
+        """Carry out a verb; its result."""
+        identifier = self._send(verb, arguments)
+        while True:
+            answer = self._receive()
+            if answer.get("id") == identifier and "item" not in answer:
+                return answer.get("result")
+
+    def stream(self, verb: str, **arguments: object) -> Iterator[Any]:
+        """Carry out a streaming verb: its items; stop iterating to leave it, then close the client."""
+        identifier = self._send(verb, arguments)
+        while True:
+            answer = self._receive()
+            if answer.get("id") != identifier:
+                continue
+            if "item" not in answer:
+                return
+            yield answer["item"]
+
+    def _send(self, verb: str, arguments: Mapping[str, object]) -> int:
+        self._last += 1
+        request = {"id": self._last, "verb": verb, "arguments": arguments}
+        try:
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
+        except OSError as error:
+            raise CommandError(f"{self.world} went away: {error.strerror or error}") from error
+        return self._last
+
+    def _receive(self) -> dict[str, Any]:
+        try:
+            line = self._file.readline(MOST_LINE)
+        except TimeoutError:
+            raise CommandError(f"{self.world} gave no answer in {self._socket.gettimeout():g} s", FAIL, "timeout") from None
+        except OSError as error:
+            raise CommandError(f"{self.world} went away: {error.strerror or error}") from error
+        if not line.endswith(b"\n"):
+            raise CommandError(f"{self.world} went away")
+        answer: dict[str, Any] = json.loads(line)
+        wrong = answer.get("error")
+        if wrong is not None:
+            usage = wrong["kind"] in ("usage", "request")
+            raise CommandError(wrong["message"], USAGE if usage else FAIL, wrong["kind"])
+        return answer

@@ -1,0 +1,53 @@
+"""`netstack trace`: the messages of hosts, as they happen."""
+
+import argparse
+import json
+import time
+
+from netstack.cli import render
+from netstack.cli.client import Client
+from netstack.cli.errors import FAIL, PASS, CommandError
+
+
+def run(options: argparse.Namespace) -> int:
+    """Record and print until Ctrl-C, `--count` or `--seconds`; `--json` prints one object a line."""
+    with Client(options.name) as client:
+        if options.off:
+            client.call("journal.disable", hosts=options.hosts)
+            return PASS
+        if options.no_follow:
+            for row in client.call("journal.read", hosts=options.hosts, protocol=options.protocol)["messages"]:
+                show(row, options.json)
+            return PASS
+        if not options.json:
+            print(f"recording on {client.world}; Ctrl-C ends it", flush=True)
+        return follow(client, options)
+
+
+def follow(client: Client, options: argparse.Namespace) -> int:
+    """Print the rows of a stream; what a slow terminal has missed is said at the end."""
+    seen, end = 0, None if options.seconds is None else time.monotonic() + options.seconds
+    client.timeout(options.seconds)
+    try:
+        for row in client.stream("journal.follow", hosts=options.hosts, protocol=options.protocol):
+            show(row, options.json)
+            seen += 1
+            if options.count is not None and seen >= options.count:
+                return PASS
+            if end is not None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    return PASS
+                client.timeout(left)
+    except KeyboardInterrupt:
+        return PASS
+    except CommandError as error:
+        if error.kind == "timeout":
+            return PASS if options.count is None or seen >= options.count else FAIL
+        raise
+    return PASS
+
+
+def show(row: dict[str, object], as_json: bool) -> None:
+    """One message on one line."""
+    print(json.dumps(row) if as_json else render.message_line(row), flush=True)
