@@ -73,4 +73,3 @@ def message_line(row: Mapping[str, Any]) -> str:
     clock = datetime.fromtimestamp(row["time"]).strftime("%H:%M:%S.%f")[:-3]
     secure = " (tls)" if row.get("secure") else ""
     return f"{clock}  {row['from']} → {row['to']}  {row['protocol']}{secure}  {row['summary']}  {row['bytes']} octets"
-

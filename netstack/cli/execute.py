@@ -1,0 +1,39 @@
+"""`netstack exec HOST -- COMMAND`: run a program as if on a host. The exit code is the program's."""
+
+import argparse
+import os
+import sys
+
+from netstack.cli.client import Client
+from netstack.cli.environment import environment
+from netstack.cli.errors import USAGE, CommandError
+from netstack.world.control.paths import runtime_directory
+
+
+def run(options: argparse.Namespace) -> int:
+    """Become the program; returns only when it cannot be started."""
+    program = options.program[1:] if options.program[:1] == ["--"] else options.program
+    if not program:
+        raise CommandError("which command? netstack exec HOST -- COMMAND", USAGE, "usage")
+    with Client(options.name) as client:
+        view = client.call("environment", host=options.host)
+        world = client.world
+    if view["substrate"] == "simulated":
+        raise CommandError("a simulated host has no sockets that a program could use: bring the world up on loopback")
+    if view["substrate"] == "namespaces":
+        from netstack.cli.enter import enter
+
+        enter(view)
+        surroundings = dict(os.environ) | {"NETSTACK_NAME": world, "NETSTACK_HOST": view["host"]}
+    else:
+        directory = runtime_directory(world) / "exec" / view["host"]
+        surroundings = environment(view, directory, os.environ)
+    sys.stdout.flush()
+    try:
+        os.execvpe(program[0], program, surroundings)
+    except FileNotFoundError:
+        print(f"netstack: {program[0]}: command not found", file=sys.stderr)
+        return 127
+    except OSError as error:
+        print(f"netstack: {program[0]}: {error.strerror}", file=sys.stderr)
+        return 126

@@ -1,0 +1,223 @@
+"""Runs another program with what it cannot know by itself: which address and port a name of the world has.
+
+`netstack exec` puts small scripts named dig, telnet, ... first on PATH; each runs this file with a bare Python, so it
+imports the standard library alone. The table is a JSON file named by NETSTACK_TABLE: {"address": the host's own,
+"resolver": its resolver's or null, "offset": what is added to standard ports, "names": {name: [addresses]}}.
+What is changed of a command line: names of the world become addresses, standard ports the ones in use, and queries
+without a server go to the host's own resolver. Everything else is left as it was given.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Table = Mapping[str, Any]
+
+
+def address_of(table: Table, name: str) -> str | None:
+    """The first address of a name or address of this world, else None: not ours to change."""
+    found: list[str] | None = table["names"].get(name.rstrip(".").lower())
+    if found:
+        return found[0]
+    return name if any(name in addresses for addresses in table["names"].values()) else None
+
+
+def port_of(table: Table, port: str) -> str:
+    """The port in use for a standard one (number or service name); one that is shifted already, or other text, is left."""
+    number = _SERVICES.get(port, port)
+    offset: int = table["offset"]
+    if not (number.isascii() and number.isdigit()) or offset == 0:
+        return port
+    shifted = offset <= int(number) <= offset + 1023
+    return port if shifted or int(number) + offset > 65535 else str(int(number) + offset)
+
+
+_SERVICES = {"domain": "53", "ftp": "21", "http": "80", "https": "443", "imap2": "143", "pop3": "110", "smtp": "25"}
+
+
+def dig(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`dig` and `kdig`: @SERVER, -p and -b."""
+    found: list[str] = []
+    server = port = source = False
+    foreign = False
+    rest = iter(arguments)
+    for argument in rest:
+        if argument.startswith("@"):
+            address = address_of(table, argument[1:])
+            server, foreign = True, address is None
+            found.append("@" + (address or argument[1:]))
+        elif argument == "-p":
+            port = True
+            found += [argument, port_of(table, next(rest, ""))]
+        elif argument.startswith("-p") and argument[2:].isdigit():
+            port = True
+            found.append("-p" + port_of(table, argument[2:]))
+        else:
+            source = source or argument.startswith("-b")
+            found.append(argument)
+    if foreign or (not server and table["resolver"] is None):
+        return found
+    before = [] if source else ["-b", table["address"]]
+    if not port:
+        before += ["-p", port_of(table, "53")]
+    if not server:
+        before.append("@" + table["resolver"])
+    return before + found
+
+
+def drill(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`drill`: as dig, its source is -I."""
+    changed = dig(table, arguments)
+    return ["-I" if argument == "-b" else argument for argument in changed]
+
+
+def nslookup(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`nslookup [-option ...] [NAME [SERVER]]`; without a name it is interactive and asks the host's resolver."""
+    options = [argument for argument in arguments if argument.startswith("-") and argument != "-"]
+    names = [argument for argument in arguments if argument not in options]
+    if len(names) < 2 and table["resolver"] is not None:
+        names = [*(names or ["-"]), table["resolver"]]
+    elif len(names) >= 2:
+        address = address_of(table, names[1])
+        if address is None:
+            return list(arguments)
+        names[1] = address
+    if not any(option.startswith("-port=") for option in options):
+        options.append("-port=" + port_of(table, "53"))
+    return [*options, *names]
+
+
+def host(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`host [-options] NAME [SERVER]`."""
+    with_value = {"-c", "-N", "-t", "-W", "-R", "-m", "-p"}
+    options: list[str] = []
+    names: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument in with_value:
+            options += [argument, next(rest, "")]
+        elif argument.startswith("-"):
+            options.append(argument)
+        else:
+            names.append(argument)
+    if not names:
+        return list(arguments)
+    if len(names) == 1:
+        if table["resolver"] is None:
+            return list(arguments)
+        names.append(table["resolver"])
+    else:
+        address = address_of(table, names[1])
+        if address is None:
+            return list(arguments)
+        names[1] = address
+    if "-p" not in options:
+        options += ["-p", port_of(table, "53")]
+    return [*options, *names]
+
+
+def telnet(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`telnet [-options] HOST [PORT]`."""
+    return _host_port(table, arguments, {"-b", "-e", "-l", "-n", "-X", "-S"}, source="-b", default="23")
+
+
+def nc(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`nc [-options] HOST PORT` of OpenBSD's netcat; listening (-l) is left alone."""
+    if any(argument.startswith("-") and not argument.startswith("--") and "l" in argument for argument in arguments):
+        return list(arguments)
+    return _host_port(
+        table,
+        arguments,
+        {"-I", "-i", "-M", "-m", "-O", "-P", "-p", "-q", "-s", "-T", "-V", "-w", "-W", "-X", "-x"},
+        "-s",
+        "",
+    )
+
+
+def _host_port(table: Table, arguments: Sequence[str], with_value: set[str], source: str | None, default: str) -> list[str]:
+    places: list[int] = []
+    skip = False
+    for number, argument in enumerate(arguments):
+        if skip:
+            skip = False
+        elif argument.startswith("-") and len(argument) > 1:
+            skip = argument in with_value
+        else:
+            places.append(number)
+    if not places:
+        return list(arguments)
+    changed = list(arguments)
+    address = address_of(table, changed[places[0]])
+    if address is None:
+        return changed
+    changed[places[0]] = address
+    if len(places) > 1:
+        changed[places[1]] = port_of(table, changed[places[1]])
+    elif default:
+        changed.append(port_of(table, default))
+    return changed if source is None or source in changed else [source, table["address"], *changed]
+
+
+def openssl(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`openssl s_client -connect HOST:PORT`: the name is kept for SNI and the check of the certificate."""
+    changed = list(arguments)
+    if not changed or changed[0] != "s_client" or "-connect" not in changed[:-1]:
+        return changed
+    at = changed.index("-connect") + 1
+    name, _, port = changed[at].rpartition(":")
+    address = address_of(table, name)
+    if address is None:
+        return changed
+    changed[at] = f"{address}:{port_of(table, port)}"
+    return changed if "-servername" in changed or address == name else [*changed, "-servername", name]
+
+
+def chromium(table: Table, arguments: Sequence[str]) -> list[str]:
+    """Chromium and Chrome: every name of the world mapped to its address and ports; no other name is looked up."""
+    rules = [
+        f"MAP {name}:{port} {addresses[0]}:{port_of(table, port)}"
+        for name, addresses in table["names"].items()
+        for port in ("80", "443")
+    ]
+    rules.append("MAP * ~NOTFOUND, EXCLUDE 127.*")
+    options = ["--host-resolver-rules=" + ", ".join(rules)]
+    if table.get("spki"):
+        options.append("--ignore-certificate-errors-spki-list=" + table["spki"])
+    return [*options, *arguments]
+
+
+PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
+    "dig": dig,
+    "kdig": dig,
+    "drill": drill,
+    "nslookup": nslookup,
+    "host": host,
+    "telnet": telnet,
+    "nc": nc,
+    "netcat": nc,
+    "openssl": openssl,
+    "chromium": chromium,
+    "google-chrome": chromium,
+}
+
+
+def main(program: str, arguments: Sequence[str]) -> None:
+    """Become the real program, the next of its name on PATH."""
+    with open(os.environ["NETSTACK_TABLE"]) as file:
+        table = json.load(file)
+    own = os.path.dirname(os.environ["NETSTACK_TABLE"])
+    path = [
+        folder for folder in os.environ.get("PATH", os.defpath).split(":") if not os.path.realpath(folder).startswith(own)
+    ]
+    for folder in path:
+        real = os.path.join(folder, program)
+        if os.access(real, os.X_OK) and os.path.isfile(real):
+            os.execv(real, [program, *PROGRAMS[program](table, arguments)])  # noqa: S606  the user's own command
+    print(f"{program}: command not found", file=sys.stderr)
+    sys.exit(127)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,119 @@
+"""What `netstack exec` changes of a command line, and what it leaves alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from netstack.cli import wrapper
+from netstack.cli.environment import curl_configuration, environment
+
+TABLE = {
+    "address": "127.53.3.2",
+    "resolver": "127.53.3.1",
+    "offset": 8000,
+    "names": {
+        "gaia.cs.umass.edu": ["127.53.2.1"],
+        "cnn.com": ["127.53.9.1", "127.53.9.2"],
+        "a.root-servers.net": ["127.53.1.1"],
+    },
+    "spki": "hash=",
+}
+OWN = ["-b", "127.53.3.2"]
+
+
+@pytest.mark.parametrize(
+    ("program", "given", "run"),
+    [
+        ("dig", ["cnn.com"], [*OWN, "-p", "8053", "@127.53.3.1", "cnn.com"]),
+        ("dig", ["+short", "cnn.com", "AAAA"], [*OWN, "-p", "8053", "@127.53.3.1", "+short", "cnn.com", "AAAA"]),
+        ("dig", ["@a.root-servers.net", "cnn.com"], [*OWN, "-p", "8053", "@127.53.1.1", "cnn.com"]),
+        ("dig", ["@127.53.1.1", "-p", "53", "x"], [*OWN, "@127.53.1.1", "-p", "8053", "x"]),
+        ("dig", ["-p8053", "@127.53.1.1", "x"], [*OWN, "-p8053", "@127.53.1.1", "x"]),
+        ("dig", ["@192.0.2.1", "x"], ["@192.0.2.1", "x"]),
+        ("kdig", ["cnn.com"], [*OWN, "-p", "8053", "@127.53.3.1", "cnn.com"]),
+        ("drill", ["cnn.com"], ["-I", "127.53.3.2", "-p", "8053", "@127.53.3.1", "cnn.com"]),
+        ("nslookup", ["cnn.com"], ["-port=8053", "cnn.com", "127.53.3.1"]),
+        ("nslookup", ["-type=ns", "edu", "a.root-servers.net"], ["-type=ns", "-port=8053", "edu", "127.53.1.1"]),
+        ("nslookup", ["x", "192.0.2.1"], ["x", "192.0.2.1"]),
+        ("host", ["-t", "ns", "edu"], ["-t", "ns", "-p", "8053", "edu", "127.53.3.1"]),
+        ("host", [], []),
+        ("telnet", ["gaia.cs.umass.edu", "80"], [*OWN, "127.53.2.1", "8080"]),
+        ("telnet", ["gaia.cs.umass.edu", "http"], [*OWN, "127.53.2.1", "8080"]),
+        ("telnet", ["gaia.cs.umass.edu"], [*OWN, "127.53.2.1", "8023"]),
+        ("telnet", ["192.0.2.1", "80"], ["192.0.2.1", "80"]),
+        ("telnet", [], []),
+        ("nc", ["-w", "2", "gaia.cs.umass.edu", "80"], ["-s", "127.53.3.2", "-w", "2", "127.53.2.1", "8080"]),
+        ("nc", ["-zu", "GAIA.cs.umass.edu.", "12000"], ["-s", "127.53.3.2", "-zu", "127.53.2.1", "20000"]),
+        ("nc", ["-l", "8000"], ["-l", "8000"]),
+        (
+            "openssl",
+            ["s_client", "-connect", "cnn.com:443"],
+            ["s_client", "-connect", "127.53.9.1:8443", "-servername", "cnn.com"],
+        ),
+        ("openssl", ["version"], ["version"]),
+    ],
+)
+def test_command_lines(program: str, given: list[str], run: list[str]) -> None:
+    assert wrapper.PROGRAMS[program](TABLE, given) == run
+
+
+def test_without_an_offset_ports_stay() -> None:
+    table = TABLE | {"offset": 0}
+    assert wrapper.telnet(table, ["cnn.com", "80"]) == [*OWN, "127.53.9.1", "80"]
+    assert wrapper.dig(table, ["x"]) == [*OWN, "-p", "53", "@127.53.3.1", "x"]
+
+
+def test_a_host_without_a_resolver_asks_nobody_by_default() -> None:
+    table = TABLE | {"resolver": None}
+    assert wrapper.dig(table, ["x"]) == ["x"]
+    assert wrapper.dig(table, ["@a.root-servers.net", "x"]) == [*OWN, "-p", "8053", "@127.53.1.1", "x"]
+
+
+def test_chromium_maps_every_name() -> None:
+    rules = wrapper.chromium(TABLE, ["http://cnn.com/"])
+    assert "MAP cnn.com:80 127.53.9.1:8080" in rules[0]
+    assert rules[-1] == "http://cnn.com/"
+
+
+def view(ca: Path) -> dict[str, object]:
+    return TABLE | {"ca": str(ca), "host": "cse.nyu.edu", "world": "small"}
+
+
+def test_curl_finds_standard_and_shifted_ports(tmp_path: Path) -> None:
+    lines = curl_configuration(view(tmp_path / "ca.pem")).splitlines()
+    assert 'connect-to = "gaia.cs.umass.edu:80:127.53.2.1:8080"' in lines
+    assert 'connect-to = "gaia.cs.umass.edu:8443:127.53.2.1:8443"' in lines
+    assert f'cacert = "{tmp_path}/ca.pem"' in lines
+
+
+def test_the_environment_runs_the_wrapped_program(tmp_path: Path) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "telnet").write_text('#!/bin/sh\necho "$@"\n')
+    (real / "telnet").chmod(0o755)
+    inherited = {"PATH": f"{real}:{os.environ['PATH']}", "http_proxy": "http://elsewhere:3128"}
+    runtime = tmp_path / "run"
+    first = environment(view(tmp_path / "ca.pem"), runtime / "cse.nyu.edu", inherited)
+    assert first["SSL_CERT_FILE"] == str(tmp_path / "ca.pem")
+    assert "http_proxy" not in first
+    nested = environment(view(tmp_path / "ca.pem"), runtime / "apricot.nyu.edu", first)
+    assert nested["PATH"].count(str(runtime)) == 1
+    for surroundings in (first, nested):
+        done = subprocess.run(["telnet", "cnn.com", "80"], env=surroundings, capture_output=True, text=True, timeout=10)
+        assert done.stdout == "-b 127.53.3.2 127.53.9.1 8080\n"
+
+
+def test_a_program_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text(json.dumps(TABLE))
+    done = subprocess.run(
+        [sys.executable, wrapper.__file__, "dig", "x"],
+        env={"NETSTACK_TABLE": str(tmp_path / "table.json"), "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=10,
+    )
+    assert (done.returncode, done.stderr) == (127, "dig: command not found\n")
