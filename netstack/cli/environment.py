@@ -37,7 +37,8 @@ def environment(view: Mapping[str, Any], directory: Path, inherited: Mapping[str
     changed["NETSTACK_TABLE"] = str(directory / "table.json")
     changed["NETSTACK_NAME"] = view["world"]
     changed["NETSTACK_HOST"] = view["host"]
-    changed["PATH"] = f"{programs}:{inherited.get('PATH', os.defpath)}"
+    others = [folder for folder in inherited.get("PATH", os.defpath).split(":") if not wrapper.is_ours(folder)]
+    changed["PATH"] = ":".join([str(programs), *others])
     return changed
 
 

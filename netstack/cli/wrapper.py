@@ -127,13 +127,8 @@ def nc(table: Table, arguments: Sequence[str]) -> list[str]:
     """`nc [-options] HOST PORT` of OpenBSD's netcat; listening (-l) is left alone."""
     if any(argument.startswith("-") and not argument.startswith("--") and "l" in argument for argument in arguments):
         return list(arguments)
-    return _host_port(
-        table,
-        arguments,
-        {"-I", "-i", "-M", "-m", "-O", "-P", "-p", "-q", "-s", "-T", "-V", "-w", "-W", "-X", "-x"},
-        "-s",
-        "",
-    )
+    with_value = {"-I", "-i", "-M", "-m", "-O", "-P", "-p", "-q", "-s", "-T", "-V", "-w", "-W", "-X", "-x"}
+    return _host_port(table, arguments, with_value, "-s", "")
 
 
 def _host_port(table: Table, arguments: Sequence[str], with_value: set[str], source: str | None, default: str) -> list[str]:
@@ -203,14 +198,16 @@ PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
 }
 
 
+def is_ours(folder: str) -> bool:
+    """Whether a folder of PATH holds wrappers (of any host): the table lies beside it."""
+    return os.path.exists(os.path.join(folder, os.pardir, "table.json"))
+
+
 def main(program: str, arguments: Sequence[str]) -> None:
     """Become the real program, the next of its name on PATH."""
     with open(os.environ["NETSTACK_TABLE"]) as file:
         table = json.load(file)
-    own = os.path.dirname(os.environ["NETSTACK_TABLE"])
-    path = [
-        folder for folder in os.environ.get("PATH", os.defpath).split(":") if not os.path.realpath(folder).startswith(own)
-    ]
+    path = [folder for folder in os.environ.get("PATH", os.defpath).split(":") if not is_ours(folder)]
     for folder in path:
         real = os.path.join(folder, program)
         if os.access(real, os.X_OK) and os.path.isfile(real):
