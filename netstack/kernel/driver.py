@@ -4,17 +4,21 @@ Only drivers read clocks and touch transports. An engine's event goes to the rol
 (StartTLS, CloseWrite, Close, Abort) are carried out here.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable
+from enum import Enum
+from itertools import chain
 from typing import Any, Protocol
 
-from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, MessageLengthError
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.tcp import Client as TCPClient
 from twisted.internet.tcp import Server as TCPServer
+from twisted.internet.udp import Port as UDPPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -38,9 +42,9 @@ from netstack.sansio import (
 )
 
 FILE_CHUNK = 128 * 1024
-LINGER_READ = 5.0
-"""Seconds for which input is still read and dropped after the last octet was sent, so that the peer can read it
-(RFC 9112 §9.6: closing with unread input makes the kernel reset the connection)."""
+"""Octets of a file read and written at once where sendfile(2) cannot be used."""
+FILE_TURN = 1024 * 1024
+"""Octets of a file sent before other connections get their turn."""
 
 
 class Connection(Protocol):
@@ -99,6 +103,22 @@ def send_now(transport: Any, data: bytes) -> None:
         transport.write(data[sent:])
 
 
+class _HalfClose(Enum):
+    """Stands in the outbox where the FIN belongs."""
+
+    HERE = 1
+
+
+class _Deadline(Enum):
+    """What has to end in its time."""
+
+    HANDSHAKE = 1
+    FLUSH = 2
+    """What was queued at close is still to be taken by the peer."""
+    DISCARD = 3
+    """All is written; input is read and dropped until the peer closes too."""
+
+
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class StreamDriver(TwistedProtocol):
     """Drives one engine over one stream connection."""
@@ -113,7 +133,10 @@ class StreamDriver(TwistedProtocol):
         limits: StreamLimits,
         secure: bool = False,
         on_lost: Callable[["StreamDriver"], None] | None = None,
+        on_up: Callable[["StreamDriver"], None] | None = None,
+        server_name: str | None = None,
     ) -> None:
+        """`secure`: TLS lies below from the start. `server_name`: for StartTLS, the name to verify; None on a server."""
         self.machine = machine
         self.protocol_name = protocol
         self.engine = engine
@@ -121,8 +144,12 @@ class StreamDriver(TwistedProtocol):
         self.traffic = traffic
         self.limits = limits
         self.peer = Peer(("", 0), ("", 0))
+        self.failure: Failure | None = None
+        """Why the connection was lost, as Twisted says it."""
         self._tls = secure
+        self._server_name = server_name
         self._on_lost = on_lost
+        self._on_up = on_up
         self._seconds = machine.reactor.seconds
         self._direct = False
         self._paused = False
@@ -130,13 +157,20 @@ class StreamDriver(TwistedProtocol):
         self._busy = False
         self._again = False
         self._closing = False
+        self._finished = False
+        self._eof = False
         self._gone = False
         self._reason: str | None = None
-        self._outbox: deque[bytes | FileSlice] = deque()
+        self._outbox: deque[bytes | FileSlice | _HalfClose] = deque()
+        self._queued = 0
+        """Octets in the outbox, files not counted."""
+        self._waiting: Iterable[Event] | None = None
+        """Events that wait until there is room for their output."""
         self._timer: IDelayedCall | None = None
+        self._due = 0.0
+        """When the timer fires."""
         self._active = 0.0
-        self._deadline: float | None = None
-        """While a handshake or the close is under way: when to give up."""
+        self._deadline: tuple[_Deadline, float] | None = None
 
     # What Twisted calls
 
@@ -146,17 +180,15 @@ class StreamDriver(TwistedProtocol):
         self.peer = Peer((local.host, local.port), (remote.host, remote.port))
         self._direct = type(transport) in (TCPServer, TCPClient)
         transport.setTcpNoDelay(True)
-        if self._direct:
-            transport.bufferSize = self.limits.output_high
         transport.registerProducer(self, True)
         self.traffic.active += 1
         self.traffic.connections += 1
         self.machine.journal.opened("tcp", self.peer.local)
         self._active = self._seconds()
         if self._tls:
-            self._until(self.limits.handshake)
+            self._until(_Deadline.HANDSHAKE, self.limits.handshake)
         else:
-            self._step(self.engine.connected, self.peer)
+            self._up()
 
     def handshakeCompleted(self) -> None:
         transport: Any = self.transport
@@ -174,7 +206,13 @@ class StreamDriver(TwistedProtocol):
                 alpn.decode("ascii") if alpn else None,
             ),
         )
+        self._up()
+
+    def _up(self) -> None:
         self._step(self.engine.connected, self.peer)
+        on_up, self._on_up = self._on_up, None
+        if on_up is not None:
+            on_up(self)
 
     def dataReceived(self, data: bytes) -> None:
         self.traffic.received += len(data)
@@ -182,28 +220,37 @@ class StreamDriver(TwistedProtocol):
             self._step(self.engine.receive, data)
 
     def readConnectionLost(self) -> None:
-        if self._closing:
-            self._finish()
-        elif self._deadline is not None:
-            self.abort("closed in the handshake")
-        else:
+        """The peer's FIN. The transport reads no more; starting it again would bring the FIN again, without end."""
+        self._eof = True
+        if not self._closing:
             self._step(self.engine.eof)
+        elif self._finished:
+            transport: Any = self.transport
+            transport.loseConnection()
 
     def writeConnectionLost(self) -> None:
-        pass
+        """Our FIN is out, and all before it."""
+        if self._finished and not self._gone:
+            self._until(_Deadline.DISCARD, self.limits.discard)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008  Twisted's signature
         if self._gone:
             return
+        self._direct = False
+        if not self._closing and not self._eof and self._deadline is None and reason.check(ConnectionDone):
+            self._eof = True  # TLS tells its end (close_notify, RFC 8446 §6.1) and that of the connection as one
+            self._step(self.engine.eof)
         self._gone = self._closing = True
+        self.failure = reason
         self.traffic.active -= 1
         self.machine.journal.closed("tcp", self.peer.local)
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+        self._collect()
         self._drop_output()
         if self._reason is None:
-            self._reason = "closed" if reason.check(ConnectionDone) else reason.getErrorMessage()
+            self._reason = _REASONS.get(reason.type) or reason.getErrorMessage()
         self.role.lost(self._reason)
         if self._on_lost is not None:
             self._on_lost(self)
@@ -212,21 +259,21 @@ class StreamDriver(TwistedProtocol):
 
     def pauseProducing(self) -> None:
         self._paused = True
-        self._read_or_not()
+        if not self._busy:
+            self._read_or_not()
 
     def resumeProducing(self) -> None:
         if self._gone:
             return
         self._paused = False
+        self._active = self._seconds()
         self._flush()
-        if self._paused:
+        if self._paused or self._closing or self._busy:
             return
-        if not self._closing:
-            writable = getattr(self.role, "writable", None)
-            if writable is not None:
-                writable(self)
-            self._step(self.engine.receive, b"")
-        self._read_or_not()
+        writable = getattr(self.role, "writable", None)
+        if writable is not None:
+            writable(self)
+        self._step(self.engine.receive, b"")
 
     def stopProducing(self) -> None:
         pass
@@ -236,7 +283,7 @@ class StreamDriver(TwistedProtocol):
     @property
     def writable(self) -> bool:
         """False while queued output waits for the peer; the role's `writable` is called when it may go on."""
-        return not self._paused and not self._gone
+        return not self._paused and not self._closing and self._queued < self.limits.output_high
 
     def send(self, command: Command) -> None:
         """Hand a command to the engine and write what comes of it; raises LocalProtocolError in a wrong state.
@@ -245,20 +292,22 @@ class StreamDriver(TwistedProtocol):
         """
         if self._closing:
             return
-        self.engine.send(command, self.machine.now())
-        if self._busy:
-            self._again = True
-        else:
-            self._step(self.engine.receive, b"")
+        machine = self.machine
+        if not self._busy:
+            self.engine.recording = machine.name in machine.journal.enabled
+        self.engine.send(command, machine.now())
+        self._step(self.engine.receive, b"")
 
     def close(self) -> None:
         """Send what is queued, then close."""
         if self._closing:
             return
         self._closing = True
-        self._until(self.limits.linger)
+        self._until(_Deadline.FLUSH, self.limits.linger)
         if not self._busy:
+            self._collect()
             self._flush()
+            self._read_or_not()
 
     def abort(self, reason: str = "aborted") -> None:
         """Reset the connection now."""
@@ -281,7 +330,7 @@ class StreamDriver(TwistedProtocol):
     # The step
 
     def _step(self, feed: Callable[..., Iterable[Event]], *arguments: Any) -> None:
-        """Feed the engine, hand its events on, write, set the timer."""
+        """Feed the engine, hand its events on, write, set the timer. Within a step: only go on when it is done."""
         if self._busy:
             self._again = True
             return
@@ -291,28 +340,57 @@ class StreamDriver(TwistedProtocol):
         self._active = now.monotonic
         engine.recording = machine.name in machine.journal.enabled
         try:
-            for event in feed(*arguments, now):
-                self._dispatch(event)
-            while self._again and not self._paused and not self._closing:
+            events = feed(*arguments, now)
+            if self._waiting is not None:
+                events, self._waiting = chain(self._waiting, events), None
+            self._hand_on(events)
+            while self._again and self._room():
                 self._again = False
-                for event in engine.receive(b"", now):
-                    self._dispatch(event)
+                self._hand_on(engine.receive(b"", now))
         except RemoteProtocolError:
             self.traffic.protocol_errors += 1
-            self._reason = "protocol error"
+            if self._reason is None:
+                self._reason = "protocol error"
             self.close()
         finally:
             self._busy = self._again = False
         if self._gone:
             return
         self._collect()
-        self._flush()
-        if not self._closing:
-            due = self.engine.next_timer()
-            idle = self._active + self.limits.idle
-            self._arm(idle if due is None or due > idle else due)
-            if self._reading != (engine.wants_data() and not self._paused):
-                self._read_or_not()
+        if self._outbox or self._closing:
+            self._flush()
+        if self._closing:
+            self._read_or_not()
+            return
+        due = engine.next_timer()
+        idle = self._active + self.limits.idle
+        if due is None or due > idle:
+            due = idle
+        if self._timer is None or due < self._due:
+            self._arm(due)
+        if self._reading != (engine.wants_data() and not self._paused):
+            self._read_or_not()
+
+    def _hand_on(self, events: Iterable[Event]) -> None:
+        """Give events to the role; when their output fills the queue, the rest of them waits."""
+        iterator, first = iter(events), True
+        for event in iterator:
+            if not first and not self._room():
+                self._waiting = chain((event,), iterator)
+                return
+            first = False
+            self._dispatch(event)
+            if self._closing:
+                return
+
+    def _room(self) -> bool:
+        """Whether more output may be made; what there is is written when it is much. If not, resumeProducing goes on."""
+        if self._closing or self._waiting is not None:
+            return False
+        self._collect()
+        if self._queued >= self.limits.output_high:
+            self._flush()
+        return not self._paused
 
     def _dispatch(self, event: Event) -> None:
         kind = type(event)
@@ -321,12 +399,11 @@ class StreamDriver(TwistedProtocol):
         elif kind is Abort:
             self.abort()
         elif kind is CloseWrite:
-            self._collect()
-            self._flush()
-            self._half_close()
+            if not self._tls:  # TLS has no half close that peers agree on
+                self._collect()
+                self._outbox.append(_HalfClose.HERE)
         elif kind is StartTLS:
             self._collect()
-            self._flush()
             self._start_tls()
         else:
             self.role.handle(event, self)
@@ -340,87 +417,139 @@ class StreamDriver(TwistedProtocol):
             for message in engine.messages():
                 self.machine.journal.write(
                     wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
-                    message.summary, message.data, peer.security is not None, message.omitted,
+                    message.summary, message.data, peer.security is not None,
                 )  # fmt: skip
-        self._outbox.extend(engine.data_to_send())
+        for item in engine.data_to_send():
+            self._outbox.append(item)
+            if type(item) is bytes:
+                self._queued += len(item)
 
     def _flush(self) -> None:
         """Write the outbox as far as the transport takes it."""
         outbox = self._outbox
-        transport: Any = self.transport
         while outbox and not self._paused:
             item = outbox.popleft()
             if isinstance(item, FileSlice):
-                data = self._next_chunk(item)
-                if data is None:
-                    return
-            elif outbox and isinstance(outbox[0], bytes):
-                parts = [item]
-                while outbox and isinstance(outbox[0], bytes):
-                    parts.append(outbox.popleft())  # type: ignore[arg-type]  # just tested
-                data = b"".join(parts)
+                if not self._send_file(item):
+                    break
+            elif item is _HalfClose.HERE:
+                self._half_close()
             else:
-                data = item
-            self.traffic.sent += len(data)
-            if self._direct:
-                send_now(transport, data)
-            else:
-                transport.write(data)
+                if outbox and isinstance(outbox[0], bytes):
+                    parts = [item]
+                    while outbox and isinstance(outbox[0], bytes):
+                        parts.append(outbox.popleft())  # type: ignore[arg-type]  # just tested
+                    item = b"".join(parts)
+                self._queued -= len(item)
+                self._write(item)
         if self._closing and not outbox and not self._gone:
             self._close_transport()
 
-    def _next_chunk(self, part: FileSlice) -> bytes | None:
-        """The next octets of a file; a file that has become shorter breaks the connection (its length was promised)."""
+    def _write(self, data: bytes) -> None:
+        transport: Any = self.transport
+        self.traffic.sent += len(data)
+        if self._direct:
+            send_now(transport, data)
+        else:
+            transport.write(data)
+
+    def _send_file(self, part: FileSlice) -> bool:
+        """Send of a file what can be sent now; False when the rest waits or there is none.
+
+        A file that has become shorter breaks the connection: its length was promised.
+        """
+        transport: Any = self.transport
+        if part.length == 0:
+            part.file.close()
+            return True
+        descriptor = part.file.fileno()
+        if self._direct and descriptor >= 0 and transport.connected and not self._unsent(transport):
+            sent, failed = 0, False
+            try:
+                sent = os.sendfile(transport.fileno(), descriptor, part.offset, min(FILE_TURN, part.length))
+            except BlockingIOError:
+                pass
+            except OSError:
+                failed = True  # this file or socket cannot: the plain way shows what is wrong
+            else:
+                if sent == 0:
+                    return self._file_changed(part)
+            if not failed:
+                self.traffic.sent += sent
+                if sent == part.length:
+                    part.file.close()
+                    return True
+                self._outbox.appendleft(FileSlice(part.file, part.offset + sent, part.length - sent))
+                self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
+                transport.startWriting()
+                return False
         data = part.file.read_at(part.offset, min(FILE_CHUNK, part.length))
         if not data:
-            part.file.close()
-            self.abort("file changed")
-            return None
+            return self._file_changed(part)
         if len(data) < part.length:
             self._outbox.appendleft(FileSlice(part.file, part.offset + len(data), part.length - len(data)))
         else:
             part.file.close()
-        return data
+        self._write(data)
+        return True
+
+    def _unsent(self, transport: Any) -> bool:
+        return bool(transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
+
+    def _file_changed(self, part: FileSlice) -> bool:
+        part.file.close()
+        self.abort("file changed")
+        return False
 
     def _drop_output(self) -> None:
         for item in self._outbox:
             if isinstance(item, FileSlice):
                 item.file.close()
         self._outbox.clear()
+        self._queued = 0
 
     # Closing
 
     def _close_transport(self) -> None:
-        """All is written to the transport: send FIN, read on for a while so that our last octets are not reset away."""
+        """All is written to the transport: send FIN, read on for a while so that our last octets are not reset away.
+
+        RFC 9112 §9.6: closing with unread input makes the kernel reset the connection, and the peer may lose the reply.
+        """
+        if self._finished:
+            return
+        self._finished = True
         transport: Any = self.transport
         transport.unregisterProducer()
-        if self._tls:
+        if self._tls or self._eof or not hasattr(transport, "loseWriteConnection"):
             transport.loseConnection()
         else:
             transport.loseWriteConnection()
-            transport.resumeProducing()
-            self._until(min(LINGER_READ, self.limits.linger))
-
-    def _finish(self) -> None:
-        transport: Any = self.transport
-        transport.loseConnection()
 
     def _half_close(self) -> None:
         transport: Any = self.transport
-        if not self._tls:  # TLS has no half close that peers agree on
+        if hasattr(transport, "loseWriteConnection"):
             transport.loseWriteConnection()
 
     def _start_tls(self) -> None:
-        self._tls = True
-        self._direct = False
+        """What was collected goes out in the clear, whatever waits; the new layer begins with an empty queue."""
+        self._paused = False
+        while self._outbox:
+            self._paused = False
+            self._flush()
         transport: Any = self.transport
         transport.unregisterProducer()
-        self.transport = self.machine.tls.start(transport, self, None)
-        self._until(self.limits.handshake)
+        self._tls = True
+        self._direct = self._paused = False
+        layer: Any = self.machine.tls.start(transport, self, self._server_name)
+        self.transport = layer
+        layer.registerProducer(self, True)
+        self._until(_Deadline.HANDSHAKE, self.limits.handshake)
 
     # Reading and time
 
     def _read_or_not(self) -> None:
+        if self._eof or self._gone:
+            return
         wanted = self._closing or (not self._paused and self.engine.wants_data())
         if wanted != self._reading:
             self._reading = wanted
@@ -431,41 +560,54 @@ class StreamDriver(TwistedProtocol):
                 transport.pauseProducing()
 
     def _arm(self, due: float) -> None:
-        """Call `_on_timer` at `due` or a little before; moving a timer later is left to when it fires."""
+        """Call `_on_timer` at `due` or before; one that fires too early sets itself anew: cheaper than moving it."""
         timer = self._timer
-        if timer is not None and timer.active():
-            if timer.getTime() <= due:
+        if timer is not None:
+            if self._due <= due:
                 return
             timer.cancel()
+        self._due = due
         self._timer = self.machine.reactor.callLater(max(0.0, due - self._seconds()), self._on_timer)
 
-    def _until(self, seconds: float) -> None:
+    def _until(self, what: _Deadline, seconds: float) -> None:
         """Give up, unless what is under way ends within so many seconds."""
-        self._deadline = self._seconds() + seconds
-        self._arm(self._deadline)
+        due = self._seconds() + seconds
+        self._deadline = what, due
+        self._arm(due)
 
     def _on_timer(self) -> None:
         self._timer = None
         now = self._seconds()
         if self._deadline is not None:
-            if now < self._deadline:
-                self._arm(self._deadline)
+            what, due = self._deadline
+            if now < due:
+                self._arm(due)
+            elif what is _Deadline.DISCARD:
+                transport: Any = self.transport
+                transport.loseConnection()
             else:
                 self.traffic.timeouts += 1
                 self.abort("timeout")
             return
-        due = self.engine.next_timer()
+        wanted = self.engine.next_timer()
         idle = self._active + self.limits.idle
-        if due is not None and due <= now:
+        if wanted is not None and wanted <= now:
             active = self._active
             self._step(self.engine.on_timer)
-            self._active = active
+            self._active = active  # a timer is no sign of life
         elif now >= idle:
             self.traffic.timeouts += 1
             self._reason = "timeout"
             self.close()
         else:
-            self._arm(idle if due is None or due > idle else due)
+            self._arm(idle if wanted is None or wanted > idle else wanted)
+
+
+_REASONS: dict[type[BaseException] | None, str] = {
+    ConnectionDone: "closed",
+    ConnectionLost: "reset",
+    ConnectionAborted: "aborted",
+}
 
 
 class StreamFactory:
@@ -492,6 +634,23 @@ class StreamFactory:
         self.limits = limits or machine.limits
         self.secure = secure
         self.drivers: set[StreamDriver] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def empty(self) -> Deferred[None]:
+        """Fires when no connection is open."""
+        waiting: Deferred[None] = Deferred()
+        if self.drivers:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
+    def _lost(self, driver: StreamDriver) -> None:
+        self.drivers.discard(driver)
+        if not self.drivers:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
 
     def buildProtocol(self, address: object) -> StreamDriver | None:
         if len(self.drivers) >= self.limits.connections:
@@ -499,7 +658,7 @@ class StreamFactory:
             return None
         driver = StreamDriver(
             self.machine, self.protocol_name, self.engine(), self.role(), self.traffic, self.limits, self.secure,
-            self.drivers.discard,
+            self._lost,
         )  # fmt: skip
         self.drivers.add(driver)
         return driver
@@ -544,18 +703,24 @@ class DatagramDriver(DatagramProtocol):
         self.answer = answer
         self.local: Address = ("", 0)
         self._timer: IDelayedCall | None = None
+        self._due = 0.0
         self._busy = False
+        self._sendto: Callable[[bytes, Address], object] | None = None
 
     def startProtocol(self) -> None:
         transport: Any = self.transport
         host = transport.getHost()
         self.local = (host.host, host.port)
+        # Twisted's write looks at the address's form each time; ours come from the socket or from engines
+        self._sendto = transport.socket.sendto if type(transport) is UDPPort else transport.write
         self.machine.journal.opened("udp", self.local)
 
     def stopProtocol(self) -> None:
         self.machine.journal.closed("udp", self.local)
-        if self._timer is not None and self._timer.active():
+        self._sendto = None
+        if self._timer is not None:
             self._timer.cancel()
+            self._timer = None
 
     def datagramReceived(self, data: bytes, addr: Address) -> None:
         traffic, machine = self.traffic, self.machine
@@ -578,8 +743,9 @@ class DatagramDriver(DatagramProtocol):
     def close(self) -> Deferred[None]:
         """Stop; fires when the socket is closed."""
         transport: Any = self.transport
-        stopped: Deferred[None] | None = transport.stopListening()
-        return stopped if stopped is not None else Deferred.fromCoroutine(_nothing())
+        if transport is None:
+            return succeed(None)
+        return maybeDeferred(transport.stopListening)
 
     def _step(self, feed: Callable[..., Iterable[Event]], *arguments: Any) -> None:
         self.engine.recording = self.machine.name in self.machine.journal.enabled
@@ -607,22 +773,25 @@ class DatagramDriver(DatagramProtocol):
             self._write(data, destination)
         due = engine.next_timer()
         timer = self._timer
-        if timer is not None and timer.active():
-            if due is not None and timer.getTime() <= due:
-                return
+        if due is None or self._sendto is None or (timer is not None and self._due <= due):
+            return  # one that fires too early sets itself anew
+        if timer is not None:
             timer.cancel()
-            self._timer = None
-        if due is not None:
-            reactor = self.machine.reactor
-            self._timer = reactor.callLater(max(0.0, due - reactor.seconds()), self._on_timer)
+        self._due = due
+        reactor = self.machine.reactor
+        self._timer = reactor.callLater(max(0.0, due - reactor.seconds()), self._on_timer)
 
     def _write(self, data: bytes, destination: Address) -> None:
-        transport: Any = self.transport
-        if transport is None:
+        """Send, unless the socket is closed; what the system refuses (too long, port 0) is counted, as lost as any other."""
+        if self._sendto is None:
+            return
+        try:
+            self._sendto(data, destination)
+        except (OSError, MessageLengthError):
+            self.traffic.datagrams_dropped += 1
             return
         self.traffic.datagrams_sent += 1
         self.traffic.sent += len(data)
-        transport.write(data, destination)
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -632,7 +801,3 @@ class DatagramDriver(DatagramProtocol):
             self._step(self.engine.on_timer, now)
         else:
             self._flush()
-
-
-async def _nothing() -> None:
-    return None

@@ -15,9 +15,12 @@ class StreamLimits:
     """For the TLS handshake."""
     linger: float = 30.0
     """For what is queued at close to be taken by the peer; then the connection is reset."""
+    discard: float = 5.0
+    """For the peer to close after our last octet; until then its input is read and dropped."""
     output_high: int = 256 * 1024
-    """Queued output above which input is no longer read and roles are asked to pause."""
+    """Queued output above which input is no longer read and roles are asked to pause. Twisted's transports ask for a pause
+    at 64 KiB of their own; a shaped link's queue has this bound."""
     output_low: int = 64 * 1024
-    """Queued output below which reading and roles go on."""
+    """Octets in a shaped link's queue below which reading and roles go on; Twisted's transports wait until all is taken."""
     connect: float = 10.0
     """For a client's connection to be set up."""

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ClientFactory
+from twisted.python.failure import Failure
 
 from netstack.kernel.driver import DatagramDriver, DatagramRole, Role, StreamDriver, StreamFactory
 from netstack.kernel.limits import StreamLimits
@@ -115,30 +116,19 @@ class StreamListener(Listener):
         return self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
 
     def stopService(self) -> Deferred[Any]:
-        waits: list[Deferred[Any]] = [maybeDeferred(super().stopService)]
+        """No more connections; those that are open end by themselves within `grace` seconds or are reset."""
+        closed = maybeDeferred(super().stopService)
         for driver in tuple(self.factory.drivers):
             driver.drain()
-        if self.factory.drivers:
-            waits.append(self._drained())
-        return DeferredList(waits)
+        drained = self.factory.empty()
+        if not drained.called:
+            late = self.machine.reactor.callLater(self.grace, self._reset)
+            drained.addCallback(lambda _: late.cancel() if late.active() else None)
+        return DeferredList([closed, drained])
 
-    def _drained(self) -> Deferred[None]:
-        done: Deferred[None] = Deferred()
-        reactor, drivers = self.machine.reactor, self.factory.drivers
-        deadline = reactor.seconds() + self.grace
-
-        def look() -> None:
-            if not drivers:
-                done.callback(None)
-            elif reactor.seconds() < deadline:
-                reactor.callLater(0.02, look)
-            else:
-                for driver in tuple(drivers):
-                    driver.abort("stopped")
-                reactor.callLater(0, done.callback, None)
-
-        look()
-        return done
+    def _reset(self) -> None:
+        for driver in tuple(self.factory.drivers):
+            driver.abort("stopped")
 
 
 class DatagramListener(Listener):
@@ -177,40 +167,70 @@ def connect_stream(
     limits: StreamLimits | None = None,
     tls_name: str | None = None,
     alpn: Sequence[str] = (),
+    start_tls_name: str | None = None,
 ) -> Deferred[StreamDriver]:
-    """Connect from the machine's first address; fires with the driver when the connection is up (before a TLS handshake).
+    """Connect from the machine's first address; fires with the driver when the connection, also under TLS, is up.
 
-    `tls_name` asks for TLS and is the name that the server's certificate must carry. Fails with Twisted's ConnectError.
+    `tls_name` asks for TLS and is the name that the server's certificate must carry; `start_tls_name` is that name for an
+    engine that asks with StartTLS. Fails with Twisted's ConnectError, with TLSError when the server's certificate is not
+    acceptable, and with whatever else ended a handshake. Cancelling gives up.
     """
     limits = limits or machine.limits
-    connected: Deferred[StreamDriver] = Deferred()
-    driver = StreamDriver(machine, protocol, engine, role, traffic, limits, tls_name is not None)
-    factory: Any = _OnceFactory(driver, connected)
+    attempt = _Attempt()
+    driver = StreamDriver(
+        machine, protocol, engine, role, traffic, limits, tls_name is not None, attempt.lost, attempt.up,
+        tls_name or start_tls_name,
+    )  # fmt: skip
+    attempt.driver = driver
+    factory: Any = _OnceFactory(driver, attempt)
     if tls_name is not None:
         factory = machine.tls.client(factory, tls_name, alpn)
     bind = (machine.address, 0) if (":" in machine.address) == (":" in address) else None
-    machine.reactor.connectTCP(address, port, factory, timeout=limits.connect, bindAddress=bind)
-    return connected
+    attempt.connector = machine.reactor.connectTCP(address, port, factory, timeout=limits.connect, bindAddress=bind)
+    return attempt.connected
+
+
+class _Attempt:
+    """One connection on its way up."""
+
+    def __init__(self) -> None:
+        self.connector: Any = None
+        self.driver: StreamDriver | None = None
+        self.cancelled = False
+        self.connected: Deferred[StreamDriver] = Deferred(self._cancel)
+
+    def up(self, driver: StreamDriver) -> None:
+        if not self.connected.called:
+            self.connected.callback(driver)
+
+    def lost(self, driver: StreamDriver) -> None:
+        if driver.failure is not None:
+            self.failed(driver.failure)
+
+    def failed(self, reason: Failure) -> None:
+        if not self.connected.called and not self.cancelled:
+            self.connected.errback(reason)
+
+    def _cancel(self, connected: "Deferred[StreamDriver]") -> None:
+        self.cancelled = True
+        if self.driver is not None and self.driver.transport is not None:
+            self.driver.abort("cancelled")
+        else:
+            self.connector.disconnect()
 
 
 class _OnceFactory(ClientFactory):
     noisy = False
 
-    def __init__(self, driver: StreamDriver, connected: Deferred[StreamDriver]) -> None:
+    def __init__(self, driver: StreamDriver, attempt: _Attempt) -> None:
         self.driver = driver
-        self.connected = connected
+        self.attempt = attempt
 
     def buildProtocol(self, addr: object) -> StreamDriver:
-        self.driver.machine.reactor.callLater(0, self._up)
         return self.driver
 
-    def _up(self) -> None:
-        if not self.connected.called:
-            self.connected.callback(self.driver)
-
     def clientConnectionFailed(self, connector: object, reason: Any) -> None:
-        if not self.connected.called:
-            self.connected.errback(reason)
+        self.attempt.failed(reason)
 
 
 def _reason(error: CannotListenError) -> str:

@@ -22,6 +22,7 @@ class Traffic:
     sent: int = 0
     datagrams_received: int = 0
     datagrams_sent: int = 0
+    datagrams_dropped: int = 0
     protocol_errors: int = 0
     timeouts: int = 0
 
@@ -33,6 +34,7 @@ _COUNTERS = {
     "sent": ("sent_bytes", "Octets sent."),
     "datagrams_received": ("datagrams_received", "Datagrams received."),
     "datagrams_sent": ("datagrams_sent", "Datagrams sent."),
+    "datagrams_dropped": ("datagrams_dropped", "Datagrams that the system refused to send or that a link lost."),
     "protocol_errors": ("protocol_errors", "Peers that broke the protocol."),
     "timeouts": ("timeouts", "Connections closed because a bound on time was reached."),
 }

@@ -304,13 +304,21 @@ class HostTLS:
         return layer
 
     def _layer(self, creator: Any, client: bool, factory: Any) -> Any:
-        return TLSMemoryBIOFactory(creator, client, factory, clock=self._reactor)
+        return _Layers(creator, client, factory, clock=self._reactor)
 
     def _server_creator(self, alpn: Sequence[str]) -> "_ServerCreator":
         key = tuple(alpn)
         if key not in self._creators:
             self._creators[key] = _ServerCreator(self.leaves, key)
         return self._creators[key]
+
+
+class _Layers(TLSMemoryBIOFactory):
+    """Twisted's, for factories that refuse a connection."""
+
+    def buildProtocol(self, addr: Any) -> Any:
+        wrapped = self.wrappedFactory.buildProtocol(addr)
+        return None if wrapped is None else self.protocol(self, wrapped)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
