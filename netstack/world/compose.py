@@ -1,0 +1,249 @@
+"""From a world to services: which Config each service of a host gets, by plugin, and what it needs on the disk.
+
+Everything a Config says about other hosts (zones, hints, networks, sites) comes from the world and its address table; a
+service's options in the world file set the Config's other fields, by their names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from netstack.kernel.listen import Endpoint
+from netstack.kernel.machine import Machine
+from netstack.kernel.resolver import NoResolver, Resolver
+from netstack.world import content
+from netstack.world.addresses import AddressTable, addresses
+from netstack.world.model import Host, Service, World
+from netstack.world.problems import Problem, WorldError, one_of, path
+from netstack.world.running import RunningService
+from netstack.world.zones import hints, zone_texts
+
+if TYPE_CHECKING:
+    from twisted.application.service import IService
+
+WWW = "www"
+"""Directory of a host's disk that its Web server shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """How a world composes a plugin."""
+
+    listen: tuple[str, ...]
+    """Its standard endpoints."""
+    derived: "Callable[[Composer, Host, Service], dict[str, object]]"
+    """The fields of its Config that follow from the world."""
+    consumed: tuple[str, ...] = ()
+    """Options that are the world's own business, not its Config's."""
+    secure: bool = False
+    """Whether its host needs a certificate."""
+
+
+class Composer:
+    """Composes the hosts of one world on one substrate."""
+
+    def __init__(self, world: World, table: AddressTable, ca: bytes = b"") -> None:
+        self.world = world
+        self.table = table
+        self.ca = ca
+        """The world's CA as PEM, for pages that offer it."""
+
+    @cached_property
+    def zones(self) -> Mapping[str, str]:
+        """Master files by zone."""
+        return zone_texts(self.world, self.table)
+
+    @cached_property
+    def hints(self) -> tuple[tuple[str, str], ...]:
+        """The root's servers."""
+        return hints(self.world, self.table)
+
+    def config(self, host: Host, service: Service, listen_on: Sequence[str]) -> Any:
+        """The Config of a service that listens on these addresses; raises WorldError."""
+        plugin = COMPOSED[service.plugin]
+        tap: Any = import_module(f"netstack.taps.{service.plugin}")
+        key = path("hosts", host.name, "services", service.name)
+        options = {name.replace("-", "_"): value for name, value in service.options.items() if name != "plugin"}
+        derived = plugin.derived(self, host, service)
+        for name in plugin.consumed:
+            options.pop(name, None)
+        found: list[Problem] = []
+        chosen = _chosen(tap.Config, {"listen": plugin.listen, **derived}, options, key, found)
+        if not found:
+            chosen["listen"] = _placed(chosen["listen"], listen_on, key, found)
+        if not found:
+            try:
+                return tap.Config(**chosen)
+            except ValueError as error:
+                found.append(Problem(key, str(error)))
+        raise WorldError(self.world.file or self.world.name, found)
+
+    def services(self, host: Host, machine: Machine) -> list[RunningService]:
+        """Build the services of a host on its machine; none listens yet. Raises WorldError."""
+        built = []
+        for service in host.services:
+            if service.plugin == "origin":
+                content.write(
+                    machine.disk, WWW, content.files(self.content_of(service), self.world, self.table, host, self.ca)
+                )
+            config = self.config(host, service, machine.addresses)
+            tap: Any = import_module(f"netstack.taps.{service.plugin}")
+            made: IService = tap.build(config, machine)
+            built.append(RunningService(service.name, service.plugin, made))
+        return built
+
+    def resolver(self, host: Host, machine: Machine) -> Resolver:
+        """What a host resolves names with: its site's resolver, or nothing where the site has none."""
+        server = self.world.resolver_of(host.name)
+        if server is None:
+            return NoResolver()
+        client: Any = import_module("netstack.dns.client")
+        stub: Resolver = client.StubResolver(machine, [(address, machine.port(53)) for address in self.table.hosts[server]])
+        return stub
+
+    def certified(self, host: Host) -> tuple[str, ...]:
+        """The names that a host's certificate must carry; empty when it needs none."""
+        if not any(COMPOSED[service.plugin].secure for service in host.services):
+            return ()
+        return (host.name, *host.aliases)
+
+    def content_of(self, service: Service) -> str:
+        """Which generated content a Web server shows."""
+        return str(service.options.get("content", "plain"))
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the options of services, of all hosts at once."""
+        found: list[Problem] = []
+        for host in self.world.hosts.values():
+            for service in host.services:
+                try:
+                    self.config(host, service, self.table.hosts[host.name])
+                except WorldError as error:
+                    found.extend(error.problems)
+        return found
+
+
+def problems(world: World) -> list[Problem]:
+    """The problems of a world's services' options; imports every tap that the world names."""
+    return Composer(world, addresses(world, "simulated")).problems()
+
+
+def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    from netstack.dns.zone import ZoneText
+
+    return {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in composer.world.served_by(host.name))}
+
+
+def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    return {
+        "hints": composer.hints,
+        "allow": composer.table.client_networks,
+        "profile": composer.world.profile.name,
+    }
+
+
+def _origin(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    from netstack.taps.origin import Site
+
+    wanted = service.options.get("content", "plain")
+    if wanted not in content.CONTENTS:
+        key = path("hosts", host.name, "services", service.name, "content")
+        problem = Problem(key, f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}")
+        raise WorldError(composer.world.file or composer.world.name, [problem])
+    return {"sites": (Site((host.name, *host.aliases), WWW),)}
+
+
+def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    return {}
+
+
+COMPOSED: Mapping[str, Plugin] = {
+    "dns": Plugin(("udp:53", "tcp:53"), _dns),
+    "resolver": Plugin(("udp:53", "tcp:53"), _resolver),
+    "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",), secure=True),
+    "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
+}
+"""Every plugin that a world file can name (`model.PLUGINS`)."""
+
+
+def _placed(listen: Sequence[str], listen_on: Sequence[str], key: str, found: list[Problem]) -> tuple[str, ...]:
+    """Endpoints without an interface, on each of the host's addresses."""
+    placed = []
+    for text in listen:
+        try:
+            endpoint = Endpoint.parse(text)
+        except ValueError as error:
+            found.append(Problem(f"{key}.listen", str(error)))
+            continue
+        for address in (endpoint.interface,) if endpoint.interface else listen_on:
+            placed.append(str(replace(endpoint, interface=address)))
+    return tuple(placed)
+
+
+def _chosen(
+    kind: Any, derived: Mapping[str, object], options: Mapping[str, object], key: str, found: list[Problem]
+) -> dict[str, Any]:
+    """The fields for a Config: what the world says, overridden by options where those are of the default's type."""
+    chosen: dict[str, Any] = dict(derived)
+    known = {field.name: field for field in fields(kind)}
+    free = [name for name in known if name == "listen" or name not in derived]
+    for name, value in options.items():
+        if name not in free:
+            found.append(Problem(f"{key}.{name}", f"unknown option; expected {one_of(free)}"))
+            continue
+        field = known[name]
+        default: Any = derived.get(name, field.default)
+        if callable(field.default_factory):
+            default = field.default_factory()
+        if is_dataclass(default) and not isinstance(default, type):
+            if not isinstance(value, Mapping):
+                found.append(Problem(f"{key}.{name}", f"{value!r} is not a table"))
+                continue
+            below = {entry: getattr(default, entry.name) for entry in fields(default)}
+            limits = {entry.name: value_below for entry, value_below in below.items()}
+            chosen[name] = replace(default, **_bounds(limits, value, f"{key}.{name}", found))
+            continue
+        fitted = _fitted(value, default)
+        if fitted is None:
+            found.append(Problem(f"{key}.{name}", f"{value!r} is not {_NOUNS.get(type(default), 'of the right type')}"))
+        else:
+            chosen[name] = fitted
+    return chosen
+
+
+def _bounds(limits: Mapping[str, object], options: Mapping[str, object], key: str, found: list[Problem]) -> dict[str, Any]:
+    """The entries of a table of limits."""
+    chosen: dict[str, Any] = {}
+    for name, value in options.items():
+        field = name.replace("-", "_")
+        if field not in limits:
+            found.append(Problem(f"{key}.{name}", f"unknown option; expected {one_of(limits)}"))
+            continue
+        fitted = _fitted(value, limits[field])
+        if fitted is None:
+            found.append(Problem(f"{key}.{name}", f"{value!r} is not {_NOUNS.get(type(limits[field]), 'a bound')}"))
+        else:
+            chosen[field] = fitted
+    return chosen
+
+
+_NOUNS: Mapping[type, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    tuple: "a list",
+}
+
+
+def _fitted(value: object, default: object) -> Any:
+    """The value as the default's type, or None."""
+    if isinstance(value, list):
+        return tuple(value) if isinstance(default, tuple) else None
+    if isinstance(default, bool) or isinstance(value, bool):
+        return value if type(value) is type(default) else None
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    return value if type(value) is type(default) else None

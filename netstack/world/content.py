@@ -1,0 +1,198 @@
+"""What Web servers show: pages and pictures made here, written to a machine's disk before its server starts.
+
+Dates and sizes are those of the chapter's dialogues where it gives them, so that a response can be laid beside the book.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from html import escape
+
+from netstack.kernel.disk import Disk
+from netstack.world.addresses import AddressTable
+from netstack.world.model import Host, World
+
+KIWI_MODIFIED = 1441790604.0
+"""Wed, 09 Sep 2015 09:23:24 GMT: the Last-Modified field of the chapter's conditional GET."""
+PAGE_MODIFIED = 1439910663.0
+"""Tue, 18 Aug 2015 15:11:03 GMT: that of its first response."""
+PAGE_SIZE = 6821
+"""Its Content-Length."""
+EDITION = "1"
+"""Changed whenever a generator here changes: content on disk is made again."""
+STAMP = "content.edition"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of a site: made when it is written, and only then."""
+
+    make: Callable[[], bytes]
+    modified: float = PAGE_MODIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a generator may write about."""
+
+    world: World
+    table: AddressTable
+    host: Host
+    ca: bytes
+
+
+Files = Mapping[str, File]
+
+
+def files(content: str, world: World, table: AddressTable, host: Host, ca: bytes = b"") -> Files:
+    """The files of a generated site, by path; raises KeyError for an unknown one."""
+    return CONTENTS[content](Subject(world, table, host, ca))
+
+
+def write(disk: Disk, root: str, site: Files) -> bool:
+    """Put a site's files below `root`, unless they are there already; whether something was written."""
+    stamp = _stamp(site)
+    try:
+        if disk.read(STAMP) == stamp and all(
+            disk.stat(f"{root}/{path}").mtime == file.modified for path, file in site.items()
+        ):
+            return False
+    except OSError:
+        pass
+    for path, file in site.items():
+        disk.write(f"{root}/{path}", file.make(), file.modified)
+    disk.write(STAMP, stamp)
+    return True
+
+
+def page(title: str, body: str, language: str = "en") -> bytes:
+    """An HTML page."""
+    return (
+        f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
+        f"</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    ).encode()
+
+
+def _stamp(site: Files) -> bytes:
+    """Of the edition and of the files that depend on the world, which are cheap to make."""
+    digest = sha256(EDITION.encode())
+    for path, file in site.items():
+        digest.update(f"\n{path} {file.modified}\n".encode())
+        if not path.endswith((".gif", ".png")):
+            digest.update(file.make())
+    return digest.hexdigest().encode() + b"\n"
+
+
+@cache
+def _scene(number: int, kind: str) -> bytes:
+    from netstack.world.pictures import scene
+
+    picture = scene(number)
+    return picture.gif() if kind == "gif" else picture.png()
+
+
+@cache
+def _kiwi() -> bytes:
+    from netstack.world.pictures import kiwi
+
+    return kiwi().gif()
+
+
+def _plain(subject: Subject) -> Files:
+    """One page that says where one is."""
+    name = subject.host.name
+    text = f"<p>This is {escape(name)}, in the world {escape(subject.world.name)}.</p>"
+    return {"index.html": File(lambda: page(name, text))}
+
+
+def _gaia(subject: Subject) -> Files:
+    """A department's server."""
+    text = (
+        "<p>The Computer Networks group, Department of Computer Science, University of Massachusetts.</p>\n"
+        '<p><img src="gaia.png" width="160" height="120" alt="the campus"></p>\n'
+        '<p><a href="kurose_ross/interactive/index.html">Exercises</a></p>'
+    )
+    exercise = "<p>How many messages does it take to find this host's address when nothing is cached?</p>"
+    return {
+        "index.html": File(lambda: page("gaia.cs.umass.edu", text)),
+        "gaia.png": File(lambda: _scene(20, "png")),
+        "kurose_ross/interactive/index.html": File(lambda: page("Exercises", exercise)),
+    }
+
+
+IMAGES = tuple(f"image{number}.{'gif' if number % 2 else 'png'}" for number in range(1, 11))
+"""The ten images of the base page."""
+
+
+def _someschool(subject: Subject) -> Files:
+    """The chapter's base page with ten images, its `page.html`, its picture of the campus."""
+    images = "\n".join(
+        f'<img src="{name}" width="160" height="120" alt="picture {at}">' for at, name in enumerate(IMAGES, 1)
+    )
+    home = page("Some Department", f"<p>Ten pictures of the department:</p>\n<p>\n{images}\n</p>")
+    links = (
+        '<ul>\n<li><a href="somedepartment/home.index">Some department</a>, with ten pictures</li>\n'
+        '<li><a href="somedir/page.html">A page</a></li>\n<li><a href="campus.gif">The campus</a></li>\n</ul>'
+    )
+    found = {
+        "index.html": File(lambda: page("Some School", links)),
+        "somedepartment/home.index": File(lambda: home),
+        "somedir/page.html": File(_somedir_page),
+        "campus.gif": File(lambda: _scene(11, "gif")),
+    }
+    for number, name in enumerate(IMAGES, 1):
+        found[f"somedepartment/{name}"] = File(_drawn(number, name.rpartition(".")[2]))
+    return found
+
+
+def _drawn(number: int, kind: str) -> Callable[[], bytes]:
+    return lambda: _scene(number, kind)
+
+
+@cache
+def _somedir_page() -> bytes:
+    """As long as the chapter says that it is."""
+    sentence = "The server has sent the object that the client asked for. "
+    empty = len(page("A page", "<p></p>"))
+    text = (sentence * (PAGE_SIZE // len(sentence) + 1))[: PAGE_SIZE - empty]
+    return page("A page", f"<p>{text}</p>")
+
+
+def _exotiquecuisine(subject: Subject) -> Files:
+    """The chapter's kiwi."""
+    text = '<p><a href="fruit/kiwi.gif"><img src="fruit/kiwi.gif" width="120" height="120" alt="a kiwi"></a></p>'
+    return {
+        "index.html": File(lambda: page("Exotique Cuisine", text)),
+        "fruit/kiwi.gif": File(_kiwi, KIWI_MODIFIED),
+    }
+
+
+def _map(subject: Subject) -> Files:
+    """A plain page with all hosts, their addresses and services, and the CA for download."""
+    world, table = subject.world, subject.table
+    rows = "\n".join(
+        f"<tr><td>{escape(host.name)}</td><td>{escape(host.site)}</td><td>{', '.join(table.hosts[host.name])}</td>"
+        f"<td>{', '.join(escape(service.plugin) for service in host.services)}</td></tr>"
+        for host in world.hosts.values()
+    )
+    offset = f"<p>Every port is {table.port_offset} more than the standard one.</p>\n" if table.port_offset else ""
+    authority = '<p><a href="ca.pem">The world\'s certificate authority (PEM)</a></p>\n' if subject.ca else ""
+    text = (
+        f"<p>{escape(world.title)}</p>\n{offset}{authority}<table>\n"
+        f"<tr><th>Host</th><th>Site</th><th>Addresses</th><th>Services</th></tr>\n{rows}\n</table>"
+    )
+    found = {"index.html": File(lambda: page(f"The world {world.name}", text))}
+    if subject.ca:
+        found["ca.pem"] = File(lambda: subject.ca)
+    return found
+
+
+CONTENTS: Mapping[str, Callable[[Subject], Files]] = {
+    "plain": _plain,
+    "gaia": _gaia,
+    "someschool": _someschool,
+    "exotiquecuisine": _exotiquecuisine,
+    "map": _map,
+}
+"""Generated contents by the name that an origin's option `content` gives."""
