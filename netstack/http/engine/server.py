@@ -159,7 +159,7 @@ class ServerEngine(Recorder):
                     yield from self._take_body()
                 if self._sending is not Sending.SENT:
                     break
-                if self._close and (self._receiving is Receiving.ENDED or self._request is None or not self._reads_on()):
+                if self._close:  # what is left of a body is dropped by the driver's lingering close
                     self._closed = True
                     yield Close()
                     return
@@ -238,10 +238,10 @@ class ServerEngine(Recorder):
             self._searched = 0
         if not buffer:
             return None
+        if buffer[0] == 0x16:
+            raise BadMessage("this port speaks plain HTTP and got a TLS handshake: use http://, or the port for https")
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0 or end + 4 > limits.head:
-            if buffer[0] == 0x16:
-                raise BadMessage("this port speaks plain HTTP and got a TLS handshake: use http://, or the port for https")
             if len(buffer) > limits.head:
                 line = buffer.find(b"\r\n")
                 if line < 0 or line > limits.target:
@@ -296,10 +296,6 @@ class ServerEngine(Recorder):
             self._received_record = bytearray()
             if wanted:
                 yield RequestEnded(body.trailers)
-
-    def _reads_on(self) -> bool:
-        """Whether the rest of a body is worth reading after the response; the driver's lingering close drops it as well."""
-        return False
 
     def _next(self, now: Now) -> None:
         self._receiving = RECEIVING.next(self._receiving, Step.NEXT)
