@@ -13,6 +13,7 @@ from a file) are counted in `Row.omitted`, and follow `data`.
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from netstack.sansio import Address
@@ -53,6 +54,30 @@ class Row:
             "from_address": list(self.source),
             "to_address": list(self.destination),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which rows are wanted; every condition that is given must hold."""
+
+    hosts: frozenset[str] = frozenset()
+    """One end is among these, by name or address."""
+    protocols: frozenset[str] = frozenset()
+    text: str = ""
+    """Part of the summary, in any case."""
+    since: float = float("-inf")
+    """Seconds of the wall clock; included."""
+    until: float = float("inf")
+    """Excluded."""
+
+    def __call__(self, row: Row) -> bool:
+        ends = (row.source_name, row.destination_name, row.source[0], row.destination[0])
+        return (
+            self.since <= row.time < self.until
+            and (not self.protocols or row.protocol in self.protocols)
+            and (not self.hosts or not self.hosts.isdisjoint(ends))
+            and self.text.lower() in row.summary.lower()
+        )
 
 
 class Journal:
@@ -143,6 +168,14 @@ class Journal:
 
     def __iter__(self) -> Iterator[Row]:
         return iter(tuple(self.rows))
+
+    def after(self, written: int) -> list[Row]:
+        """The rows that came after the first `written` ones, as far as the ring still has them.
+
+        A reader that polls remembers `journal.written` and loses nothing unless more rows came than the ring holds.
+        """
+        new = min(self.written - written, len(self.rows))
+        return list(islice(self.rows, len(self.rows) - new, None)) if new > 0 else []
 
 
 def merge(journals: Iterable[Iterable[Row]]) -> list[Row]:
