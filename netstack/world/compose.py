@@ -4,7 +4,7 @@ Everything a Config says about other hosts (zones, hints, networks, sites) comes
 service's options in the world file set the Config's other fields, by their names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from importlib import import_module
@@ -103,12 +103,6 @@ class Composer:
         stub: Resolver = client.StubResolver(machine, [(address, machine.port(53)) for address in self.table.hosts[server]])
         return stub
 
-    def certified(self, host: Host) -> tuple[str, ...]:
-        """The names that a host's certificate must carry; empty when it needs none."""
-        if not any(COMPOSED[service.plugin].secure for service in host.services):
-            return ()
-        return (host.name, *host.aliases)
-
     def content_of(self, service: Service) -> str:
         """Which generated content a Web server shows."""
         return str(service.options.get("content", "plain"))
@@ -123,6 +117,16 @@ class Composer:
                 except WorldError as error:
                     found.extend(error.problems)
         return found
+
+
+def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[str, tuple[str, ...]]]:
+    """Hosts, of all or of those named, that need a certificate, and the names that it must carry."""
+    chosen = (world.hosts[name] for name in (world.hosts if hosts is None else hosts))
+    return [
+        (host.name, (host.name, *host.aliases))
+        for host in chosen
+        if any(COMPOSED[service.plugin].secure for service in host.services)
+    ]
 
 
 def problems(world: World) -> list[Problem]:

@@ -1,0 +1,159 @@
+"""The loopback substrate: every host of a world in this process, on addresses 127.NETWORK.y.z of its own.
+
+A world holds its network by a lock on a file, which the kernel gives back when the process dies, however it dies.
+Links begin without delay, loss or bound on their rate, so that a world is quick; `shaped` asks for those of the world file.
+"""
+
+import errno
+import fcntl
+import os
+import socket
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+from netstack.kernel.real import default_state_directory
+from netstack.kernel.tls import TLSError
+from netstack.world.addresses import AddressError, Parameters, addresses
+from netstack.world.certificates import Certificates
+from netstack.world.compose import certified
+from netstack.world.control.paths import NoPrivateDirectory, make_private, runtime_root
+from netstack.world.model import World
+from netstack.world.process import Place, ProcessHosts
+from netstack.world.running import BringUpError, Running
+from netstack.world.sites import SiteLinks
+
+PORT_OFFSET = 10_000
+"""Added to every port where those below 1024 may not be bound."""
+NETWORKS = range(1, 255)
+
+
+@dataclass(frozen=True, slots=True)
+class LoopbackOptions:
+    """How a world is brought up on loopback."""
+
+    name: str | None = None
+    """What keeps it apart from others; None: the world's name."""
+    network: int | None = None
+    """127.NETWORK.0.0/16; None: one that no other world holds, the same for the same name when it is free."""
+    port_offset: int | None = None
+    """None: 0 where ports below 1024 may be bound, else PORT_OFFSET."""
+    state_directory: Path | None = None
+    """None: `$XDG_STATE_HOME/netstack/NAME`."""
+    hosts: tuple[str, ...] | None = None
+    """Those to bring up; None: all."""
+    shaped: bool = False
+    """Whether links begin as the world file says."""
+    seed: int | None = None
+
+
+class NetworkLock:
+    """One network 127.NUMBER.0.0/16, held by this process."""
+
+    def __init__(self, number: int, descriptor: int) -> None:
+        self.number = number
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, preferred: int, only: bool = False) -> "NetworkLock":
+        """The preferred one, or the next that is free unless it is to be that one only; raises BringUpError."""
+        try:
+            root = runtime_root()
+            make_private(root)
+            folder = root / ".networks"
+            make_private(folder)
+        except NoPrivateDirectory as error:
+            raise BringUpError(str(error)) from error
+        for step in range(1 if only else len(NETWORKS)):
+            number = NETWORKS[(preferred - NETWORKS.start + step) % len(NETWORKS)]
+            descriptor = os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(descriptor)
+                continue
+            return cls(number, descriptor)
+        held = f"127.{preferred}.0.0/16 is" if only else "all networks 127.1.0.0/16 to 127.254.0.0/16 are"
+        raise BringUpError(f"{held} held by another world; stop one with: netstack down")
+
+    def release(self) -> None:
+        """Give it back."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def may_bind_low_ports(address: str) -> bool:
+    """Whether this process may listen on ports below 1024."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, 53))
+        except OSError as error:
+            return error.errno != errno.EACCES
+    return True
+
+
+class LoopbackWorld:
+    """A world on loopback: `await up()`, then `running`, then `await stop()`."""
+
+    def __init__(self, world: World, options: LoopbackOptions | None = None, reactor: Any = None) -> None:
+        """Takes the network and makes what is missing of the certificates; raises BringUpError."""
+        self.world = world
+        self.options = options = options or LoopbackOptions()
+        name = options.name or world.name
+        unknown = [host for host in options.hosts or () if host not in world.hosts]
+        if unknown:
+            raise BringUpError(f"there is no host {unknown[0]} in {world.name}")
+        state = options.state_directory or default_state_directory() / name
+        preferred = options.network or NETWORKS[crc32(name.encode()) % len(NETWORKS)]
+        self._lock: NetworkLock | None = NetworkLock.take(preferred, only=options.network is not None)
+        try:
+            offset = options.port_offset
+            if offset is None:
+                offset = 0 if may_bind_low_ports(f"127.{self._lock.number}.255.254") else PORT_OFFSET
+            table = addresses(world, "loopback", Parameters(self._lock.number, offset))
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            certificates = Certificates(state, time.time, name)
+            certificates.issue(certified(world, options.hosts))
+            self.process = ProcessHosts(
+                world,
+                table,
+                Place(name, state, options.hosts, seed=world.seed if options.seed is None else options.seed),
+                certificates,
+                SiteLinks(world, table, options.shaped),
+                reactor,
+            )
+        except (AddressError, TLSError, OSError) as error:
+            self._lock.release()
+            raise BringUpError(f"cannot bring {name} up: {error}") from error
+        self.process.running.stopping = self.stop
+
+    @property
+    def running(self) -> Running:
+        """The world."""
+        return self.process.running
+
+    async def up(self) -> Running:
+        """Everything is bound, then started; raises BringUpError, and nothing is left then."""
+        try:
+            return await self.process.up()
+        except BaseException:
+            self._release()
+            raise
+
+    async def stop(self) -> None:
+        """Drain, stop, give the network back."""
+        await self.process.stop()
+        self._release()
+
+    def _release(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.release()
+
+
+async def bring_up(world: World, options: LoopbackOptions | None = None, reactor: Any = None) -> Running:
+    """A world on loopback; `await running.stop()` ends it. Raises BringUpError or WorldError; nothing is left then."""
+    return await LoopbackWorld(world, options, reactor).up()

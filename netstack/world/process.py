@@ -1,0 +1,155 @@
+"""Hosts of a world in one real process: their machines and services, bound all at once or not at all.
+
+Loopback has all hosts in one process; a namespace or a pod has one. Nothing here chooses addresses or makes certificates.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+
+from netstack.kernel.journal import Journal
+from netstack.kernel.listen import Listener, ListenError
+from netstack.kernel.machine import Ports
+from netstack.kernel.real import real_machine
+from netstack.kernel.tls import TLSError
+from netstack.world.addresses import AddressTable
+from netstack.world.certificates import Certificates
+from netstack.world.compose import Composer
+from netstack.world.model import World
+from netstack.world.problems import WorldError
+from netstack.world.running import BringUpError, Running, RunningHost
+from netstack.world.sites import SiteLinks
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in the real world a world, or a part of it, runs."""
+
+    name: str
+    """What keeps worlds apart on one machine."""
+    state_directory: Path
+    hosts: tuple[str, ...] | None = None
+    """Those that this process carries; None: all."""
+    listen_on: tuple[str, ...] | None = None
+    """The addresses that a host listens on, where they are not those of the table (a pod behind a Service)."""
+    seed: int = 1
+
+
+class ProcessHosts:
+    """Brings the hosts up: `build`, `bind`, `start`; then `stop`. `running` is what they are."""
+
+    def __init__(
+        self,
+        world: World,
+        table: AddressTable,
+        place: Place,
+        certificates: Certificates,
+        links: SiteLinks | None = None,
+        reactor: Any = None,
+    ) -> None:
+        if reactor is None:
+            from twisted.internet import reactor as installed
+
+            reactor = installed
+        self.reactor = reactor
+        self.place = place
+        self.certificates = certificates
+        self.composer = Composer(world, table, certificates.pem)
+        self._links = links
+        self._bound: list[Listener] = []
+        self._started: list[Any] = []
+        self._ended: list[Deferred[Any]] = []
+        """Listeners that are being closed because another one could not be bound."""
+        ports = Ports(table.port_offset)
+        self.running = Running(
+            world,
+            place.name,
+            table,
+            {},
+            Journal(names=table.name, standard=ports.standard),
+            links or SiteLinks(world, table, shaped=False),
+            place.seed,
+            certificates.file,
+            place.state_directory,
+            self.stop,
+        )
+
+    @property
+    def names(self) -> Iterable[str]:
+        """The hosts that this process carries."""
+        return self.running.world.hosts if self.place.hosts is None else self.place.hosts
+
+    def build(self) -> None:
+        """Make machines and services; raises BringUpError."""
+        try:
+            for name in self.names:
+                self.running.hosts[name] = self._host(name)
+        except WorldError:
+            raise
+        except (OSError, TLSError, ValueError) as error:
+            raise BringUpError(f"cannot build {name}: {error}") from error
+
+    def bind(self) -> None:
+        """Bind every listener of every host; when one cannot be bound, none is, and BringUpError says why."""
+        try:
+            for host in self.running.hosts.values():
+                for service in host.services:
+                    for listener in service.listeners:
+                        listener.bind()
+                        self._bound.append(listener)
+        except ListenError as error:
+            for listener in self._bound:
+                self._ended.append(maybeDeferred(listener.stopService))
+            self._bound.clear()
+            raise BringUpError(str(error)) from error
+
+    def start(self) -> None:
+        """Start every service."""
+        for host in self.running.hosts.values():
+            for service in host.services:
+                started: Any = service.service
+                started.startService()
+                self._started.append(started)
+            host.state = "ready"
+
+    async def up(self) -> Running:
+        """All three steps; what a failure left open is closed before it is raised."""
+        try:
+            self.build()
+            self.bind()
+            self.start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self.running
+
+    async def stop(self) -> None:
+        """Drain and stop, the last started first."""
+        started, self._started = self._started[::-1], []
+        bound, self._bound = self._bound, []
+        waits = [*self._ended, *(maybeDeferred(service.stopService) for service in started)]
+        if not started:
+            waits.extend(maybeDeferred(listener.stopService) for listener in bound)
+        self._ended = []
+        await DeferredList(waits, consumeErrors=True)
+        for host in self.running.hosts.values():
+            host.state = "down"
+
+    def _host(self, name: str) -> RunningHost:
+        host = self.running.world.hosts[name]
+        table, place = self.running.table, self.place
+        machine = real_machine(
+            name,
+            place.listen_on or table.hosts[name],
+            place.state_directory / "hosts" / name,
+            table.port_offset,
+            journal=self.running.journal,
+            tls=self.certificates.tls(name, self.reactor),
+            reactor=self.reactor,
+            links=self._links,
+        )
+        machine.resolver = self.composer.resolver(host, machine)
+        return RunningHost(host, machine, self.composer.services(host, machine))
