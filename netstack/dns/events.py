@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from dns.rcode import Rcode
+from dns.rrset import RRset
+
 from netstack.sansio import Address, Command, Event
 
 
@@ -40,3 +43,53 @@ class SendQuery(Command):
 
     data: bytes
     destination: Address | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to a question: the alias chain and the records, or the SOA of what does not exist; TTLs as left now."""
+
+    rcode: Rcode
+    answer: tuple[RRset, ...] = ()
+    soa: RRset | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SendUpstream(Event):
+    """To a resolver's driver: send a query from a socket of its own; the same key again: repeat it from that socket."""
+
+    key: int
+    destination: Address
+    data: bytes
+    stream: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Dismiss(Event):
+    """To a resolver's driver: close the socket of this key."""
+
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved(Event):
+    """A question that `waiter` asked is answered."""
+
+    waiter: object
+    outcome: Outcome
+
+
+@dataclass(slots=True)
+class ResolverCounts:
+    """What a resolver counts."""
+
+    cache_requests: int = 0
+    cache_hits: int = 0
+    queries_udp: int = 0
+    queries_tcp: int = 0
+    timeouts: int = 0
+    lame: int = 0
+    mismatched: int = 0
+    """Replies whose id or question is not that of the query, or that come from elsewhere: forged or late."""
+    failures: int = 0
+    """Questions that ended as SERVFAIL."""

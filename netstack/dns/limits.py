@@ -1,6 +1,6 @@
 """Bounds of the DNS servers; every one is a field of a tap's configuration. Times in seconds, sizes in octets."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +15,11 @@ class ServerLimits:
     """Without a whole query (RFC 7766 §6.2.3): a client that sends an octet now and then does not stay longer."""
     tcp_pipeline: int = 64
     """Queries of one connection in hand; more wait unread."""
+
+    def __post_init__(self) -> None:
+        _positive(self)
+        if not 512 <= self.udp_payload <= 65535:  # RFC 6891 §6.2.5
+            raise ValueError(f"udp_payload: expected 512 to 65535, got {self.udp_payload}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +52,18 @@ class ResolverLimits:
     """For one question, whatever it waits for."""
     forged: int = 20
     """Replies that do not match (id, question) to one query; then it is asked over TCP (RFC 5452 §9.1)."""
-    lame_time: float = 600.0
+    sockets: int = 1000
+    """Queries in flight at once, each on a socket of its own; one more fails."""
+    lame_time: float = 60.0
     """A server that does not serve a zone is not asked for it again for so long."""
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+
+def _positive(limits: ServerLimits | ResolverLimits) -> None:
+    """Raises ValueError, which names the field, unless all are above 0."""
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        if not value > 0:
+            raise ValueError(f"{field.name}: expected a number above 0, got {value!r}")

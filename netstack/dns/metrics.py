@@ -2,8 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from itertools import accumulate
 from typing import Literal
 
@@ -13,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from netstack.dns.events import ResolverCounts
 from netstack.dns.wire import Question
 
 ServerKind = Literal["authoritative", "resolver"]
@@ -50,22 +50,6 @@ class ServerMetrics:
         self.seconds += seconds
 
 
-@dataclass(slots=True)
-class ResolverMetrics:
-    """What a resolver counts besides."""
-
-    cache_requests: int = 0
-    cache_hits: int = 0
-    queries_udp: int = 0
-    queries_tcp: int = 0
-    timeouts: int = 0
-    lame: int = 0
-    mismatched: int = 0
-    """Replies whose id or question is not that of the query, or that come from elsewhere: forged or late."""
-    failures: int = 0
-    """Resolutions that ended without an answer."""
-
-
 _RESOLVER = {
     "cache_requests": ("cache_requests", "Questions looked up in the cache."),
     "cache_hits": ("cache_hits", "Questions answered from the cache."),
@@ -81,7 +65,7 @@ class DNSCollector(Collector):
 
     def __init__(self) -> None:
         self.servers: dict[ServerKind, ServerMetrics] = {}
-        self.resolver: ResolverMetrics | None = None
+        self.resolver: ResolverCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
 
     def collect(self) -> Iterator[Metric]:
@@ -104,7 +88,7 @@ class DNSCollector(Collector):
         if self.resolver is not None:
             yield from self._of_resolver(self.resolver)
 
-    def _of_resolver(self, metrics: ResolverMetrics) -> Iterator[Metric]:
+    def _of_resolver(self, metrics: ResolverCounts) -> Iterator[Metric]:
         for attribute, (name, text) in _RESOLVER.items():
             yield CounterMetricFamily(f"netstack_dns_{name}", text, value=getattr(metrics, attribute))
         queries = CounterMetricFamily("netstack_dns_resolver_queries", "Queries sent to servers.", labels=["proto"])
@@ -129,10 +113,6 @@ def server_metrics(registry: CollectorRegistry, server: ServerKind) -> ServerMet
     return _collector(registry).servers.setdefault(server, ServerMetrics())
 
 
-def resolver_metrics(registry: CollectorRegistry, gauges: Mapping[str, Callable[[], float]]) -> ResolverMetrics:
-    """The metrics of a host's resolver; `gauges` are read when scraped."""
-    collector = _collector(registry)
-    collector.gauges.update(gauges)
-    if collector.resolver is None:
-        collector.resolver = ResolverMetrics()
-    return collector.resolver
+def resolver_collector(registry: CollectorRegistry) -> DNSCollector:
+    """Where a host's resolver registers what it counts and the gauges that are read when scraped."""
+    return _collector(registry)

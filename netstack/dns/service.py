@@ -2,13 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from netstack.dns.authority import Authority
 from netstack.dns.engine import Datagrams, ServerStream
-from netstack.dns.limits import ServerLimits
-from netstack.dns.metrics import server_metrics
+from netstack.dns.limits import ResolverLimits, ServerLimits
+from netstack.dns.metrics import resolver_collector, server_metrics
+from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
+from netstack.dns.recursor import Recursor
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
 from netstack.kernel.driver import DatagramDriver, DatagramRole, Role
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
@@ -32,6 +36,64 @@ class AuthoritativeService(MultiService):
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+
+class ResolverService(MultiService):
+    """A Recursor behind its endpoints."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        recursor: Recursor,
+        endpoints: Sequence[Endpoint],
+        allow: Sequence[Network],
+        limits: ResolverLimits,
+        server_limits: ServerLimits,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.recursor = recursor
+        self.recursion = Recursion(machine, recursor, limits)
+        collector = resolver_collector(machine.registry)
+        collector.resolver = recursor.counts
+        collector.gauges["cache_entries"] = lambda: len(recursor.cache)
+        collector.gauges["cache_bytes"] = lambda: recursor.cache.size
+        collector.gauges["resolver_questions_active"] = lambda: recursor.in_flight
+        answers = RecursiveAnswers(
+            self.recursion, allow, server_metrics(machine.registry, "resolver"), server_limits.udp_payload
+        )
+        self.listeners = listeners(
+            machine,
+            endpoints,
+            server_limits,
+            lambda: RecursiveDatagrams(answers),
+            lambda: RecursiveStream(answers),
+        )
+        for listener in self.listeners:
+            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = maybeDeferred(super().stopService)
+        self.recursion.close()
+        return stopped
+
+    def flush(self) -> None:
+        """Forget all that was learned: the next question is asked from the root."""
+        self.recursor.flush()
+
+    def counters(self) -> dict[str, int]:
+        """For the control socket: the cache and what was asked of servers."""
+        counts = self.recursor.counts
+        return {
+            "cache_entries": len(self.recursor.cache),
+            "cache_bytes": self.recursor.cache.size,
+            "cache_requests": counts.cache_requests,
+            "cache_hits": counts.cache_hits,
+            "queries": counts.queries_udp + counts.queries_tcp,
+            "timeouts": counts.timeouts,
+            "lame": counts.lame,
+            "mismatched": counts.mismatched,
+            "failures": counts.failures,
+        }
 
 
 def listeners(

@@ -184,6 +184,21 @@ class Zone:
         return Delegation(cut, servers, glue)
 
 
+def hints_from_text(text: str) -> list[tuple[str, str]]:
+    """Root hints from a master file such as InterNIC's named.root: (name, address) of each server; raises ZoneError."""
+    try:
+        read = dns.zone.from_text(text, origin=".", relativize=False, allow_include=False, check_origin=False)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ZoneError(f"root hints: {error or type(error).__name__}") from error
+    servers = {rdata.target for rdata in read.get_rdataset(dns.name.root, RdataType.NS) or ()}
+    return [
+        (name_text(name), rdata.address)
+        for name, rdataset in read.iterate_rdatasets()
+        if name in servers and rdataset.rdtype in ADDRESS_TYPES
+        for rdata in rdataset
+    ]
+
+
 def ordered(rrset: RRset, first: int) -> RRset:
     """A copy that begins with record number `first`, counted around."""
     rdatas = list(rrset.items)

@@ -11,9 +11,8 @@ from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.limits import ServerLimits
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.zone import Zone, ZoneError, ZoneText
-from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
-from netstack.kernel.real import real_machine
+from netstack.taps.standalone import MachineOptions, endpoints, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "random", "fixed")
@@ -45,21 +44,11 @@ class Config:
             raise ValueError("zones: expected at least one zone")
         if self.rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
-        endpoints(self.listen)
+        endpoints("listen", self.listen)
         origins = [zone.origin.rstrip(".").lower() for zone in self.zones]
         twice = {origin or "." for origin in origins if origins.count(origin) > 1}
         if twice:
             raise ValueError(f"zones: {', '.join(sorted(twice))} is given more than once")
-
-
-def endpoints(listen: tuple[str, ...]) -> tuple[Endpoint, ...]:
-    """The endpoints of a `listen` field; raises ValueError."""
-    if not listen:
-        raise ValueError("listen: expected at least one endpoint such as udp:53")
-    try:
-        return tuple(Endpoint.parse(text) for text in listen)
-    except ValueError as error:
-        raise ValueError(f"listen: {error}") from None
 
 
 def build(config: Config, machine: Machine) -> IService:
@@ -67,7 +56,7 @@ def build(config: Config, machine: Machine) -> IService:
     zones = [_zone(zone, machine) for zone in config.zones]
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
-    bound = [Endpoint(it.kind, machine.port(it.port), it.interface) for it in endpoints(config.listen)]
+    bound = placed(machine, endpoints("listen", config.listen))
     service: Any = AuthoritativeService(machine, authority, bound, config.limits)
     found: IService = service
     return found
@@ -82,7 +71,7 @@ def _zone(zone: ZoneText | ZoneFile, machine: Machine) -> Zone:
         raise ZoneError(f"{zone.path}: {error}") from error
 
 
-class Options(usage.Options):
+class Options(MachineOptions):
     """Command line of `twistd netstack-dns`."""
 
     synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
@@ -92,14 +81,11 @@ class Options(usage.Options):
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _LIMITS.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
         ["tcp-pipeline", None, _LIMITS.tcp_pipeline, "Queries of one TCP connection in hand at once.", int],
-        ["port-offset", None, 0, "Added to every port.", int],
-        ["name", None, "localhost", "Name of this host in metrics and the journal."],
     ]
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
         self.zones: list[ZoneText] = []
-        self.listen: list[str] = []
+        super().__init__()
 
     def opt_zone(self, value: str) -> None:
         """A zone and its master file (RFC 1035 §5), ORIGIN=FILE; may be repeated."""
@@ -111,11 +97,8 @@ class Options(usage.Options):
         except (OSError, UnicodeDecodeError) as error:
             raise usage.UsageError(f"--zone {value}: {error}") from error
 
-    def opt_listen(self, value: str) -> None:
-        """Where to listen, such as udp:53 or tcp:5300:interface=127.0.0.1; may be repeated [default: udp:53, tcp:53]."""
-        self.listen.append(value)
-
     def postOptions(self) -> None:
+        super().postOptions()
         self.config()
 
     def config(self) -> Config:
@@ -132,4 +115,4 @@ class Options(usage.Options):
 
 def makeService(options: Options) -> IService:
     """For twistd."""
-    return build(options.config(), real_machine(options["name"], port_offset=options["port-offset"]))
+    return build(options.config(), options.machine())

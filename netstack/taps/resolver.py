@@ -1,23 +1,42 @@
 """netstack-resolver: the recursive, caching server (RFC 1034 §5.3.3): from root hints, by itself."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Literal
+
+import dns.exception
+import dns.name
+from dns.rdatatype import RdataType
+from twisted.application.service import IService
+from twisted.python import usage
 
 from netstack.dns.limits import ResolverLimits, ServerLimits
+from netstack.dns.recursion import Network
+from netstack.dns.recursor import Recursor
+from netstack.dns.service import ResolverService
+from netstack.dns.zone import hints_from_text
+from netstack.kernel.machine import Machine
+from netstack.kernel.resolver import is_address
+from netstack.taps.standalone import MachineOptions, endpoints, placed
 
 Profile = Literal["textbook", "hardened"]
 PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
+LISTEN = ("udp:53", "tcp:53")
+ALLOW = ("127.0.0.0/8", "::1/128")
+_SERVER = ServerLimits()
+_LIMITS = ResolverLimits()
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Where it listens, where it begins, and for whom it works."""
+    """Where it listens, where it begins, for whom it works. Raises ValueError that names the field and what was expected."""
 
     hints: tuple[tuple[str, str], ...]
     """The root's servers: (name, address); a name may come more than once."""
-    listen: tuple[str, ...] = ("udp:53", "tcp:53")
+    listen: tuple[str, ...] = LISTEN
     """Endpoints (`netstack.kernel.listen`) with standard ports: `build` puts `machine.port()` over them."""
-    allow: tuple[str, ...] = ("127.0.0.0/8", "::1/128")
+    allow: tuple[str, ...] = ALLOW
     """Networks of clients; others are REFUSED."""
     profile: Profile = "hardened"
     """"textbook": the messages of the chapter's figures and no others. "hardened": the root's servers are also asked for
@@ -26,3 +45,124 @@ class Config:
     """Of the servers that it asks; standard: `machine.port()` is put over it."""
     server_limits: ServerLimits = field(default_factory=ServerLimits)
     limits: ResolverLimits = field(default_factory=ResolverLimits)
+
+    def __post_init__(self) -> None:
+        if not self.hints:
+            raise ValueError("hints: expected at least one (name, address) of a root server")
+        for name, address in self.hints:
+            if not is_address(address):
+                raise ValueError(f"hints: {name}: expected an IP address, got {address!r}")
+            try:
+                dns.name.from_text(name)
+            except dns.exception.DNSException as error:
+                raise ValueError(f"hints: expected a domain name, got {name!r}: {error}") from error
+        endpoints("listen", self.listen)
+        networks(self.allow)
+        if self.profile not in PROFILES:
+            raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
+        if not 0 < self.port < 65536:
+            raise ValueError(f"port: expected 1 to 65535, got {self.port}")
+
+
+def networks(allow: tuple[str, ...]) -> tuple[Network, ...]:
+    """The networks of an `allow` field; raises ValueError."""
+    try:
+        return tuple(ip_network(text) for text in allow)
+    except ValueError as error:
+        raise ValueError(f"allow: expected networks such as 127.0.0.0/8: {error}") from None
+
+
+def build(config: Config, machine: Machine) -> IService:
+    """The service, a ResolverService: `flush()` and `counters()` are for the control socket."""
+    hardened = config.profile == "hardened"
+    types = [RdataType.A]
+    if hardened and any(":" in address for address in machine.addresses):
+        types.append(RdataType.AAAA)
+    recursor = Recursor(
+        config.hints,
+        config.limits,
+        machine.rng,
+        port=machine.port(config.port),
+        address_types=types,
+        priming=hardened,
+        udp_payload=config.server_limits.udp_payload,
+    )
+    bound = placed(machine, endpoints("listen", config.listen))
+    service: Any = ResolverService(machine, recursor, bound, networks(config.allow), config.limits, config.server_limits)
+    found: IService = service
+    return found
+
+
+class Options(MachineOptions):
+    """Command line of `twistd netstack-resolver`."""
+
+    synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--listen ENDPOINT]... [--allow NETWORK]... [options]"
+    optParameters = [
+        ["profile", None, "hardened", "textbook: the chapter's messages and no others; or hardened."],
+        ["upstream-port", None, 53, "Port of the servers that it asks.", int],
+        ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
+        ["cache-bytes", None, _LIMITS.cache_bytes, "Octets that they take, estimated.", int],
+        ["max-ttl", None, _LIMITS.max_ttl, "Longest time in the cache, seconds.", int],
+        ["max-negative-ttl", None, _LIMITS.max_negative_ttl, "The same for what does not exist.", int],
+        ["max-queries", None, _LIMITS.queries, "Queries sent for one question.", int],
+        ["max-clients", None, _LIMITS.clients, "Clients waiting at once.", int],
+        ["first-timeout", None, _LIMITS.first_timeout, "Seconds for a server that was not asked before.", float],
+        ["deadline", None, _LIMITS.deadline, "Seconds for one question.", float],
+        ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
+        ["tcp-connections", None, _SERVER.tcp_connections, "TCP connections open at once.", int],
+        ["tcp-idle", None, _SERVER.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
+    ]
+
+    def __init__(self) -> None:
+        self.hints: list[tuple[str, str]] = []
+        self.allow: list[str] = []
+        super().__init__()
+
+    def opt_hint(self, value: str) -> None:
+        """A root server, NAME=ADDRESS; may be repeated."""
+        name, _, address = value.partition("=")
+        self.hints.append((name, address))
+
+    def opt_hints(self, value: str) -> None:
+        """A file of root hints in master file format, as InterNIC's named.root."""
+        try:
+            self.hints += hints_from_text(Path(value).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--hints {value}: {error}") from error
+
+    def opt_allow(self, value: str) -> None:
+        """A network of clients; may be repeated [default: 127.0.0.0/8, ::1/128]."""
+        self.allow.append(value)
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        self.config()
+
+    def config(self) -> Config:
+        """The configuration; raises UsageError."""
+        try:
+            return Config(
+                tuple(self.hints),
+                tuple(self.listen) or LISTEN,
+                tuple(self.allow) or ALLOW,
+                self["profile"],
+                self["upstream-port"],
+                ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"]),
+                ResolverLimits(
+                    cache_entries=self["cache-entries"],
+                    cache_bytes=self["cache-bytes"],
+                    max_ttl=self["max-ttl"],
+                    max_negative_ttl=self["max-negative-ttl"],
+                    queries=self["max-queries"],
+                    clients=self["max-clients"],
+                    first_timeout=self["first-timeout"],
+                    deadline=self["deadline"],
+                ),
+            )
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from error
+
+
+def makeService(options: Options) -> IService:
+    """For twistd."""
+    return build(options.config(), options.machine())

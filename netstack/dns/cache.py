@@ -1,0 +1,105 @@
+"""What a resolver remembers: RRsets and their absence, until their TTLs end (RFC 1035 §7.4, RFC 2308), bounded; pure."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dns.name import Name
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+from dns.rrset import RRset
+
+from netstack.dns.zone import ordered
+
+_OVERHEAD = 200
+"""Octets of an entry besides its names and records, estimated."""
+
+
+class Rank(IntEnum):
+    """Trust in data, by where it came from (RFC 2181 §5.4.1). Only answers are given to clients."""
+
+    ADDITIONAL = 1
+    """Glue, and the NS records of a referral: good for finding servers."""
+    ANSWER = 2
+    """An authoritative answer."""
+
+
+@dataclass(slots=True)
+class Entry:
+    """An RRset, or its absence: then `rcode` is NXDOMAIN, or NOERROR for no data, and `rrset` the SOA that says so."""
+
+    rrset: RRset | None
+    expires: float
+    rank: Rank
+    negative: bool = False
+    rcode: Rcode = Rcode.NOERROR
+    size: int = 0
+
+    def at(self, now: float) -> RRset | None:
+        """The RRset with the TTL that is left."""
+        if self.rrset is None:
+            return None
+        copy = ordered(self.rrset, 0)
+        copy.ttl = max(0, int(self.expires - now))
+        return copy
+
+
+Key = tuple[Name, RdataType]
+"""NXDOMAIN is kept under type NONE: it holds for all types."""
+
+
+class Cache:
+    """Bounded in entries and octets; what was used longest ago goes first. Times are monotonic seconds."""
+
+    def __init__(self, entries: int, size: int) -> None:
+        self.limit = entries
+        self.size_limit = size
+        self.size = 0
+        self._entries: OrderedDict[Key, Entry] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, name: Name, rdtype: RdataType, now: float, rank: Rank) -> Entry | None:
+        """What is known of exactly this name and type, with at least this rank."""
+        key = (name, rdtype)
+        entry = self._entries.get(key)
+        if entry is None:
+            return None
+        if entry.expires <= now:
+            self._drop(key, entry)
+            return None
+        if entry.rank < rank:
+            return None
+        self._entries.move_to_end(key)
+        return entry
+
+    def put(self, name: Name, rdtype: RdataType, entry: Entry, now: float) -> None:
+        """Remember, unless something more trusted is known (RFC 2181 §5.4.1) or the TTL is 0."""
+        if entry.expires <= now:
+            return
+        key = (name, rdtype)
+        old = self._entries.get(key)
+        if old is not None:
+            if old.expires > now and old.rank > entry.rank:
+                return
+            self._drop(key, old)
+        entry.size = _OVERHEAD + len(name.labels) * 16 + _octets(entry.rrset)
+        self._entries[key] = entry
+        self.size += entry.size
+        while len(self._entries) > self.limit or self.size > self.size_limit:
+            self._drop(*next(iter(self._entries.items())))
+
+    def flush(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self.size = 0
+
+    def _drop(self, key: Key, entry: Entry) -> None:
+        del self._entries[key]
+        self.size -= entry.size
+
+
+def _octets(rrset: RRset | None) -> int:
+    """An estimate of what the RRset's Python objects hold."""
+    return 0 if rrset is None else sum(150 + len(rdata.to_wire()) for rdata in rrset)

@@ -1,0 +1,209 @@
+"""The resolver's roles: clients' queries go to the Recursor, whose queries go out by sockets of their own."""
+
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
+
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+from dns.rrset import from_text
+from twisted.internet.interfaces import IDelayedCall
+
+from netstack.dns.events import Dismiss, Outcome, QueryReceived, Resolved, SendReply, SendUpstream
+from netstack.dns.limits import ResolverLimits
+from netstack.dns.metrics import ServerMetrics
+from netstack.dns.recursor import Recursor
+from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
+from netstack.dns.wire import LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
+from netstack.kernel.driver import Connection, DatagramDriver
+from netstack.kernel.listen import ListenError
+from netstack.kernel.machine import Machine
+from netstack.sansio import Event
+
+Network = IPv4Network | IPv6Network
+Answered = Callable[[Outcome], None]
+
+
+class Recursion:
+    """Drives a Recursor: its queries, its one timer, its outcomes."""
+
+    def __init__(self, machine: Machine, recursor: Recursor, limits: ResolverLimits) -> None:
+        self.machine = machine
+        self.recursor = recursor
+        self.limits = limits
+        self.waiting = 0
+        """Clients whose questions are under way."""
+        self._upstreams: dict[int, Upstream] = {}
+        self._timer: IDelayedCall | None = None
+
+    def ask(self, question: Question, answered: Answered) -> None:
+        """Resolve; `answered` is called once, maybe before this returns."""
+        if self.waiting >= self.limits.clients:
+            answered(Outcome(Rcode.SERVFAIL))
+            return
+        self.waiting += 1
+        self.recursor.ask(question, answered, self._seconds())
+        self._pump()
+
+    def close(self) -> None:
+        """Stop: no socket and no timer is left."""
+        for upstream in self._upstreams.values():
+            upstream.close()
+        self._upstreams.clear()
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+    def _seconds(self) -> float:
+        return self.machine.reactor.seconds()
+
+    def _pump(self) -> None:
+        output = self.recursor.output()
+        while output:
+            for event in output:
+                if isinstance(event, SendUpstream):
+                    self._send(event)
+                elif isinstance(event, Dismiss):
+                    upstream = self._upstreams.pop(event.key, None)
+                    if upstream is not None:
+                        upstream.close()
+                elif isinstance(event, Resolved):
+                    self.waiting -= 1
+                    if callable(event.waiter):
+                        event.waiter(event.outcome)
+            output = self.recursor.output()
+        self._set_timer()
+
+    def _send(self, event: SendUpstream) -> None:
+        key = event.key
+        upstream = self._upstreams.get(key)
+        if upstream is None:
+            upstream = self._open(event)
+            if upstream is None:
+                self.recursor.failed(key, self._seconds())
+                return
+            self._upstreams[key] = upstream
+        upstream.send(event.data)
+
+    def _open(self, event: SendUpstream) -> Upstream | None:
+        if len(self._upstreams) >= self.limits.sockets:
+            return None
+        key = event.key
+
+        def received(data: bytes, source: tuple[str, int]) -> None:
+            self.recursor.receive(key, data, source, self._seconds())
+            self._pump()
+
+        def lost() -> None:
+            self._upstreams.pop(key, None)
+            self.recursor.failed(key, self._seconds())
+            self._pump()
+
+        try:
+            if event.stream:
+                return StreamUpstream(self.machine, event.destination, received, lost)
+            return DatagramUpstream(self.machine, event.destination, received)
+        except ListenError:
+            return None
+
+    def _set_timer(self) -> None:
+        due = self.recursor.next_timer()
+        timer = self._timer
+        if timer is not None and timer.active():
+            if due is not None and timer.getTime() <= due:
+                return  # it fires early at worst, and is set anew then
+            timer.cancel()
+        self._timer = None
+        if due is not None:
+            self._timer = self.machine.reactor.callLater(max(0.0, due - self._seconds()), self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.recursor.on_timer(self._seconds())
+        self._pump()
+
+
+class RecursiveAnswers:
+    """Turns a client's message into a reply, sooner or later; the same for datagrams and streams."""
+
+    def __init__(
+        self,
+        recursion: Recursion,
+        allow: Sequence[Network],
+        metrics: ServerMetrics,
+        udp_payload: int,
+    ) -> None:
+        self.recursion = recursion
+        self.allow = tuple(allow)
+        self.metrics = metrics
+        self.udp_payload = udp_payload
+
+    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+        """Call `send` once: with the reply, or with None when none is due."""
+        seconds = self.recursion.machine.reactor.seconds
+        metrics, began = self.metrics, seconds()
+        query = parse_query(data, self.udp_payload)
+        if query is None:
+            metrics.dropped += 1
+            send(None)
+            return
+        metrics.request("tcp" if stream else "udp", address, query.question if isinstance(query, Query) else None)
+        if isinstance(query, Refusal):
+            metrics.response(query.rcode, seconds() - began)
+            send(query.reply)
+            return
+
+        def answered(outcome: Outcome) -> None:
+            metrics.response(outcome.rcode, seconds() - began)
+            send(self._reply(query, outcome, stream))
+
+        if not query.recursion_desired or not self._allowed(address):
+            answered(Outcome(Rcode.REFUSED))  # without RD others would learn what our clients asked (cache snooping)
+        elif query.question.rdtype == RdataType.ANY:
+            answered(_any(query.question))
+        else:
+            self.recursion.ask(query.question, answered)
+
+    def _reply(self, query: Query, outcome: Outcome, stream: bool) -> bytes:
+        message = make_reply(query, self.udp_payload)
+        message.flags |= RA
+        message.set_rcode(outcome.rcode)
+        message.answer = list(outcome.answer)
+        if outcome.soa is not None:
+            message.authority = [outcome.soa]
+        return to_wire(message, LARGEST if stream else query.payload)
+
+    def _allowed(self, address: str) -> bool:
+        client = ip_address(address.partition("%")[0])
+        return any(client in network for network in self.allow)
+
+
+class RecursiveDatagrams:
+    """Answers one socket's queries."""
+
+    def __init__(self, answers: RecursiveAnswers) -> None:
+        self.answers = answers
+
+    def handle(self, event: Event, socket: DatagramDriver) -> None:
+        if isinstance(event, QueryReceived) and event.source is not None:
+            source = event.source
+            self.answers.answer(event.data, source[0], False, lambda reply: socket.send(SendReply(reply, source)))
+
+
+class RecursiveStream:
+    """Answers one connection's queries, each when it is resolved."""
+
+    def __init__(self, answers: RecursiveAnswers) -> None:
+        self.answers = answers
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        if isinstance(event, QueryReceived):
+            address = connection.peer.remote[0]
+            self.answers.answer(event.data, address, True, lambda reply: connection.send(SendReply(reply)))
+
+    def lost(self, reason: str) -> None:
+        pass
+
+
+def _any(question: Question) -> Outcome:
+    """RFC 8482 §4.2: a synthesised HINFO record is answer enough to ANY."""
+    return Outcome(Rcode.NOERROR, (from_text(question.name, 3600, "IN", "HINFO", '"RFC8482" ""'),))

@@ -1,0 +1,131 @@
+"""What a reply of a zone's server is worth: answer, referral, absence or nothing (RFC 1034 §5.3.3 step 4); pure.
+
+Only records at or below the zone that was asked are taken (bailiwick); no server speaks for what is not delegated to it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from dns.message import Message
+from dns.name import Name
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+from dns.rrset import RRset
+
+from netstack.dns.wire import AA, Question
+from netstack.dns.zone import ADDRESS_TYPES
+
+SERVERS = 16
+"""Name servers of one delegation that are looked at; the rest are ignored."""
+
+
+@dataclass(slots=True)
+class Useful:
+    """Records to keep. `referral` is the cut when the question is to be asked again there."""
+
+    answers: list[RRset] = field(default_factory=list)
+    """Authoritative: the alias chain and what it leads to, as far as this zone knows."""
+    extra: list[RRset] = field(default_factory=list)
+    """NS records of a referral and addresses of name servers."""
+    absent: Name | None = None
+    """The end of the chain, when it or the type asked does not exist."""
+    rcode: Rcode = Rcode.NOERROR
+    soa: RRset | None = None
+    referral: Name | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Useless:
+    """The server does not serve the zone, or not us. `plain` says that it may just not know EDNS(0) (RFC 6891 §7)."""
+
+    reason: str
+    plain: bool = False
+
+
+def scrub(message: Message, zone: Name, question: Question) -> Useful | Useless:
+    """Judge a reply to `question` from a server of `zone`."""
+    rcode = message.rcode()
+    if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+        return Useless(Rcode.to_text(rcode), plain=rcode in (Rcode.FORMERR, Rcode.NOTIMP))
+    authoritative = bool(message.flags & AA)
+    useful = Useful()
+    name, rdtype = question
+    seen = {name}
+    while name.is_subdomain(zone):
+        found = _find(message.answer, name, rdtype)
+        if found is not None:
+            useful.answers.append(found)
+            useful.extra.extend(_hosts(message, zone, found))
+            break
+        alias = _find(message.answer, name, RdataType.CNAME)
+        if alias is None:
+            break
+        useful.answers.append(alias)
+        name = alias[0].target
+        if name in seen:
+            break
+        seen.add(name)
+    if useful.answers:
+        if not authoritative:
+            return Useless("answer without authority")
+        if useful.answers[-1].rdtype == rdtype or not name.is_subdomain(zone) or rcode == Rcode.NOERROR:
+            if useful.answers[-1].rdtype == RdataType.CNAME != rdtype:
+                _negative(message, zone, name, useful)
+            return useful
+    else:
+        cut = _cut(message, zone, name)
+        if cut is not None and not (authoritative and _soa(message, zone, name) is not None):
+            useful.extra = [cut, *_hosts(message, zone, cut)]
+            useful.referral = cut.name
+            return useful
+    if not authoritative:
+        return Useless("neither authority nor referral")
+    useful.absent, useful.rcode, useful.soa = name, rcode, _soa(message, zone, name)
+    return useful
+
+
+def _negative(message: Message, zone: Name, name: Name, useful: Useful) -> None:
+    """A chain that ends within the zone in a name without the type: NODATA, if a SOA says so."""
+    if name.is_subdomain(zone):
+        soa = _soa(message, zone, name)
+        if soa is not None:
+            useful.absent, useful.soa = name, soa
+
+
+def _find(section: list[RRset], name: Name, rdtype: RdataType) -> RRset | None:
+    for rrset in section:
+        if rrset.rdtype == rdtype and rrset.name == name and rrset.rdclass == 1:
+            return rrset
+    return None
+
+
+def _soa(message: Message, zone: Name, name: Name) -> RRset | None:
+    for rrset in message.authority:
+        if rrset.rdtype == RdataType.SOA and name.is_subdomain(rrset.name) and rrset.name.is_subdomain(zone):
+            return rrset
+    return None
+
+
+def _cut(message: Message, zone: Name, name: Name) -> RRset | None:
+    """The NS records of a delegation towards `name`: strictly below the zone, or it leads nowhere."""
+    for rrset in message.authority:
+        if (
+            rrset.rdtype == RdataType.NS
+            and rrset.name != zone
+            and rrset.name.is_subdomain(zone)
+            and name.is_subdomain(rrset.name)
+        ):
+            return rrset
+    return None
+
+
+def _hosts(message: Message, zone: Name, servers: RRset) -> Iterator[RRset]:
+    """Addresses in the additional section of the name servers in an NS RRset, in bailiwick."""
+    if servers.rdtype != RdataType.NS:
+        return
+    for rdata in list(servers)[:SERVERS]:
+        if rdata.target.is_subdomain(zone):
+            for rdtype in ADDRESS_TYPES:
+                found = _find(message.additional, rdata.target, rdtype)
+                if found is not None:
+                    yield found

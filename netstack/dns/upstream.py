@@ -1,0 +1,107 @@
+"""One query to one server and what comes back, on a socket of its own whose port is random (RFC 5452 §9.2)."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from twisted.python.failure import Failure
+
+from netstack.dns.engine import ClientStream, Datagrams
+from netstack.dns.events import ReplyReceived, SendQuery
+from netstack.kernel.driver import Connection, DatagramDriver, StreamDriver
+from netstack.kernel.listen import ListenError, connect_stream, open_datagram
+from netstack.kernel.machine import Machine
+from netstack.kernel.metrics import traffic
+from netstack.sansio import Address, Event
+
+FIRST_PORT, LAST_PORT = 32768, 65535
+"""Ports of clients; below them are those of servers, shifted or not."""
+_PORT_TRIES = 8
+
+Received = Callable[[bytes, Address], None]
+Lost = Callable[[], None]
+
+
+class Upstream(Protocol):
+    """A socket for one query."""
+
+    def send(self, data: bytes) -> None:
+        """Send the query, or send it again."""
+
+    def close(self) -> None:
+        """Nothing more is wanted; no callback comes after this."""
+
+
+class DatagramUpstream:
+    """Over UDP. Whatever arrives, from wherever, is given to `received`: the caller compares source, id and question."""
+
+    def __init__(self, machine: Machine, destination: Address, received: Received) -> None:
+        """Opens the socket; raises ListenError."""
+        self._destination = destination
+        self._received: Received | None = received
+        self._driver = _open(machine, self)
+
+    def send(self, data: bytes) -> None:
+        self._driver.send(SendQuery(data, self._destination))
+
+    def close(self) -> None:
+        if self._received is not None:
+            self._received = None
+            self._driver.close()
+
+    def handle(self, event: Event, socket: DatagramDriver) -> None:
+        if isinstance(event, ReplyReceived) and event.source is not None and self._received is not None:
+            self._received(event.data, event.source)
+
+
+class StreamUpstream:
+    """Over TCP: one connection, one query (RFC 7766 §5)."""
+
+    def __init__(self, machine: Machine, destination: Address, received: Received, lost: Lost) -> None:
+        self._destination = destination
+        self._received: Received | None = received
+        self._lost = lost
+        self._waiting: bytes | None = None
+        self._driver: StreamDriver | None = None
+        counted = traffic(machine.registry, "dns", "client")
+        connecting = connect_stream(machine, *destination, "dns", ClientStream(), self, counted)
+        connecting.addCallbacks(self._connected, self._failed)
+
+    def send(self, data: bytes) -> None:
+        if self._driver is not None or self._waiting is not None:
+            return  # TCP repeats by itself
+        self._waiting = data
+
+    def close(self) -> None:
+        self._received = None
+        if self._driver is not None:
+            self._driver.close()
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        if isinstance(event, ReplyReceived) and self._received is not None:
+            self._received(event.data, self._destination)
+
+    def lost(self, reason: str) -> None:
+        if self._received is not None:
+            self._received = None
+            self._lost()
+
+    def _connected(self, driver: StreamDriver) -> None:
+        self._driver = driver
+        if self._received is None:
+            driver.close()
+        elif self._waiting is not None:
+            driver.send(SendQuery(self._waiting))
+
+    def _failed(self, failure: Failure) -> None:
+        self.lost(failure.getErrorMessage())
+
+
+def _open(machine: Machine, role: DatagramUpstream) -> DatagramDriver:
+    counted = traffic(machine.registry, "dns", "client")
+    for _ in range(_PORT_TRIES):
+        try:
+            port = machine.rng.randint(FIRST_PORT, LAST_PORT)
+            return open_datagram(machine, "dns", Datagrams(server=False), role, counted, port)
+        except ListenError:
+            continue
+    return open_datagram(machine, "dns", Datagrams(server=False), role, counted)
