@@ -99,9 +99,9 @@ class Composer:
         server = self.world.resolver_of(host.name)
         if server is None:
             return NoResolver()
-        client: Any = import_module("netstack.dns.client")
-        stub: Resolver = client.StubResolver(machine, [(address, machine.port(53)) for address in self.table.hosts[server]])
-        return stub
+        from netstack.dns.client import StubResolver
+
+        return StubResolver(machine, [(address, machine.port(53)) for address in self.table.hosts[server]], types=("A",))
 
     def content_of(self, service: Service) -> str:
         """Which generated content a Web server shows."""
