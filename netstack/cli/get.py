@@ -1,0 +1,43 @@
+"""`netstack get URL`: fetch a page as a host does: name looked up, connection made, certificate checked, all by ours."""
+
+import argparse
+import base64
+import sys
+from pathlib import Path
+
+from netstack.cli import render
+from netstack.cli.client import Client
+from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 for a status below 400, else 1."""
+    headers = [[part.strip() for part in line.partition(":")[::2]] for line in options.header]
+    if not all(name for name, _ in headers) or not all(":" in line for line in options.header):
+        raise CommandError("-H: expected 'NAME: VALUE'", USAGE, "usage")
+    with Client(options.name) as client:
+        found = client.call("get", url=options.url, host=options.host, headers=headers, trace=options.trace)
+    code = PASS if found["status"] < 400 else FAIL
+    body = base64.b64decode(found["body"])
+    if options.output:
+        try:
+            Path(options.output).write_bytes(body)
+        except OSError as error:
+            raise CommandError(f"cannot write {options.output}: {error.strerror}") from error
+    if options.json:
+        render.print_json(found)
+        return code
+    notes = render.console(error=True)
+    notes.print(f"{found['version']} {found['status']} {found['reason']}", style="bold", markup=False)
+    for name, value in found["headers"]:
+        notes.print(f"{name}: {value}", markup=False)
+    if options.trace:
+        notes.print()
+        notes.print(render.ladder(found["messages"], notes.width), markup=False)
+        notes.print(f"\n[bold]{len(found['messages'])} messages[/]")
+    if not options.output:
+        notes.print()
+        sys.stderr.flush()
+        sys.stdout.buffer.write(body)
+        sys.stdout.flush()
+    return code

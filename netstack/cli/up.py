@@ -1,0 +1,245 @@
+"""`netstack up`: bring a world up in this process, or in one of its own with `--detach`."""
+
+import argparse
+import json
+import os
+import select
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from netstack.cli import render
+from netstack.cli.errors import FAIL, PASS, CommandError
+from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, state_directory
+
+SHIFTED = 8000
+"""The port offset where ports below 1024 may not be bound."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Foreground: until Ctrl-C or SIGTERM. Detached: until everything is ready, or the reason why it is not is printed."""
+    if options.port_offset is None:
+        options.port_offset = 0 if low_ports() or options.substrate == "namespaces" else SHIFTED
+    world = load(options.world)
+    name = options.name or world.name
+    if options.detach:
+        return detach(lambda ready: serve(world, name, options, ready), name, options)
+    return serve(world, name, options, lambda status, seconds: announce(status, seconds, options.json, False))
+
+
+def load(world: str) -> Any:
+    """The world of a file or name."""
+    from netstack.world import loader
+    from netstack.world.problems import WorldError
+
+    try:
+        return loader.load(world)
+    except WorldError as error:
+        raise CommandError(str(error), FAIL, "world") from None
+
+
+def low_ports() -> bool:
+    """Whether this process may bind ports below 1024."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    except (OSError, ValueError):
+        first = 1024
+    return first <= 53 or os.geteuid() == 0
+
+
+def serve(world: Any, name: str, options: argparse.Namespace, ready: Callable[[dict[str, Any], float], None]) -> int:
+    """Run the world in this process until it is told to stop; `ready` is called once with the status."""
+    started = time.monotonic()
+    try:
+        claim = Claim.take(name)
+    except AlreadyRunning as error:
+        raise CommandError(str(error), kind="already-running") from None
+    except NoPrivateDirectory as error:
+        raise CommandError(str(error), kind="directory") from None
+    try:
+        if options.substrate == "namespaces":
+            raise CommandError("this command cannot bring up namespaces yet", kind="substrate")
+        return loopback(world, name, options, claim, lambda status: ready(status, time.monotonic() - started))
+    finally:
+        claim.release()
+
+
+def loopback(
+    world: Any, name: str, options: argparse.Namespace, claim: Claim, ready: Callable[[dict[str, Any]], None]
+) -> int:
+    """All hosts in this process, on 127.x addresses."""
+    from twisted.internet import reactor as installed
+    from twisted.internet.defer import Deferred
+
+    from netstack.world.control.server import ControlServer
+    from netstack.world.control.verbs import WorldVerbs
+    from netstack.world.loopback import bring_up
+    from netstack.world.running import BringUpError
+
+    reactor: Any = installed
+    begin_log(state_directory(name))
+    failure: list[CommandError] = []
+
+    async def start() -> None:
+        try:
+            running = await bring_up(world, name, port_offset=options.port_offset)
+        except BringUpError as error:
+            failure.append(CommandError(str(error), kind="bring-up"))
+            reactor.stop()
+            return
+        control = ControlServer(reactor, claim.socket, WorldVerbs(running, reactor.stop).table())
+
+        async def drain() -> None:
+            await running.stop()
+            control.stopService()
+
+        reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(drain()))
+        if options.trace is not None:
+            running.journal.enable(*(options.trace or running.hosts))
+        control.startService()
+        ready(running.status())
+
+    def failed(error: Any) -> None:
+        failure.append(CommandError(f"{error.type.__name__}: {error.getErrorMessage()}"))
+        error.printTraceback()
+        reactor.stop()
+
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(start()).addErrback(failed))
+    reactor.run()
+    if failure:
+        raise failure[0]
+    return PASS
+
+
+def begin_log(directory: Path) -> None:
+    """Twisted's log goes into a file of the world's state; what is critical is also printed."""
+    from twisted.logger import (
+        FilteringLogObserver,
+        LogLevel,
+        LogLevelFilterPredicate,
+        globalLogBeginner,
+        textFileLogObserver,
+    )
+
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = textFileLogObserver((directory / "log").open("a"))
+    printed = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.critical)])
+    globalLogBeginner.beginLoggingTo([file, printed], redirectStandardIO=False, discardBuffer=True)
+
+
+def announce(status: dict[str, Any], seconds: float, as_json: bool, detached: bool) -> None:
+    """What runs where, and commands to paste."""
+    if as_json:
+        render.print_json(status)
+        sys.stdout.flush()
+        return
+    out = render.console()
+    out.print(render.status_table(status))
+    hosts = len(status["hosts"])
+    services = sum(len(host["services"]) for host in status["hosts"].values())
+    out.print(f"\n[bold]{status['world']}[/] is up: {hosts} hosts, {services} services in {seconds:.2f} s.")
+    commands = suggestions(status)
+    if commands:
+        out.print("Try, in another terminal:\n" if not detached else "Try:\n")
+        for command in commands:
+            out.print(f"  {command}", markup=False, soft_wrap=True)
+    out.print(f"\nStop it with: netstack down --name {status['world']}" if detached else "\nCtrl-C stops it.")
+    sys.stdout.flush()
+
+
+def suggestions(status: dict[str, Any]) -> list[str]:
+    """Commands that work as printed on this world."""
+    hosts: dict[str, Any] = status["hosts"]
+    plugins = {name: [service["plugin"] for service in host["services"]] for name, host in hosts.items()}
+    sites = {hosts[name]["site"] for name, found in plugins.items() if "netstack-resolver" in found}
+    clients = [name for name, found in plugins.items() if not found and hosts[name]["site"] in sites]
+    origins = [name for name, found in plugins.items() if "netstack-origin" in found]
+    if not clients:
+        return ["netstack status"]
+    client = "cse.nyu.edu" if "cse.nyu.edu" in clients else clients[0]
+    commands = []
+    if origins:
+        name = "gaia.cs.umass.edu" if "gaia.cs.umass.edu" in origins else origins[0]
+        commands += [
+            f"netstack resolve {name} --from {client} --cold --trace",
+            f"netstack get http://{name}/ --from {client}",
+            f"netstack exec {client} -- dig {name}",
+            f"netstack exec {client} -- curl https://{name}/",
+            f"netstack exec {client} -- telnet {name} 80",
+        ]
+    page = "www.someschool.edu"
+    if page in origins:
+        commands.append(f"netstack exec {client} -- curl https://{page}/somedepartment/home.index")
+    return commands
+
+
+def detach(serving: Callable[[Callable[[dict[str, Any], float], None]], int], name: str, options: argparse.Namespace) -> int:
+    """Serve in a process of its own; returns when it is ready or has failed."""
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _daemon(serving, name, writer)
+    os.close(writer)
+    os.waitpid(child, 0)  # ends as soon as it has forked the daemon
+    report = _report(reader, options.timeout, name)
+    if "error" in report:
+        raise CommandError(report["error"], kind=report["kind"])
+    announce(report["status"], report["seconds"], options.json, True)
+    return PASS
+
+
+def _daemon(serving: Callable[[Callable[[dict[str, Any], float], None]], int], name: str, writer: int) -> None:
+    """The rest of the child's life; its one report goes down the pipe."""
+    os.setsid()
+    if os.fork():
+        os._exit(0)
+    null = os.open(os.devnull, os.O_RDWR)
+    directory = state_directory(name)
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    log = os.open(directory / "output", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    for source, target in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(source, target)
+
+    def say(report: dict[str, Any]) -> None:
+        with os.fdopen(writer, "w") as file, suppress(BrokenPipeError):
+            json.dump(report, file)
+
+    code = FAIL
+    try:
+        code = serving(lambda status, seconds: say({"status": status, "seconds": seconds}))
+    except CommandError as error:
+        with suppress(OSError):
+            say({"error": str(error), "kind": error.kind})
+    except BaseException as error:
+        with suppress(OSError):
+            say({"error": f"{type(error).__name__}: {error}; see {directory / 'output'}", "kind": "failed"})
+        raise
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _report(reader: int, timeout: float, name: str) -> dict[str, Any]:
+    end = time.monotonic() + timeout
+    data = b""
+    with os.fdopen(reader, "rb", buffering=0) as pipe:
+        while True:
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([pipe], [], [], left)[0]:
+                raise CommandError(f"{name} is not ready after {timeout:g} s; stop it with: netstack down --name {name}")
+            piece = pipe.read(65536)
+            if not piece:
+                break
+            data += piece
+    if not data:
+        raise CommandError(f"{name} ended without a word; see {state_directory(name) / 'output'}")
+    report: dict[str, Any] = json.loads(data)
+    return report
+
+

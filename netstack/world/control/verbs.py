@@ -1,0 +1,312 @@
+"""What a control client can ask of a world that this process has brought up."""
+
+import base64
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import DeferredLock
+
+from netstack.kernel.journal import Row
+from netstack.world.control.server import ControlError, Stream, Verb
+from netstack.world.running import Running, RunningHost
+
+Arguments = Mapping[str, Any]
+MOST_ROWS = 100_000
+"""Rows in one answer of `journal.read`."""
+RESOLVE_TIMEOUT = 30.0
+DIRECTIONS = ("up", "down", "both")
+
+
+class WorldVerbs:
+    """The verbs of one world. `stop` asks the process to end."""
+
+    def __init__(self, running: Running, stop: Callable[[], None]) -> None:
+        self.running = running
+        self._stop = stop
+        self._tracing = DeferredLock()
+        """One traced conversation at a time: their rows lie in one journal."""
+
+    def table(self) -> dict[str, Verb]:
+        """Verb -> handler."""
+        return {
+            "status": self.status,
+            "inspect": self.inspect,
+            "environment": self.environment,
+            "resolve": self.resolve,
+            "get": self.get,
+            "flush": self.flush,
+            "links.list": self.links_list,
+            "links.set": self.links_set,
+            "journal.enable": self.journal_enable,
+            "journal.disable": self.journal_disable,
+            "journal.read": self.journal_read,
+            "journal.follow": self.journal_follow,
+            "journal.clear": self.journal_clear,
+            "ca": self.ca,
+            "stop": self.stop,
+        }
+
+    async def status(self, arguments: Arguments, stream: Stream) -> object:
+        """The whole world, as `netstack status --json` prints it."""
+        return self.running.status()
+
+    async def inspect(self, arguments: Arguments, stream: Stream) -> object:
+        """{"host"} -> one host, in more detail than `status`."""
+        host = self._host(arguments)
+        world = self.running.world
+        return {
+            "name": host.name,
+            "about": host.host.about,
+            "aliases": list(host.host.aliases),
+            "addresses": list(host.machine.addresses),
+            "resolver": world.resolver_of(host.name),
+            "zones": [zone.name for zone in world.served_by(host.name)],
+            "recording": host.name in host.machine.journal.enabled,
+            **host.status(),
+            "services": [{**service, "health": service["health"]} for service in host.status()["services"]],
+        }
+
+    async def environment(self, arguments: Arguments, stream: Stream) -> object:
+        """{"host"} -> what a program needs that is run as if on this host."""
+        running = self.running
+        host = self._host(arguments)
+        resolver = running.world.resolver_of(host.name)
+        names: dict[str, list[str]] = {}
+        for name, one in running.world.hosts.items():
+            for also in (name, *one.aliases):
+                names[also] = list(running.table.hosts[name])
+        return {
+            "world": running.name,
+            "substrate": running.substrate,
+            "host": host.name,
+            "address": host.machine.address,
+            "resolver": None if resolver is None else running.table.first(resolver),
+            "offset": running.port_offset,
+            "names": names,
+            "ca": str(self._ca()),
+            "spki": spki(self._ca()),
+        }
+
+    async def ca(self, arguments: Arguments, stream: Stream) -> object:
+        """The CA's certificate: its path and PEM text."""
+        return {"path": str(self._ca()), "pem": self._ca().read_text()}
+
+    async def stop(self, arguments: Arguments, stream: Stream) -> object:
+        """End the process, after it has drained."""
+        self._stop()
+        return {"stopping": True}
+
+    async def flush(self, arguments: Arguments, stream: Stream) -> object:
+        """{"hosts": [...]} -> the number of caches emptied; without hosts all."""
+        return {"flushed": self.running.flush(self._hosts(arguments) or None)}
+
+    async def resolve(self, arguments: Arguments, stream: Stream) -> object:
+        """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: a stub query to the site's resolver."""
+        name, rdtype = text(arguments, "name"), text(arguments, "type", "A").upper()
+        host = self._client(arguments)
+
+        async def look_up() -> dict[str, Any]:
+            if arguments.get("cold"):
+                self.running.flush()
+            return await lookup(host, name, rdtype)
+
+        return await self._traced(look_up, arguments)
+
+    async def get(self, arguments: Arguments, stream: Stream) -> object:
+        """{"url", "host", "headers", "trace"} -> {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
+        url = text(arguments, "url")
+        host = self._client(arguments)
+        headers = arguments.get("headers", [])
+        if not isinstance(headers, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in headers):
+            raise ControlError("headers: expected [[NAME, VALUE], ...]", "usage")
+        return await self._traced(lambda: fetch(host, url, headers), arguments)
+
+    async def links_list(self, arguments: Arguments, stream: Stream) -> object:
+        """Site -> {"up", "down", "lan"} -> settings."""
+        links = self.running.links
+        return {
+            site: {name: asdict(settings) for name, settings in links.settings(site).items()}
+            for site in self.running.world.sites
+        }
+
+    async def links_set(self, arguments: Arguments, stream: Stream) -> object:
+        """{"site", "direction": up|down|both, "changes": {rate_bps, delay, loss}} -> the site's links."""
+        site, direction, changes = text(arguments, "site"), arguments.get("direction", "both"), arguments.get("changes")
+        if site not in self.running.world.sites:
+            raise ControlError(f"no site {site}; there are {', '.join(self.running.world.sites)}", "usage")
+        if direction not in DIRECTIONS:
+            raise ControlError(f"{direction!r} is not a direction; expected up, down or both", "usage")
+        self.running.links.change(site, direction, **link_changes(changes))
+        return {name: asdict(settings) for name, settings in self.running.links.settings(site).items()}
+
+    async def journal_enable(self, arguments: Arguments, stream: Stream) -> object:
+        """{"hosts": [...]} -> record them; without hosts all."""
+        self.running.journal.enable(*(self._hosts(arguments) or self.running.hosts))
+        return {"enabled": sorted(self.running.journal.enabled)}
+
+    async def journal_disable(self, arguments: Arguments, stream: Stream) -> object:
+        """{"hosts": [...]} -> stop recording them; without hosts all."""
+        self.running.journal.disable(*self._hosts(arguments))
+        return {"enabled": sorted(self.running.journal.enabled)}
+
+    async def journal_clear(self, arguments: Arguments, stream: Stream) -> object:
+        """Forget all rows."""
+        self.running.journal.clear()
+        return {"cleared": True}
+
+    async def journal_read(self, arguments: Arguments, stream: Stream) -> object:
+        """{"hosts", "protocol", "octets": bool} -> {"messages"}: what is recorded, the last rows when there are many."""
+        wanted, octets = self._filter(arguments), bool(arguments.get("octets"))
+        rows = [row for row in self.running.journal if wanted(row)][-MOST_ROWS:]
+        return {"messages": [message(row, octets) for row in rows]}
+
+    async def journal_follow(self, arguments: Arguments, stream: Stream) -> object:
+        """{"hosts", "protocol", "octets"}: record and stream rows until cancelled -> {"dropped": rows that the client missed}.
+
+        Hosts that were not recorded before are not recorded after.
+        """
+        journal = self.running.journal
+        wanted, octets = self._filter(arguments), bool(arguments.get("octets"))
+        new = set(self._hosts(arguments) or self.running.hosts) - journal.enabled
+        journal.enable(*new)
+
+        def row_written(row: Row) -> None:
+            if wanted(row):
+                stream.send(message(row, octets))
+
+        leave = journal.subscribe(row_written)
+        try:
+            await stream.ended()
+        finally:
+            leave()
+            if new:
+                journal.disable(*new)
+        return {"dropped": stream.dropped}
+
+    async def _traced(self, talk: Callable[[], Awaitable[dict[str, Any]]], arguments: Arguments) -> dict[str, Any]:
+        """Carry out a conversation; with {"trace": true} its messages, else none."""
+        if not arguments.get("trace"):
+            return {**await talk(), "messages": []}
+        await self._tracing.acquire()
+        journal = self.running.journal
+        new = set(self.running.hosts) - journal.enabled
+        rows: list[Row] = []
+        leave = journal.subscribe(rows.append)
+        journal.enable(*new)
+        try:
+            result = await talk()
+        finally:
+            leave()
+            if new:
+                journal.disable(*new)
+            self._tracing.release()
+        return {**result, "messages": [message(row, bool(arguments.get("octets"))) for row in rows]}
+
+    def _host(self, arguments: Arguments) -> RunningHost:
+        name = text(arguments, "host").rstrip(".").lower()
+        found = self.running.hosts.get(name)
+        if found is None:
+            for host in self.running.hosts.values():
+                if name in host.host.aliases or name in host.machine.addresses:
+                    return host
+            raise ControlError(f"no host {name} in {self.running.name}; netstack status lists them", "usage")
+        return found
+
+    def _client(self, arguments: Arguments) -> RunningHost:
+        """The host that asks: the one named, or the first with a resolver that has no service."""
+        if arguments.get("host") is not None:
+            return self._host(arguments)
+        world = self.running.world
+        for host in self.running.hosts.values():
+            if not host.services and world.resolver_of(host.name) is not None:
+                return host
+        raise ControlError("the world has no end host: say which host asks with --from", "usage")
+
+    def _hosts(self, arguments: Arguments) -> list[str]:
+        names = arguments.get("hosts") or []
+        if not isinstance(names, list):
+            raise ControlError("hosts: expected a list of names", "usage")
+        return [self._host({"host": name}).name for name in names]
+
+    def _filter(self, arguments: Arguments) -> Callable[[Row], bool]:
+        hosts, protocol = set(self._hosts(arguments)), arguments.get("protocol")
+
+        def wanted(row: Row) -> bool:
+            return (not hosts or row.source_name in hosts or row.destination_name in hosts) and (
+                protocol is None or row.protocol == protocol
+            )
+
+        return wanted
+
+    def _ca(self) -> Path:
+        if self.running.ca is None:
+            raise ControlError(f"{self.running.name} has no certificate authority")
+        return self.running.ca
+
+
+def text(arguments: Arguments, key: str, default: str | None = None) -> str:
+    """A text argument; ControlError without it."""
+    value = arguments.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise ControlError(f"{key}: expected a text", "usage")
+    return value
+
+
+def link_changes(changes: object) -> dict[str, float | None]:
+    """The settings of a link that are to be changed, checked."""
+    bounds = {"rate_bps": (1e-9, 1e15), "delay": (0.0, 3600.0), "loss": (0.0, 1.0)}
+    if not isinstance(changes, dict) or not changes or not set(changes) <= set(bounds):
+        raise ControlError(f"changes: expected some of {', '.join(bounds)}", "usage")
+    for key, value in changes.items():
+        if value is None and key == "rate_bps":
+            continue
+        low, high = bounds[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+            raise ControlError(f"{key}: {value!r} is out of range; expected a number from {low:g} to {high:g}", "usage")
+    return dict(changes)
+
+
+def message(row: Row, octets: bool = False) -> dict[str, Any]:
+    """A row as JSON; with its octets in base64 when they are wanted (for a packet capture)."""
+    return row.as_json() | ({"data": base64.b64encode(row.data).decode()} if octets else {})
+
+
+def spki(ca: Path) -> str:
+    """Base64 of SHA-256 over the CA's public key: how a browser without a trust store of its own is told to trust it."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    key = x509.load_pem_x509_certificate(ca.read_bytes()).public_key()
+    digest = hashes.Hash(hashes.SHA256())
+    digest.update(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+    return base64.b64encode(digest.finalize()).decode()
+
+
+async def lookup(host: RunningHost, name: str, rdtype: str) -> dict[str, Any]:
+    """{"answer": [...], "rcode"} of one query from a host's machine."""
+    raise NotImplementedError
+
+
+async def fetch(host: RunningHost, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """{"status", "reason", "version", "headers", "body"} of one GET from a host's machine."""
+    from netstack.http.client import FetchError
+    from netstack.http.client import fetch as http_fetch
+
+    fields = [(str(name), str(value)) for name, value in headers]
+    try:
+        result = await http_fetch(host.machine, url, fields=fields)
+    except FetchError as error:
+        raise ControlError(str(error)) from None
+    security = result.security
+    return {
+        "url": result.url,
+        "status": result.status,
+        "reason": result.reason,
+        "version": result.version,
+        "headers": [[name, value] for name, value in result.fields],
+        "body": base64.b64encode(result.body).decode(),
+        "tls": None if security is None else security.version,
+        "seconds": result.timing.ended,
+    }
