@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -73,3 +73,11 @@ def message_line(row: Mapping[str, Any]) -> str:
     clock = datetime.fromtimestamp(row["time"]).strftime("%H:%M:%S.%f")[:-3]
     secure = " (tls)" if row.get("secure") else ""
     return f"{clock}  {row['from']} → {row['to']}  {row['protocol']}{secure}  {row['summary']}  {row['bytes']} octets"
+
+
+def ladder(messages: Iterable[Mapping[str, Any]], width: int) -> str:
+    """The messages as a ladder diagram, as the chapter draws a look-up."""
+    from netstack.cli.rows import row_of
+    from netstack.kernel.ladder import ladder as drawn
+
+    return drawn([row_of(message) for message in messages], width)

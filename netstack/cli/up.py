@@ -241,5 +241,3 @@ def _report(reader: int, timeout: float, name: str) -> dict[str, Any]:
         raise CommandError(f"{name} ended without a word; see {state_directory(name) / 'output'}")
     report: dict[str, Any] = json.loads(data)
     return report
-
-

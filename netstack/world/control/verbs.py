@@ -103,7 +103,7 @@ class WorldVerbs:
         return {"flushed": self.running.flush(self._hosts(arguments) or None)}
 
     async def resolve(self, arguments: Arguments, stream: Stream) -> object:
-        """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: a stub query to the site's resolver."""
+        """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: asked of the site's resolver."""
         name, rdtype = text(arguments, "name"), text(arguments, "type", "A").upper()
         host = self._client(arguments)
 
@@ -163,7 +163,7 @@ class WorldVerbs:
         return {"messages": [message(row, octets) for row in rows]}
 
     async def journal_follow(self, arguments: Arguments, stream: Stream) -> object:
-        """{"hosts", "protocol", "octets"}: record and stream rows until cancelled -> {"dropped": rows that the client missed}.
+        """{"hosts", "protocol", "octets"}: record and stream rows until cancelled -> {"dropped": rows not sent}.
 
         Hosts that were not recorded before are not recorded after.
         """

@@ -1,0 +1,276 @@
+"""End to end: a real process with a small world, and every command against it."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.world import OFFSET, as_json, brought_up, directories, netstack
+
+CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """small.toml, up for this module; its status."""
+    root = tmp_path_factory.mktemp("u")
+    root.chmod(0o700)
+    patch = pytest.MonkeyPatch()
+    for variable, value in directories(root).items():
+        patch.setenv(variable, value)
+    patch.delenv("NETSTACK_NAME", raising=False)
+    with brought_up("small", "s") as status:
+        yield status
+    patch.undo()
+
+
+def test_status_has_the_stable_shape(small: dict[str, Any]) -> None:
+    status = as_json("status")
+    assert {"world", "substrate", "seed", "ca", "hosts"} <= set(status)
+    assert (status["world"], status["substrate"]) == ("s", "loopback")
+    assert Path(status["ca"]).read_text().startswith("-----BEGIN CERTIFICATE-----")
+    for host in status["hosts"].values():
+        assert {"address", "site", "state", "services"} <= set(host)
+        assert host["state"] == "ready"
+        for service in host["services"]:
+            assert {"name", "plugin", "endpoints", "health"} <= set(service)
+            for endpoint in service["endpoints"]:
+                assert set(endpoint) == {"transport", "address", "port", "tls"}
+                assert endpoint["port"] > OFFSET
+    assert status == small
+
+
+def test_status_for_people(small: dict[str, Any]) -> None:
+    done = netstack("status")
+    assert done.returncode == 0
+    assert PAGE in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_the_socket_is_private(small: dict[str, Any]) -> None:
+    path = Path(os.environ["XDG_RUNTIME_DIR"]) / "netstack" / "s" / "control.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_garbage_on_the_socket_hurts_nobody(small: dict[str, Any]) -> None:
+    path = Path(os.environ["XDG_RUNTIME_DIR"]) / "netstack" / "s" / "control.sock"
+    with socket.socket(socket.AF_UNIX) as garbage:
+        garbage.settimeout(5)
+        garbage.connect(str(path))
+        garbage.sendall(b"\xff" * 70_000)
+        assert json.loads(garbage.makefile("rb").readline())["error"]["kind"] == "request"
+    assert netstack("status").returncode == 0
+
+
+def test_inspect(small: dict[str, Any]) -> None:
+    host = as_json("inspect", PAGE)
+    assert host["name"] == PAGE
+    assert [service["plugin"] for service in host["services"]] == ["netstack-origin"]
+    assert as_json("inspect", "dns.umass.edu")["zones"] == ["umass.edu"]
+    wrong = netstack("inspect", "no.such.host")
+    assert (wrong.returncode, "no host no.such.host" in wrong.stderr) == (2, True)
+
+
+def test_resolve_cold_takes_eight_messages_then_two(small: dict[str, Any]) -> None:
+    found = as_json("resolve", PAGE, "--from", CLIENT, "--cold", "--trace")
+    assert found["rcode"] == "NOERROR"
+    assert small["hosts"][PAGE]["address"] in found["answer"][0]
+    assert len(found["messages"]) == 8
+    assert {"time", "from", "to", "protocol", "summary", "bytes"} <= set(found["messages"][0])
+    assert (found["messages"][0]["from"], found["messages"][-1]["to"]) == (CLIENT, CLIENT)
+    assert len(as_json("resolve", PAGE, "--from", "apricot.nyu.edu", "--trace")["messages"]) == 2
+
+
+def test_resolve_for_people(small: dict[str, Any]) -> None:
+    done = netstack("resolve", PAGE, "--from", CLIENT, "--cold", "--trace")
+    assert done.returncode == 0
+    assert "8 messages" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_resolve_a_name_that_is_not_there(small: dict[str, Any]) -> None:
+    done = netstack("resolve", "nobody.umass.edu", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) == {"answer": [], "rcode": "NXDOMAIN", "messages": []}
+    assert netstack("resolve", "bad..name").returncode == 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_get(scheme: str, small: dict[str, Any], tmp_path: Path) -> None:
+    found = as_json("get", f"{scheme}://{PAGE}/", "--from", CLIENT)
+    assert (found["status"], found["version"]) == (200, "HTTP/1.1")
+    assert (found["tls"] is not None) == (scheme == "https")
+    done = netstack("get", f"{scheme}://{PAGE}/nothing")
+    assert done.returncode == 1
+    done = netstack("get", f"{scheme}://{PAGE}/", "-o", str(tmp_path / "page"))
+    assert done.returncode == 0
+    assert b"<html" in (tmp_path / "page").read_bytes().lower()
+
+
+def test_get_what_cannot_be_had(small: dict[str, Any]) -> None:
+    for url in ("http://nobody.umass.edu/", "gopher://x/", f"http://{CLIENT}/"):
+        done = netstack("get", url)
+        assert done.returncode == 1
+        assert "Traceback" not in done.stderr
+
+
+def test_links(small: dict[str, Any]) -> None:
+    links = as_json("link")["links"]
+    assert set(links) == {"core", "umass", "nyu"}
+    changed = as_json("link", "umass", "--delay", "20ms", "--rate", "1.54Mbit", "--loss", "1%", "--direction", "up")["links"]
+    assert changed["umass"]["up"] | {"queue": None} == {"rate_bps": 1_540_000, "delay": 0.02, "loss": 0.01, "queue": None}
+    assert changed["umass"]["down"] == links["umass"]["down"]
+    back = as_json("link", "umass", "--delay", "0", "--rate", "unlimited", "--loss", "0")["links"]
+    assert back["umass"]["up"]["rate_bps"] is None
+    assert netstack("link", "mars", "--delay", "1s").returncode == 2
+
+
+def test_a_delay_is_felt(small: dict[str, Any]) -> None:
+    as_json("link", "umass", "--delay", "100ms")
+    try:
+        start = time.monotonic()
+        as_json("resolve", PAGE, "--from", CLIENT, "--cold")
+        assert time.monotonic() - start > 0.2
+    finally:
+        as_json("link", "umass", "--delay", "0")
+
+
+def test_trace_follows(small: dict[str, Any]) -> None:
+    command = [sys.executable, "-m", "netstack.cli", "trace", "--protocol", "dns", "--count", "2", "--seconds", "20", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
+        assert follower.stdout is not None
+        try:
+            for _ in range(50):  # until the follower is known to listen
+                if as_json("inspect", CLIENT)["recording"]:
+                    break
+            netstack("resolve", PAGE)
+            rows = [json.loads(line) for line in follower.stdout]
+            assert follower.wait(20) == 0
+        finally:
+            follower.kill()
+    assert [row["protocol"] for row in rows] == ["dns", "dns"]
+
+
+def test_capture(small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "file.pcapng"
+    command = [sys.executable, "-m", "netstack.cli", "capture", "-o", str(file), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as capture:
+        try:
+            for _ in range(50):
+                if as_json("inspect", CLIENT)["recording"]:
+                    break
+            netstack("get", f"http://{PAGE}/")
+            capture.send_signal(signal.SIGINT)
+            out, _ = capture.communicate(timeout=20)
+            assert capture.returncode == 0
+        finally:
+            capture.kill()
+    assert json.loads(out)["messages"] >= 4
+    assert file.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
+
+
+def test_exec(small: dict[str, Any]) -> None:
+    done = netstack("exec", CLIENT, "--", "sh", "-c", "echo $NETSTACK_HOST; exit 7")
+    assert (done.returncode, done.stdout) == (7, f"{CLIENT}\n")
+    assert netstack("exec", CLIENT, "--", "no-such-program").returncode == 127
+    assert netstack("exec", CLIENT).returncode == 2
+    assert netstack("exec", "no.such.host", "--", "true").returncode == 2
+    for variable in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
+        shown = netstack("exec", CLIENT, "--", "printenv", variable)
+        assert shown.stdout.strip() == small["ca"]
+
+
+def test_ca_export(small: dict[str, Any], tmp_path: Path) -> None:
+    pem = Path(small["ca"]).read_text()
+    assert netstack("ca", "export").stdout == pem
+    assert netstack("ca", "export", "-o", str(tmp_path / "ca.pem")).returncode == 0
+    assert (tmp_path / "ca.pem").read_text() == pem
+
+
+def test_a_second_one_of_the_same_name_says_how_to_stop_the_first(small: dict[str, Any]) -> None:
+    for more in ([], ["--detach"]):
+        done = netstack("up", "--world", "small", "--name", "s", "--port-offset", str(OFFSET + 1), *more)
+        assert done.returncode == 1
+        assert "netstack down --name s" in done.stderr
+    assert netstack("status").returncode == 0
+
+
+def test_a_second_one_of_another_name_is_kept_apart(small: dict[str, Any]) -> None:
+    with brought_up("small", "t") as other:
+        assert other["hosts"][PAGE]["address"] != small["hosts"][PAGE]["address"]
+        assert netstack("status").returncode == 2
+        assert as_json("status", "--name", "t")["world"] == "t"
+
+
+# Lives and deaths; each has its own process
+
+
+def test_a_killed_world_comes_up_again(private: Path) -> None:
+    for _ in range(2):
+        assert netstack("up", "--world", "small", "--name", "k", "--port-offset", str(OFFSET), "--detach").returncode == 0
+        os.kill(int((private / "netstack" / "k" / "lock").read_text()), signal.SIGKILL)
+    with brought_up("small", "k"):
+        assert netstack("status").returncode == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_foreground_ends_well(number: signal.Signals, private: Path) -> None:
+    command = [sys.executable, "-m", "netstack.cli", "up", "--world", "small", "--name", "f", "--port-offset", str(OFFSET)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        assert up.stdout is not None
+        try:
+            for line in up.stdout:
+                if "Ctrl-C stops it" in line:
+                    break
+            up.send_signal(number)
+            _, errors = up.communicate(timeout=20)
+        finally:
+            up.kill()
+    assert (up.returncode, errors) == (0, "")
+    assert netstack("status").returncode == 2
+
+
+def test_a_port_in_use_is_named_and_nothing_stays(private: Path) -> None:
+    with brought_up("small", "first") as status:
+        address = status["hosts"][PAGE]["address"]
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("0.0.0.0", OFFSET + 80))
+        taken.listen()
+        for more in ([], ["--detach"]):
+            done = netstack("up", "--world", "small", "--name", "p", "--port-offset", str(OFFSET), *more)
+            assert done.returncode == 1
+            assert str(OFFSET + 80) in done.stderr
+            assert address.split(".")[0] in done.stderr
+            assert "Traceback" not in done.stderr
+            assert netstack("status").returncode == 2
+    with brought_up("small", "p"):
+        assert netstack("status").returncode == 0
+
+
+def test_a_world_file_with_mistakes(private: Path, tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text('[sites]\nnyu = { rate = "fast" }\n[hosts]\n"x.edu" = { site = "mars" }\n')
+    for command in (("validate", str(file)), ("up", "--world", str(file))):
+        done = netstack(*command)
+        assert done.returncode == 1
+        assert "sites.nyu.rate" in done.stdout + done.stderr
+    problems = json.loads(netstack("validate", str(file), "--json").stdout)
+    assert problems["valid"] is False
+    assert as_json("validate", "small")["valid"] is True
+
+
+def test_check(private: Path) -> None:
+    done = netstack("check", "--json", "--port-offset", str(OFFSET))
+    assert done.returncode in (0, 3)
+    assert {"what", "verdict", "about"} == set(json.loads(done.stdout)["findings"][0])

@@ -1,0 +1,42 @@
+"""A real `netstack up --detach` for tests, in private directories, on a name and ports of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+OFFSET = 18000
+
+
+def netstack(*arguments: str, timeout: float = 60, text: bool = True, given: str | None = None) -> subprocess.CompletedProcess[Any]:
+    """Run the command; never raises for its exit code."""
+    command = [sys.executable, "-m", "netstack.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=text, timeout=timeout, env=dict(os.environ), input=given)
+
+
+def as_json(*arguments: str) -> Any:
+    """The command's `--json`; fails the test when it fails."""
+    done = netstack(*arguments, "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def brought_up(world: str, name: str, offset: int = OFFSET) -> Iterator[dict[str, Any]]:
+    """A world that is up; its status."""
+    done = netstack("up", "--world", world, "--name", name, "--port-offset", str(offset), "--detach", "--json")
+    assert done.returncode == 0, done.stderr + done.stdout
+    try:
+        yield json.loads(done.stdout)
+    finally:
+        stopped = netstack("down", "--name", name)
+        assert stopped.returncode == 0, stopped.stderr
+
+
+def directories(root: Path) -> dict[str, str]:
+    """The variables that keep a test's worlds apart from the user's."""
+    return {"XDG_RUNTIME_DIR": str(root), "XDG_STATE_HOME": str(root / "state"), "PYTHONUNBUFFERED": "1"}
