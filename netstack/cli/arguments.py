@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
         "--port-offset",
         type=_port_offset,
         metavar="N",
-        help="added to every port (default: 0 where ports below 1024 may be bound, else 8000)",
+        help="added to every port (default: 0 where ports below 1024 may be bound, else 10000)",
     )
     up.add_argument("--substrate", choices=("loopback", "namespaces"), default="loopback", help="default: loopback")
     up.add_argument("--trace", nargs="*", metavar="HOST", help="record the messages of these hosts (none named: all)")

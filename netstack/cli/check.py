@@ -13,7 +13,6 @@ from typing import Literal
 
 from netstack.cli import render
 from netstack.cli.errors import FAIL, PASS, WARNINGS
-from netstack.cli.up import SHIFTED, low_ports
 
 Verdict = Literal["ok", "warning", "missing"]
 REQUIRED = {
@@ -49,7 +48,11 @@ class Finding:
 
 def run(options: argparse.Namespace) -> int:
     """0 when all is there, 3 when something optional is missing, 1 when `up` cannot work."""
-    offset = options.port_offset if options.port_offset is not None else (0 if low_ports() else SHIFTED)
+    from netstack.world.loopback import PORT_OFFSET, may_bind_low_ports
+
+    offset = options.port_offset
+    if offset is None:
+        offset = 0 if may_bind_low_ports("127.254.254.254") else PORT_OFFSET
     found = [*python(), *programs(), *sockets(offset), *namespaces()]
     code = FAIL if any(finding.verdict == "missing" for finding in found) else PASS
     if code == PASS and any(finding.verdict == "warning" for finding in found):
@@ -92,7 +95,7 @@ def sockets(offset: int) -> Iterator[Finding]:
             try:
                 found.bind(("127.254.254.254", port))
             except OSError as error:
-                hint = "; try --port-offset 8000" if error.errno == 13 else ""
+                hint = "; try --port-offset 10000" if error.errno == 13 else ""
                 yield Finding(f"{kind} port {port} on 127.x.y.z", "missing", f"{error.strerror}{hint}")
             else:
                 yield Finding(f"{kind} port {port} on 127.x.y.z", "ok", f"port offset {offset}")

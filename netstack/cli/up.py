@@ -15,14 +15,9 @@ from netstack.cli import render
 from netstack.cli.errors import FAIL, PASS, CommandError
 from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, state_directory
 
-SHIFTED = 8000
-"""The port offset where ports below 1024 may not be bound."""
-
 
 def run(options: argparse.Namespace) -> int:
     """Foreground: until Ctrl-C or SIGTERM. Detached: until everything is ready, or the reason why it is not is printed."""
-    if options.port_offset is None:
-        options.port_offset = 0 if low_ports() or options.substrate == "namespaces" else SHIFTED
     world = load(options.world)
     name = options.name or world.name
     if options.detach:
@@ -39,15 +34,6 @@ def load(world: str) -> Any:
         return loader.load(world)
     except WorldError as error:
         raise CommandError(str(error), FAIL, "world") from None
-
-
-def low_ports() -> bool:
-    """Whether this process may bind ports below 1024."""
-    try:
-        first = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
-    except (OSError, ValueError):
-        first = 1024
-    return first <= 53 or os.geteuid() == 0
 
 
 def serve(world: Any, name: str, options: argparse.Namespace, ready: Callable[[dict[str, Any], float], None]) -> int:
@@ -76,7 +62,8 @@ def loopback(
 
     from netstack.world.control.server import ControlServer
     from netstack.world.control.verbs import WorldVerbs
-    from netstack.world.loopback import bring_up
+    from netstack.world.loopback import LoopbackOptions, bring_up
+    from netstack.world.problems import WorldError
     from netstack.world.running import BringUpError
 
     reactor: Any = installed
@@ -85,8 +72,8 @@ def loopback(
 
     async def start() -> None:
         try:
-            running = await bring_up(world, name, port_offset=options.port_offset)
-        except BringUpError as error:
+            running = await bring_up(world, LoopbackOptions(name=name, port_offset=options.port_offset), reactor)
+        except (BringUpError, WorldError) as error:
             failure.append(CommandError(str(error), kind="bring-up"))
             reactor.stop()
             return

@@ -146,7 +146,19 @@ def test_a_delay_is_felt(small: dict[str, Any]) -> None:
 
 
 def test_trace_follows(small: dict[str, Any]) -> None:
-    command = [sys.executable, "-m", "netstack.cli", "trace", "--protocol", "dns", "--count", "2", "--seconds", "20", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "netstack.cli",
+        "trace",
+        "--protocol",
+        "dns",
+        "--count",
+        "2",
+        "--seconds",
+        "20",
+        "--json",
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         try:

@@ -12,7 +12,9 @@ from typing import Any
 OFFSET = 18000
 
 
-def netstack(*arguments: str, timeout: float = 60, text: bool = True, given: str | None = None) -> subprocess.CompletedProcess[Any]:
+def netstack(
+    *arguments: str, timeout: float = 60, text: bool = True, given: str | None = None
+) -> subprocess.CompletedProcess[Any]:
     """Run the command; never raises for its exit code."""
     command = [sys.executable, "-m", "netstack.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=text, timeout=timeout, env=dict(os.environ), input=given)

@@ -9,13 +9,15 @@ from typing import Any
 from twisted.internet.defer import DeferredLock
 
 from netstack.kernel.journal import Row
+from netstack.sansio import Address
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.running import Running, RunningHost
 
 Arguments = Mapping[str, Any]
 MOST_ROWS = 100_000
 """Rows in one answer of `journal.read`."""
-RESOLVE_TIMEOUT = 30.0
+PATIENCE = 15.0
+"""Seconds for a reply of the resolver, which has time-outs of its own below that."""
 DIRECTIONS = ("up", "down", "both")
 
 
@@ -107,10 +109,15 @@ class WorldVerbs:
         name, rdtype = text(arguments, "name"), text(arguments, "type", "A").upper()
         host = self._client(arguments)
 
+        resolver = self.running.world.resolver_of(host.name)
+        if resolver is None:
+            raise ControlError(f"{host.name} has no resolver at its site: say which host asks with --from", "usage")
+        server = (self.running.table.first(resolver), host.machine.port(53))
+
         async def look_up() -> dict[str, Any]:
             if arguments.get("cold"):
                 self.running.flush()
-            return await lookup(host, name, rdtype)
+            return await lookup(host, server, name, rdtype)
 
         return await self._traced(look_up, arguments)
 
@@ -284,9 +291,25 @@ def spki(ca: Path) -> str:
     return base64.b64encode(digest.finalize()).decode()
 
 
-async def lookup(host: RunningHost, name: str, rdtype: str) -> dict[str, Any]:
-    """{"answer": [...], "rcode"} of one query from a host's machine."""
-    raise NotImplementedError
+async def lookup(host: RunningHost, resolver: Address, name: str, rdtype: str) -> dict[str, Any]:
+    """{"answer": [...], "rcode"} of one query from a host's machine to its resolver; records as in a master file."""
+    from dns.exception import DNSException
+    from dns.rcode import Rcode
+    from dns.rdatatype import RdataType
+
+    from netstack.dns.client import query
+    from netstack.kernel.resolver import ResolutionError
+
+    try:
+        RdataType.from_text(rdtype)
+    except (DNSException, ValueError):
+        raise ControlError(f"{rdtype!r} is not a record type", "usage") from None
+    try:
+        reply = await query(host.machine, resolver, name, rdtype, patience=PATIENCE)
+    except ResolutionError as error:
+        raise ControlError(str(error), "failed" if error.temporary else "usage") from None
+    answer = [line for rrset in reply.answer for line in rrset.to_text().splitlines()]
+    return {"answer": answer, "rcode": Rcode.to_text(reply.rcode())}
 
 
 async def fetch(host: RunningHost, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
