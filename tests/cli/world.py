@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-OFFSET = 18000
+OFFSET = 11_000 + os.getpid() % 6_000
+"""Of this process alone: several may run tests on one machine."""
 
 
 def netstack(
