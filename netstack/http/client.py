@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
-from twisted.internet.error import ConnectError
 
 from netstack.http.engine import ClientEngine
-from netstack.http.events import BodyReceived, Connected, ResponseEnded, ResponseReceived, SendRequest
+from netstack.http.events import BodyReceived, ResponseEnded, ResponseReceived, SendRequest
 from netstack.http.limits import HTTPLimits
 from netstack.http.wire import Response
 from netstack.kernel.driver import Connection
@@ -21,7 +20,6 @@ from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import ResolutionError, is_address
-from netstack.kernel.tls import TLSError
 from netstack.sansio import Event, LocalProtocolError, Peer, Security
 
 PROTOCOL = "http"
@@ -122,7 +120,7 @@ class _Link:
         self.waiting: Deferred[None] | None = None
 
     def wait(self) -> Deferred[None]:
-        """Fires at the next milestone (connected, response ended), fails with a FetchError when the connection is lost."""
+        """Fires when the response has ended, fails with a FetchError when the connection is lost."""
         self.waiting = Deferred()
         if self.error is not None:
             self._fire(self.error)
@@ -151,9 +149,6 @@ class _Link:
             self.response = event.response
             self.first_octet = self.client.machine.reactor.seconds()
         elif isinstance(event, ResponseEnded):
-            self._fire()
-        elif isinstance(event, Connected):
-            self.connection = connection
             self._fire()
 
     def lost(self, reason: str) -> None:
@@ -305,26 +300,26 @@ class HTTPClient:
         failed = FetchError(f"{place.host} has no address")
         for address in addresses:
             link = _Link(self, place)
-            waiting = link.wait()
             try:
                 driver = await connect_stream(
                     self.machine, address, place.port, PROTOCOL, link.engine, link, self._traffic,
                     self.options.connections, place.host if place.secure else None, ALPN,
                 )  # fmt: skip
-            except (ConnectError, TLSError) as error:
-                failed = FetchError(f"{place.host} ({address} port {place.port}): {error}")
-                continue
-            up = self.machine.reactor.seconds()
-            try:
-                await waiting
-            except FetchError as error:
-                failed = FetchError(f"{place.host} ({address} port {place.port}): {error}")
-                continue
             except CancelledError:
-                driver.abort()
                 raise
-            return link, up
+            except Exception as error:  # a handshake fails in more ways than can be listed
+                failed = FetchError(f"{place.host} ({address} port {place.port}): {_why(error)}")
+                continue
+            link.connection = driver
+            return link, driver.opened
         raise failed
+
+
+def _why(error: Exception) -> str:
+    """OpenSSL's errors are lists of (library, function, reason)."""
+    if error.args and isinstance(error.args[0], list):
+        return "TLS: " + ", ".join(str(each[-1]) for each in error.args[0])
+    return str(error) or type(error).__name__
 
 
 async def fetch(

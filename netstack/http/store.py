@@ -126,14 +126,14 @@ def file_name(path: str) -> str:
         octets = unquote_to_bytes(path)
         if path.count("%") != sum(1 for at, sign in enumerate(path) if sign == "%" and _hexadecimal(path[at + 1 : at + 3])):
             raise BadMessage("a percent sign in the path is not followed by two hexadecimal digits (RFC 3986 §2.1)")
-        if b"\0" in octets:
-            raise BadMessage("the path contains a null octet")
         if "%2f" in path.lower():
             raise FileNotFoundError("a file's name has no slash")
         try:
             path = octets.decode()
         except UnicodeDecodeError:
             raise FileNotFoundError("names here are UTF-8") from None
+    if "\0" in path:
+        raise BadMessage("the path contains a null octet")
     segments: list[str] = []
     parts = path.split("/")
     for part in parts:

@@ -170,6 +170,8 @@ class StreamDriver(TwistedProtocol):
         self._due = 0.0
         """When the timer fires."""
         self._active = 0.0
+        self.opened = 0.0
+        """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
         self._deadline: tuple[_Deadline, float] | None = None
 
     # What Twisted calls
@@ -184,7 +186,7 @@ class StreamDriver(TwistedProtocol):
         self.traffic.active += 1
         self.traffic.connections += 1
         self.machine.journal.opened("tcp", self.peer.local)
-        self._active = self._seconds()
+        self.opened = self._active = self._seconds()
         if self._tls:
             self._until(_Deadline.HANDSHAKE, self.limits.handshake)
         else:

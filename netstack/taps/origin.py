@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
@@ -98,6 +99,18 @@ def build(config: Config, machine: Machine) -> IService:
 _CONNECTIONS, _HTTP, _STORE = StreamLimits(), HTTPLimits(), StoreLimits()
 
 
+def _number(option: str, kind: type[int] | type[float]) -> Callable[[str], float]:
+    """Reads an option's value; the error names the option."""
+
+    def read(text: str) -> float:
+        try:
+            return kind(text)
+        except ValueError:
+            raise ValueError(f"--{option} {text!r}: a number was expected") from None
+
+    return read
+
+
 class Options(usage.Options):
     """The command line of `twistd netstack-origin`."""
 
@@ -110,17 +123,17 @@ class Options(usage.Options):
         ["index", None, "index.html,home.index", "Files that stand for their directory."],
         ["certificate", None, None, "PEM file with the certificate chain, for tls endpoints."],
         ["key", None, None, "PEM file with the certificate's private key."],
-        ["max-connections", None, _CONNECTIONS.connections, "Open at once.", int],
-        ["max-head", None, _HTTP.head, "Octets of a request's head (431).", int],
-        ["max-target", None, _HTTP.target, "Octets of a request's target (414).", int],
-        ["max-fields", None, _HTTP.fields, "Field lines of a request (431).", int],
-        ["max-body", None, _HTTP.body, "Octets of a request's body (413).", int],
-        ["head-seconds", None, _HTTP.head_seconds, "Time for a request's head (408).", float],
-        ["body-seconds", None, _HTTP.body_seconds, "Time for a request's body (408).", float],
-        ["idle-seconds", None, _HTTP.idle_seconds, "Time between requests of a connection.", float],
-        ["memo", None, _HTTP.memo, "Request heads whose parse is remembered.", int],
-        ["inline", None, _STORE.inline, "Octets up to which a file is kept and sent in one piece.", int],
-        ["kept", None, _STORE.kept, "Octets of files that are kept, for each site.", int],
+        ["max-connections", None, _CONNECTIONS.connections, "Open at once.", _number("max-connections", int)],
+        ["max-head", None, _HTTP.head, "Octets of a request's head (431).", _number("max-head", int)],
+        ["max-target", None, _HTTP.target, "Octets of a request's target (414).", _number("max-target", int)],
+        ["max-fields", None, _HTTP.fields, "Field lines of a request (431).", _number("max-fields", int)],
+        ["max-body", None, _HTTP.body, "Octets of a request's body (413).", _number("max-body", int)],
+        ["head-seconds", None, _HTTP.head_seconds, "Time for a request's head (408).", _number("head-seconds", float)],
+        ["body-seconds", None, _HTTP.body_seconds, "Time for a request's body (408).", _number("body-seconds", float)],
+        ["idle-seconds", None, _HTTP.idle_seconds, "Time between requests of a connection.", _number("idle-seconds", float)],
+        ["memo", None, _HTTP.memo, "Request heads whose parse is remembered.", _number("memo", int)],
+        ["inline", None, _STORE.inline, "Octets up to which a file is kept and sent in one piece.", _number("inline", int)],
+        ["kept", None, _STORE.kept, "Octets of files that are kept, for each site.", _number("kept", int)],
     ]
 
     def __init__(self) -> None:
