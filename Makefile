@@ -9,7 +9,7 @@ up: $(VENV)/.installed
 	$(BIN)/netstack up
 
 test: $(VENV)/.tested
-	$(BIN)/pytest -n 2 tests
+	$(BIN)/pytest -n 2 --dist loadgroup -q -rs --durations=10 tests --ignore=tests/soak
 
 check: $(VENV)/.checked
 	$(BIN)/ruff check .
@@ -21,7 +21,7 @@ bench: $(VENV)/.tested
 	$(BIN)/python -m tests.bench
 
 soak: $(VENV)/.tested
-	$(BIN)/pytest tests/soak
+	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -rs --timeout 7200 tests/soak
 
 labs: $(VENV)/.tested
 	$(BIN)/netstack lab run --all
