@@ -51,7 +51,9 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_every_file_of_the_package(wheel: Path) -> None:
     paths = [path for top in ("netstack", "twisted") for path in (ROOT / top).rglob("*")]
     paths += [path / each.name for path in paths if path.is_symlink() and path.is_dir() for each in path.iterdir()]
-    wanted = {str(path.relative_to(ROOT)) for path in paths if path.is_file() and path.suffix not in (".md", ".pyc", ".cache")}
+    wanted = {
+        str(path.relative_to(ROOT)) for path in paths if path.is_file() and path.suffix not in (".md", ".pyc", ".cache")
+    }
     packed = set(zipfile.ZipFile(wheel).namelist())
     assert len(wanted) > 50
     assert wanted - packed == set()

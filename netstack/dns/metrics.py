@@ -68,6 +68,10 @@ class DNSCollector(Collector):
         self.resolver: ResolverCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
 
+    def describe(self) -> Iterator[Metric]:
+        """The same families: a registry learns a collector's names by this alone."""
+        return self.collect()
+
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "netstack_dns_requests", "Queries received.", labels=["server", "proto", "family", "type"]
