@@ -11,7 +11,7 @@ from netstack.world.simulated.reactor import SimulatedReactor
 from netstack.world.simulated.scheduler import NANOSECONDS
 
 if TYPE_CHECKING:
-    from netstack.world.simulated.network import Network, Path
+    from netstack.world.simulated.network import AccessNetwork, Network, Path
     from netstack.world.simulated.simulation import Simulation
 
 
@@ -19,8 +19,8 @@ class SimulatedHost:
     """One host. It is up from the start; `kill`, `power_off` and `boot` are its life."""
 
     __slots__ = (
-        "_disk", "access_down", "access_up", "addresses", "boots", "ident", "leaf", "machine", "name", "network",
-        "number", "packets", "power", "program", "reactor", "routes", "simulation", "skew",
+        "_disk", "addresses", "boots", "ident", "leaf", "machine", "name", "network",
+        "number", "packets", "power", "program", "reactor", "routes", "simulation", "site", "skew",
     )  # fmt: skip
 
     def __init__(self, simulation: "Simulation", name: str, addresses: tuple[str, ...], number: int) -> None:
@@ -33,8 +33,8 @@ class SimulatedHost:
         self.packets = simulation.packets.pending
         self.network: Network = simulation.network
         self.routes: dict[SimulatedHost, Path] = {}
-        self.access_up: Path = ()
-        self.access_down: Path = ()
+        self.site: AccessNetwork | None = None
+        """The access network that it stands in; None: at the core."""
         self.skew = 0.0
         """Seconds by which its wall clock is ahead; set it to make the clock jump."""
         self.power = 0

@@ -52,13 +52,36 @@ class Link:
         """Whether crossing it is nothing but a delay."""
 
 
+class AccessNetwork:
+    """What the hosts of one site share: a link to the core, one from it, and their LAN."""
+
+    __slots__ = ("down", "lan", "up")
+
+    def __init__(
+        self, up: LinkSettings | None = None, down: LinkSettings | None = None, lan: LinkSettings | None = None
+    ) -> None:
+        self.up, self.down, self.lan = Link(up), Link(down), Link(lan)
+
+
 class Network:
     """Who can reach whom, and over what."""
 
     LOCAL_DELAY = 10e-6
     """From a host to itself, seconds."""
 
-    __slots__ = ("_broken", "addresses", "default", "heap", "hosts", "local", "nowhere", "rng", "scheduler", "sequence")
+    __slots__ = (
+        "_broken",
+        "_core",
+        "addresses",
+        "default",
+        "heap",
+        "hosts",
+        "local",
+        "nowhere",
+        "rng",
+        "scheduler",
+        "sequence",
+    )
 
     def __init__(self, scheduler: Scheduler, default: LinkSettings, rng: Random) -> None:
         self.scheduler = scheduler
@@ -68,6 +91,7 @@ class Network:
         self.addresses: dict[str, SimulatedHost] = {}
         self.hosts: dict[str, SimulatedHost] = {}
         self.default = Link(default)
+        self._core: Path = (self.default,)
         self.local: Path = (Link(LinkSettings(delay=self.LOCAL_DELAY)),)
         gone = Link()
         gone.cut()
@@ -80,17 +104,25 @@ class Network:
         return asking if found is None and address in ("127.0.0.1", "::1") else found
 
     def path(self, source: "SimulatedHost", destination: "SimulatedHost") -> Path:
-        """What a packet crosses: the route set by hand, else access links at both ends around the default link."""
+        """What a packet crosses: the route set by hand, else the LAN of a common site, else the uplink of the one site,
+        the core (one default link for each pair of hosts when it has a rate), the downlink of the other.
+        """
         found = source.routes.get(destination)
-        if found is None:
-            if source is destination:
-                return self.local
-            between = self.default if self.default.rate is None else Link(self.default.settings)
-            found = (*source.access_up, between, *destination.access_down)
-            if len(found) > 1 or between is not self.default:
-                source.routes[destination] = found
-            else:
-                return (self.default,)
+        if found is not None:
+            return found
+        if source is destination:
+            return self.local
+        one, other = source.site, destination.site
+        if one is None and other is None and self.default.rate is None:
+            return self._core
+        if one is other and one is not None:
+            found = (one.lan,)
+        else:
+            core = self.default if self.default.rate is None else Link(self.default.settings)
+            found = (*(() if one is None else (one.up,)), core, *(() if other is None else (other.down,)))
+            if core.plain and not core.delay and len(found) > 1:
+                found = tuple(link for link in found if link is not core)
+        source.routes[destination] = found
         return found
 
     def route(self, source: "SimulatedHost", destination: "SimulatedHost", *links: Link) -> None:

@@ -98,12 +98,12 @@ class Scheduler:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            while heap:
+            while True:
                 if stop is not None:
                     self.current = None
                     if stop():
                         return
-                if heap[0][0] > limit:
+                if not heap or heap[0][0] > limit:
                     break
                 when, _, reactor, call, arguments = heappop(heap)
                 if reactor is not None and (not reactor.alive or (type(call) is Timer and not call.active())):

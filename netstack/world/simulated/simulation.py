@@ -19,7 +19,7 @@ from netstack.kernel.resolver import FakeResolver, Resolver
 from netstack.kernel.tls import TLS, Authority, HostTLS
 from netstack.world.simulated.hashes import JournalHash, PacketHash
 from netstack.world.simulated.host import SimulatedHost
-from netstack.world.simulated.network import Link, Network
+from netstack.world.simulated.network import AccessNetwork, Link, Network
 from netstack.world.simulated.offload import InlineOffload
 from netstack.world.simulated.scheduler import NANOSECONDS, Scheduler, nanoseconds
 from netstack.world.simulated.tripwires import Tripped, installed
@@ -118,14 +118,15 @@ class Simulation:
 
     # Topology
 
-    def host(self, name: str, *addresses: str) -> SimulatedHost:
-        """A new host with addresses of its own; it is up."""
+    def host(self, name: str, *addresses: str, site: AccessNetwork | None = None) -> SimulatedHost:
+        """A new host with addresses of its own, in a site's network or at the core; it is up."""
         if name in self.hosts:
             raise ValueError(f"there is a host {name} already")
         for address in addresses:
             if address in self.network.addresses:
                 raise ValueError(f"{address} belongs to {self.network.addresses[address].name} already")
         host = SimulatedHost(self, name, addresses, len(self.hosts))
+        host.site = site
         self.hosts[name] = host
         for address in addresses:
             self.network.addresses[address] = host
@@ -143,11 +144,6 @@ class Simulation:
     def route(self, a: SimulatedHost, b: SimulatedHost, *links: Link) -> None:
         """Packets from `a` to `b` cross these links, which others may share; one direction."""
         self.network.route(a, b, *links)
-
-    def access(self, host: SimulatedHost, up: Link | None, down: Link | None) -> None:
-        """Put a host behind an access link, which hosts of one site share; call it before traffic flows."""
-        host.access_up = () if up is None else (up,)
-        host.access_down = () if down is None else (down,)
 
     # Machines
 
@@ -210,9 +206,16 @@ class Simulation:
         self.scheduler.at(max(nanoseconds(when), self.scheduler.now), None, call, *arguments)
 
     def run(
-        self, until: float | None = None, stop: Callable[[], bool] | None = None, *, for_seconds: float | None = None
+        self,
+        until: float | None = None,
+        stop: Callable[[], bool] | None = None,
+        *,
+        for_seconds: float | None = None,
+        check: bool = True,
     ) -> None:
         """Run until nothing is left to happen, a time has come or `stop()` is true; raises SimulationFailed.
+
+        Not `check`: errors are left for `forget_problems`.
 
         An idle world has nothing to do, but a world with periodic timers needs `until`, `for_seconds` or `stop`.
         """
@@ -228,8 +231,8 @@ class Simulation:
         finally:
             self._running = False
             globalLogPublisher.removeObserver(self._observer)
-        if self.problems:
-            problems, count = self._forget_problems()
+        if check and self.problems:
+            problems, count = self.forget_problems()
             raise SimulationFailed(problems, count)
 
     def call(self, host: SimulatedHost, f: Callable[..., Any], *arguments: Any) -> Outcome[Any]:
@@ -251,13 +254,14 @@ class Simulation:
     # Errors
 
     def _observe(self, event: LogEvent) -> None:
-        failure = event.get("log_failure")
+        failure = event.get("log_failure") or (event.get("failure") if event.get("isError") else None)
         if failure is not None:
             self._problem_count += 1
             if len(self.problems) < PROBLEMS:
                 self.problems.append(failure)
 
-    def _forget_problems(self) -> tuple[list[Failure], int]:
+    def forget_problems(self) -> tuple[list[Failure], int]:
+        """The errors of runs that did not `check`, and how many there were."""
         problems, count = self.problems, self._problem_count
         self.problems, self._problem_count = [], 0
         return problems, count

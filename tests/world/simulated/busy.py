@@ -34,7 +34,15 @@ class Asking(Protocol):
         if self.left == 0:
             machine = self.machine
             machine.journal.write(
-                machine.wall(), "tcp", "echo", True, (machine.address, 1), ("10.9.0.1", 7), "asked", self.data[:40], self.secure
+                machine.wall(),
+                "tcp",
+                "echo",
+                True,
+                (machine.address, 1),
+                ("10.9.0.1", 7),
+                "asked",
+                self.data[:40],
+                self.secure,
             )
             self.transport.loseConnection()  # type: ignore[union-attr]
 
