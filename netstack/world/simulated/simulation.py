@@ -153,13 +153,14 @@ class Simulation:
         *,
         resolver: Resolver | None = None,
         tls: TLS | None = None,
-        names: Sequence[str] = (),
+        names: Sequence[str] | None = None,
         registry: CollectorRegistry | None = None,
         limits: StreamLimits | None = None,
     ) -> Machine:
         """The Machine of a host's present boot; made anew after each boot.
 
-        Without `tls` it trusts the simulation's own CA and gets a leaf for its name, `names` and addresses.
+        Without `tls` it trusts the simulation's own CA and gets a leaf for its name and addresses; `names` says for which
+        names instead, none for no leaf at all.
         """
         if host.reactor is None:
             raise ValueError(f"{host.name} is down")
@@ -187,10 +188,10 @@ class Simulation:
             self._authority = Authority.seeded(Random(f"{self.seed}/ca"), self.epoch - YEAR, self.epoch + 20 * YEAR)
         return self._authority
 
-    def _tls(self, host: SimulatedHost, names: Sequence[str]) -> TLS:
+    def _tls(self, host: SimulatedHost, names: Sequence[str] | None) -> TLS:
         authority = self.authority
-        if host.leaf is None and (names or host.addresses):
-            host.leaf = authority.issue(dict.fromkeys((host.name, *names)), host.addresses)
+        if host.leaf is None and names != ():
+            host.leaf = authority.issue((host.name,) if names is None else names, host.addresses)
         leaves = () if host.leaf is None else (host.leaf,)
         return HostTLS(host.reactor, host.wall, leaves, (authority.certificate,))
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from netstack.kernel.journal import Journal
 from netstack.kernel.links import LinkSettings
 from netstack.world.addresses import addresses
-from netstack.world.compose import Composer
+from netstack.world.compose import Composer, certified
 from netstack.world.model import Host, World
 from netstack.world.running import BringUpError, Running, RunningHost
 from netstack.world.simulated.host import SimulatedHost
@@ -46,6 +46,8 @@ class SimulatedWorld:
         self.simulation = simulation
         self.running = running
         self._composer = composer
+        self.certified = dict(certified(world))
+        """The names in the certificates of hosts that have one."""
 
     def host(self, name: str) -> SimulatedHost:
         """The simulated host: to kill, boot, cut off, or set its clock."""
@@ -76,15 +78,16 @@ class SimulatedWorld:
         """What a host does at each boot: build its services and let them listen."""
         running = self.running.hosts[host.name]
         simulated = self.host(host.name)
-        machine = self.simulation.machine(simulated, names=self._composer.certified(host))
+        machine = self.simulation.machine(simulated, names=self.certified.get(host.name, ()))
         machine.resolver = self._composer.resolver(host, machine)
         running.machine = machine
         running.state = "starting"
         running.services = self._composer.services(host, machine)
         for service in running.services:
-            made: Any = service.service
-            made.privilegedStartService()
-            made.startService()
+            for listener in service.listeners:
+                listener.bind()
+            started: Any = service.service
+            started.startService()
         running.state = "ready"
 
 
@@ -116,7 +119,7 @@ def bring_up(
         rows.enable(*world.hosts)
     for host in world.hosts.values():
         simulated = simulation.host(host.name, *table.hosts[host.name], site=links.networks[host.site])
-        machine = simulation.machine(simulated, names=composer.certified(host))
+        machine = simulation.machine(simulated, names=up.certified.get(host.name, ()))
         hosts[host.name] = RunningHost(host, machine)
         simulated.program = _program(up, host)
         simulated.start()
