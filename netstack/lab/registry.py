@@ -1,0 +1,44 @@
+"""Which labs there are: an explicit list, one module each.
+
+A lab's module has TITLE, SUBSTRATES and `measure(bench) -> Iterator[Claim]`, which yields each claim as soon as it is
+measured; `promised()` lists the claims, unmeasured, so that a lab that breaks off still fails for each of them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import MappingProxyType
+
+from netstack.lab.bench import Bench
+from netstack.lab.claims import Claim
+
+MODULES: Mapping[str, str] = MappingProxyType({"dns-messages": "netstack.lab.dns_messages"})
+"""Lab -> module."""
+
+
+class NoSuchLab(Exception):
+    """Nothing to run: the name is unknown, or the lab does not run on that substrate. The text says what there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """One lab, loaded."""
+
+    name: str
+    title: str
+    substrates: Sequence[str]
+    measure: Callable[[Bench], Iterable[Claim]]
+    promised: Callable[[], Sequence[Claim]]
+
+
+def load(name: str) -> Lab:
+    """The lab of a name; raises NoSuchLab."""
+    if name not in MODULES:
+        raise NoSuchLab(f"no lab {name!r}; there are: {', '.join(MODULES)}")
+    module = import_module(MODULES[name])
+    return Lab(name, module.TITLE, module.SUBSTRATES, module.measure, module.promised)
+
+
+def labs() -> list[Lab]:
+    """All of them, in order."""
+    return [load(name) for name in MODULES]

@@ -1,0 +1,279 @@
+"""A world as a blocking program uses it, the same on every substrate: labs, fixtures and behaviour tests stand on it.
+
+with open_session("textbook", "simulated", seed=7) as internet:
+    internet.record()
+    internet.resolve("gaia.cs.umass.edu", host="cse.nyu.edu")
+    print(ladder(internet.rows()))
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from netstack.kernel.journal import Row
+from netstack.world import loader
+from netstack.world.model import World
+from netstack.world.running import Running
+from netstack.world.sites import Direction
+
+if TYPE_CHECKING:
+    from netstack.http.client import ClientOptions, Result
+    from netstack.world.loopback import LoopbackOptions
+    from netstack.world.reactor_thread import ReactorThread
+
+UPPER = 12000
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What a host's resolver said."""
+
+    rcode: str
+    records: tuple[str, ...]
+    """Of the type asked for, in presentation format, in the order of the answer."""
+
+
+class Session(ABC):
+    """One world that is up. `close` it in the end; none of its methods may be called from within the world."""
+
+    running: Running
+
+    @abstractmethod
+    def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
+        """`f(machine, *arguments)` in a host's name: a function, a coroutine function or one that returns a Deferred."""
+
+    @abstractmethod
+    def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
+        """`f(running, *arguments)`, like `ask`, for what concerns the world and no single host."""
+
+    @abstractmethod
+    def seconds(self) -> float:
+        """Of the world's clock, monotonic."""
+
+    @abstractmethod
+    def stop_host(self, host: str) -> None:
+        """The host's services end: connections to it are refused."""
+
+    @abstractmethod
+    def start_host(self, host: str) -> None:
+        """The reverse of `stop_host`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop everything."""
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def world(self) -> World:
+        """What is up."""
+        return self.running.world
+
+    @property
+    def client(self) -> str:
+        """A host where a person sits: without services, at a site with a resolver."""
+        for host in self.world.hosts.values():
+            if not host.services and self.world.sites[host.site].resolver is not None:
+                return host.name
+        raise LookupError(f"{self.world.name} has no host without services whose site has a resolver")
+
+    def address(self, host: str) -> str:
+        """The first address of a host or of one of its aliases."""
+        for one in self.world.hosts.values():
+            if host == one.name or host in one.aliases:
+                return self.running.table.first(one.name)
+        raise LookupError(f"there is no host {host} in {self.world.name}")
+
+    # What hosts do
+
+    def resolve(self, name: str, rdtype: str = "A", host: str | None = None) -> Lookup:
+        """Ask the resolver of a host's site, from that host; raises ResolutionError when it does not reply."""
+        host = host or self.client
+        server = self.world.resolver_of(host)
+        if server is None:
+            raise LookupError(f"the site of {host} has no resolver")
+        return _lookup(self.ask(host, _query, self.running.table.first(server), name, rdtype, within=120.0), rdtype)
+
+    def fetch(self, url: str, host: str | None = None, options: "ClientOptions | None" = None) -> "Result":
+        """GET a URL from a host, which resolves the name itself; raises FetchError."""
+        result: Result = self.ask(host or self.client, _fetch, url, options, within=120.0)
+        return result
+
+    def upper(
+        self, sentence: bytes, server: str, transport: Literal["tcp", "udp"] = "tcp", host: str | None = None
+    ) -> bytes:
+        """Ask an uppercase server; raises NoAnswer or Twisted's ConnectError."""
+        answer: bytes = self.ask(host or self.client, _upper, self.address(server), sentence, transport)
+        return answer
+
+    # The world
+
+    def record(self, *hosts: str) -> None:
+        """Switch the journal on, for all hosts unless some are named, and forget what it has."""
+        self.drive(_record, hosts)
+
+    def rows(self) -> list[Row]:
+        """What the journal has."""
+        found: list[Row] = self.drive(_rows)
+        return found
+
+    def clear(self) -> None:
+        """Forget the journal's rows."""
+        self.drive(lambda running: running.journal.clear())
+
+    def flush(self) -> int:
+        """Empty all caches; how many there were."""
+        flushed: int = self.drive(lambda running: running.flush())
+        return flushed
+
+    def link(self, site: str, direction: Direction = "both", **settings: Any) -> None:
+        """Change `rate_bps`, `delay` (seconds), `loss` or `queue` of a site's access link."""
+        self.drive(lambda running: running.links.change(site, direction, **settings))
+
+
+class SimulatedSession(Session):
+    """A world in virtual time."""
+
+    def __init__(self, world: World, seed: int | str | None = None, **options: Any) -> None:
+        """`options` are those of `simulated.world.bring_up`."""
+        bring_up = import_module("netstack.world.simulated.world").bring_up
+        self.up: Any = bring_up(world, seed, **options)
+        self.running: Running = self.up.running
+
+    def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
+        return self.up.ask(host, f, *arguments, within=within)
+
+    def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
+        return self.up.drive(f, *arguments, within=within)
+
+    def seconds(self) -> float:
+        return float(self.up.simulation.now)
+
+    def stop_host(self, host: str) -> None:
+        self.up.host(host).kill()
+
+    def start_host(self, host: str) -> None:
+        self.up.host(host).boot()
+        self.up.simulation.run(for_seconds=0.001)
+
+    def close(self) -> None:
+        self.up.stop()
+
+
+class LoopbackSession(Session):
+    """A world on 127.x, its reactor in a thread."""
+
+    def __init__(
+        self, world: World, thread: "ReactorThread | None" = None, options: "LoopbackOptions | None" = None
+    ) -> None:
+        """Without `thread` it has one of its own, which ends with it."""
+        from netstack.world.loopback import bring_up
+        from netstack.world.reactor_thread import ReactorThread
+
+        self._own = thread is None
+        self.thread = thread or ReactorThread()
+        try:
+            self.running: Running = self.thread.call(bring_up, world, options, self.thread.reactor)
+        except BaseException:
+            self._end_thread()
+            raise
+
+    def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
+        return self.thread.call(f, self.running.hosts[host].machine, *arguments, within=within)
+
+    def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
+        return self.thread.call(f, self.running, *arguments, within=within)
+
+    def seconds(self) -> float:
+        return float(self.thread.reactor.seconds())
+
+    def stop_host(self, host: str) -> None:
+        self.drive(_stop_host, host)
+
+    def start_host(self, host: str) -> None:
+        self.drive(_start_host, host)
+
+    def close(self) -> None:
+        try:
+            self.thread.call(self.running.stop)
+        finally:
+            self._end_thread()
+
+    def _end_thread(self) -> None:
+        if self._own:
+            self.thread.stop()
+
+
+def open_session(world: World | str, on: str = "simulated", seed: int | None = None) -> Session:
+    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError."""
+    if isinstance(world, str):
+        world = loader.load(world)
+    if on == "simulated":
+        return SimulatedSession(world, seed)
+    if on == "loopback":
+        from netstack.world.loopback import LoopbackOptions
+
+        return LoopbackSession(world, options=LoopbackOptions(shaped=True, seed=seed))
+    raise ValueError(f"no session on {on}; expected simulated or loopback")
+
+
+async def _query(machine: Any, server: str, name: str, rdtype: str) -> Any:
+    client: Any = import_module("netstack.dns.client")
+    return await client.query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
+
+
+def _lookup(reply: Any, rdtype: str) -> Lookup:
+    from dns.rcode import Rcode
+    from dns.rdatatype import RdataType
+
+    wanted = RdataType.from_text(rdtype)
+    records = tuple(rdata.to_text() for rrset in reply.answer if rrset.rdtype == wanted for rdata in rrset)
+    return Lookup(Rcode.to_text(reply.rcode()), records)
+
+
+async def _fetch(machine: Any, url: str, options: Any) -> Any:
+    from netstack.http.client import fetch
+
+    return await fetch(machine, url, options=options)
+
+
+async def _upper(machine: Any, address: str, sentence: bytes, transport: str) -> bytes:
+    from netstack.sockets.client import ask_datagram, ask_stream
+
+    asking = ask_datagram if transport == "udp" else ask_stream
+    return await asking(machine, address, machine.port(UPPER), sentence)
+
+
+def _record(running: Running, hosts: Sequence[str]) -> None:
+    running.journal.clear()
+    running.journal.enable(*(hosts or running.hosts))
+
+
+def _rows(running: Running) -> list[Row]:
+    return list(running.journal)
+
+
+async def _stop_host(running: Running, host: str) -> None:
+    from twisted.internet.defer import maybeDeferred
+
+    for service in running.hosts[host].services:
+        stopping: Any = service.service
+        await maybeDeferred(stopping.stopService)
+    running.hosts[host].state = "down"
+
+
+def _start_host(running: Running, host: str) -> None:
+    for service in running.hosts[host].services:
+        starting: Any = service.service
+        starting.privilegedStartService()
+        starting.startService()
+    running.hosts[host].state = "ready"
