@@ -21,7 +21,7 @@ def environment(view: Mapping[str, Any], directory: Path, inherited: Mapping[str
     """
     make_private(directory.parent)
     make_private(directory)
-    table = {key: view[key] for key in ("address", "resolver", "offset", "names", "ca")}
+    table = {key: view[key] for key in ("address", "resolver", "offset", "names")} | {"spki": view.get("spki")}
     _write(directory / "table.json", json.dumps(table))
     _write(directory / ".curlrc", curl_configuration(view))
     programs = directory / "bin"
@@ -29,16 +29,22 @@ def environment(view: Mapping[str, Any], directory: Path, inherited: Mapping[str
     for name in wrapper.PROGRAMS:
         command = [sys.executable, "-I", "-S", wrapper.__file__, name]
         _write(programs / name, f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', 0o700)
+    changed = on_host(view, inherited)
+    changed["CURL_HOME"] = str(directory)
+    changed["NETSTACK_TABLE"] = str(directory / "table.json")
+    others = [folder for folder in inherited.get("PATH", os.defpath).split(":") if not wrapper.is_ours(folder)]
+    changed["PATH"] = ":".join([str(programs), *others])
+    return changed
+
+
+def on_host(view: Mapping[str, Any], inherited: Mapping[str, str]) -> dict[str, str]:
+    """The part that every substrate with real programs needs: whom to trust, no proxy, who and where one is."""
     changed = dict(inherited)
     for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         changed.pop(variable, None)  # a proxy of the machine's own network knows no name of this world
     changed.update(dict.fromkeys(CA_VARIABLES, view["ca"]))
-    changed["CURL_HOME"] = str(directory)
-    changed["NETSTACK_TABLE"] = str(directory / "table.json")
     changed["NETSTACK_NAME"] = view["world"]
     changed["NETSTACK_HOST"] = view["host"]
-    others = [folder for folder in inherited.get("PATH", os.defpath).split(":") if not wrapper.is_ours(folder)]
-    changed["PATH"] = ":".join([str(programs), *others])
     return changed
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 
 from netstack.cli.client import Client
-from netstack.cli.environment import environment
+from netstack.cli.environment import environment, on_host
 from netstack.cli.errors import USAGE, CommandError
 from netstack.world.control.paths import runtime_directory
 
@@ -23,8 +23,11 @@ def run(options: argparse.Namespace) -> int:
     if view["substrate"] == "namespaces":
         from netstack.world.namespaces import linux
 
-        linux.enter(view["pid"])
-        surroundings = dict(os.environ) | {"NETSTACK_NAME": world, "NETSTACK_HOST": view["host"]}
+        try:
+            linux.enter(view["pid"])
+        except OSError as error:
+            raise CommandError(f"cannot enter {view['host']}: {error.strerror}") from None
+        surroundings = on_host(view, os.environ)
     else:
         directory = runtime_directory(world) / "exec" / view["host"]
         surroundings = environment(view, directory, os.environ)

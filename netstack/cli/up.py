@@ -8,10 +8,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
-from netstack.cli import render
+from netstack.cli import namespaces, render
 from netstack.cli.errors import FAIL, PASS, CommandError
 from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, state_directory
 
@@ -46,9 +45,8 @@ def serve(world: Any, name: str, options: argparse.Namespace, ready: Callable[[d
     except NoPrivateDirectory as error:
         raise CommandError(str(error), kind="directory") from None
     try:
-        if options.substrate == "namespaces":
-            raise CommandError("this command cannot bring up namespaces yet", kind="substrate")
-        return loopback(world, name, options, claim, lambda status: ready(status, time.monotonic() - started))
+        bring_up = namespaces.serve if options.substrate == "namespaces" else loopback
+        return bring_up(world, name, options, claim, lambda status: ready(status, time.monotonic() - started))
     finally:
         claim.release()
 
@@ -60,6 +58,7 @@ def loopback(
     from twisted.internet import reactor as installed
     from twisted.internet.defer import Deferred
 
+    from netstack.kernel.log import log_to
     from netstack.world.control.server import ControlServer
     from netstack.world.control.verbs import WorldVerbs
     from netstack.world.loopback import LoopbackOptions, bring_up
@@ -67,7 +66,7 @@ def loopback(
     from netstack.world.running import BringUpError
 
     reactor: Any = installed
-    begin_log(state_directory(name))
+    log_to(state_directory(name) / "log")
     failure: list[CommandError] = []
 
     async def start() -> None:
@@ -99,22 +98,6 @@ def loopback(
     if failure:
         raise failure[0]
     return PASS
-
-
-def begin_log(directory: Path) -> None:
-    """Twisted's log goes into a file of the world's state; what is critical is also printed."""
-    from twisted.logger import (
-        FilteringLogObserver,
-        LogLevel,
-        LogLevelFilterPredicate,
-        globalLogBeginner,
-        textFileLogObserver,
-    )
-
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = textFileLogObserver((directory / "log").open("a"))
-    printed = FilteringLogObserver(textFileLogObserver(sys.stderr), [LogLevelFilterPredicate(LogLevel.critical)])
-    globalLogBeginner.beginLoggingTo([file, printed], redirectStandardIO=False, discardBuffer=True)
 
 
 def announce(status: dict[str, Any], seconds: float, as_json: bool, detached: bool) -> None:

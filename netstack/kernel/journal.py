@@ -53,6 +53,7 @@ class Row:
             "secure": self.secure,
             "from_address": list(self.source),
             "to_address": list(self.destination),
+            "by_sender": self.by_sender,
         }
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
-from netstack.kernel.health import health_listener
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Listener, ListenError
 from netstack.kernel.machine import Ports
@@ -23,9 +22,6 @@ from netstack.world.model import World
 from netstack.world.problems import WorldError
 from netstack.world.running import BringUpError, Running, RunningHost
 from netstack.world.sites import SiteLinks
-
-HEALTH_PORT = 9100
-"""Standard port of the health responder of every host that has services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +96,10 @@ class ProcessHosts:
         """Bind every listener of every host; when one cannot be bound, none is, and BringUpError says why."""
         try:
             for host in self.running.hosts.values():
-                for listener in host.listeners:
-                    listener.bind()
-                    self._bound.append(listener)
+                for service in host.services:
+                    for listener in service.listeners:
+                        listener.bind()
+                        self._bound.append(listener)
         except ListenError as error:
             for listener in self._bound:
                 self._ended.append(maybeDeferred(listener.stopService))
@@ -112,10 +109,10 @@ class ProcessHosts:
     def start(self) -> None:
         """Start every service."""
         for host in self.running.hosts.values():
-            services: list[Any] = [service.service for service in host.services]
-            for service in services if host.monitor is None else [*services, host.monitor]:
-                service.startService()
-                self._started.append(service)
+            for service in host.services:
+                started: Any = service.service
+                started.startService()
+                self._started.append(started)
             host.state = "ready"
 
     async def up(self) -> Running:
@@ -155,7 +152,4 @@ class ProcessHosts:
             links=self._links,
         )
         machine.resolver = self.composer.resolver(host, machine)
-        running = RunningHost(host, machine, self.composer.services(host, machine))
-        if running.services or place.hosts is not None:
-            running.monitor = health_listener(machine, machine.port(HEALTH_PORT), running.not_ready)
-        return running
+        return RunningHost(host, machine, self.composer.services(host, machine))

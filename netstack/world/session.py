@@ -6,12 +6,10 @@ with open_session("textbook", "simulated", seed=7) as internet:
     print(ladder(internet.rows()))
 """
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from netstack.http.client import ClientOptions, Result
     from netstack.world.loopback import LoopbackOptions
     from netstack.world.reactor_thread import ReactorThread
-    from netstack.world.simulated.world import SimulatedWorld
 
 UPPER = 12000
 
@@ -148,9 +145,8 @@ class SimulatedSession(Session):
 
     def __init__(self, world: World, seed: int | str | None = None, **options: Any) -> None:
         """`options` are those of `simulated.world.bring_up`."""
-        from netstack.world.simulated.world import bring_up
-
-        self.up: SimulatedWorld = bring_up(world, seed, **options)
+        bring_up = import_module("netstack.world.simulated.world").bring_up
+        self.up: Any = bring_up(world, seed, **options)
         self.running: Running = self.up.running
 
     def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
@@ -177,18 +173,13 @@ class LoopbackSession(Session):
     """A world on 127.x, its reactor in a thread."""
 
     def __init__(
-        self,
-        world: World,
-        thread: "ReactorThread | None" = None,
-        options: "LoopbackOptions | None" = None,
-        folder: "TemporaryDirectory[str] | None" = None,
+        self, world: World, thread: "ReactorThread | None" = None, options: "LoopbackOptions | None" = None
     ) -> None:
-        """Without `thread` it has one of its own, which ends with it, as does `folder`."""
+        """Without `thread` it has one of its own, which ends with it."""
         from netstack.world.loopback import bring_up
         from netstack.world.reactor_thread import ReactorThread
 
         self._own = thread is None
-        self._folder = folder
         self.thread = thread or ReactorThread()
         try:
             self.running: Running = self.thread.call(bring_up, world, options, self.thread.reactor)
@@ -216,8 +207,6 @@ class LoopbackSession(Session):
             self.thread.call(self.running.stop)
         finally:
             self._end_thread()
-            if self._folder is not None:
-                self._folder.cleanup()
 
     def _end_thread(self) -> None:
         if self._own:
@@ -225,10 +214,7 @@ class LoopbackSession(Session):
 
 
 def open_session(world: World | str, on: str = "simulated", seed: int | None = None) -> Session:
-    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError.
-
-    It stands apart from worlds that `netstack up` runs, and leaves nothing behind.
-    """
+    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError."""
     if isinstance(world, str):
         world = loader.load(world)
     if on == "simulated":
@@ -236,21 +222,13 @@ def open_session(world: World | str, on: str = "simulated", seed: int | None = N
     if on == "loopback":
         from netstack.world.loopback import LoopbackOptions
 
-        folder = TemporaryDirectory(prefix="netstack-")
-        name = f"session-{os.getpid()}"
-        options = LoopbackOptions(name=name, state_directory=Path(folder.name), shaped=True, seed=seed)
-        try:
-            return LoopbackSession(world, options=options, folder=folder)
-        except BaseException:
-            folder.cleanup()
-            raise
+        return LoopbackSession(world, options=LoopbackOptions(shaped=True, seed=seed))
     raise ValueError(f"no session on {on}; expected simulated or loopback")
 
 
 async def _query(machine: Any, server: str, name: str, rdtype: str) -> Any:
-    from netstack.dns.client import query
-
-    return await query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
+    client: Any = import_module("netstack.dns.client")
+    return await client.query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
 
 
 def _lookup(reply: Any, rdtype: str) -> Lookup:

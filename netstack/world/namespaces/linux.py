@@ -16,6 +16,10 @@ _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x4_0000
 _PR_SET_PDEATHSIG = 1
 
 
+class NotAllowed(Exception):
+    """The system does not let this user make namespaces; the text says what to do."""
+
+
 def unshare(flags: int) -> None:
     """Move this process into new namespaces (unshare(2)); raises OSError."""
     _check(_LIBC.unshare(flags), "unshare")
@@ -28,7 +32,14 @@ def become_root_of_namespace() -> None:
     the rest of the machine. The process must have one thread.
     """
     uid, gid = os.getuid(), os.getgid()
-    unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS)
+    try:
+        unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS)
+    except OSError as error:
+        raise NotAllowed(
+            f"this system does not allow user namespaces ({error.strerror}): "
+            "try sysctl kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0, "
+            "or bring the world up on loopback"
+        ) from error
     Path("/proc/self/setgroups").write_text("deny")  # required before gid_map (user_namespaces(7))
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")

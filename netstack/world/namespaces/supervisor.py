@@ -22,6 +22,7 @@ _NETWORK = b"n"
 _READY = b"r"
 _FAILED = b"f"
 _REPORT = 4096
+_STDERR = 2
 
 
 class HostFailed(Exception):
@@ -134,9 +135,10 @@ class Supervisor:
 
     def _host(self, plan: HostPlan, orders: int, reports: int) -> None:
         """The life of a host's process."""
-        for child in self._children:  # a host has no business with the pipes of others
-            os.close(child.reports)
-            os.close(child.orders)
+        for descriptor in map(int, os.listdir("/proc/self/fd")):  # the supervisor's pipes and locks are not a host's
+            if descriptor > _STDERR and descriptor not in (orders, reports):
+                with suppress(OSError):  # the one by which the directory was listed
+                    os.close(descriptor)
         linux.unshare(linux.CLONE_NEWNET | linux.CLONE_NEWNS | linux.CLONE_NEWUTS)
         os.write(reports, _NETWORK)
         if os.read(orders, 1) != _WIRED:

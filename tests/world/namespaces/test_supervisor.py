@@ -5,9 +5,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
-from netstack.world.namespaces.linux import CLONE_NEWUSER
+from tests.world.namespaces.allowed import needs_namespaces
 
 PREAMBLE = """
 import os, signal, socket, subprocess, sys, time
@@ -20,13 +18,7 @@ def plans(count, files={}):
 """
 
 
-def allowed() -> bool:
-    """Whether this kernel lets us make a user namespace."""
-    code = f"from netstack.world.namespaces import linux; linux.unshare({CLONE_NEWUSER})"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(not allowed(), reason="the kernel does not allow user namespaces")
+pytestmark = needs_namespaces
 
 
 def run(code: str) -> str:
