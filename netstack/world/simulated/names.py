@@ -44,7 +44,7 @@ class HostNames:
                 try:
                     found = await machine.resolver.addresses(hostName) if machine is not None else []
                 except ResolutionError:
-                    found = []
+                    found = []  # the receiver hears of no address, which is how it learns of failures
             for text in found:
                 kind = IPv6Address if ":" in text else IPv4Address
                 if addressTypes is None or kind in addressTypes:

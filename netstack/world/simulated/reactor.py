@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from itertools import count
+from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet import error, interfaces
@@ -95,9 +96,11 @@ class SimulatedReactor(_DisconnectSelectableMixin):
         """Strictly later than asked for, as on a real reactor; without delay at this instant, in order of the calls."""
         if delay < 0:
             raise AssertionError(f"{delay} is not greater than or equal to 0 seconds")
-        timer = Timer(
-            self.scheduler.now / NANOSECONDS + delay, callable, args, kwargs, self._cancelled, self.push, self.seconds
-        )
+        now = self.scheduler.now / NANOSECONDS
+        time = now + delay
+        if delay and time == now:
+            time = nextafter(now, inf)  # after some months floats are coarser than short delays
+        timer = Timer(time, callable, args, kwargs, self._cancelled, self.push, self.seconds)
         timer.reactor = self
         self.push(timer)
         return timer
@@ -111,7 +114,7 @@ class SimulatedReactor(_DisconnectSelectableMixin):
             due = now
         else:
             due = int(time * NANOSECONDS) + 1
-            while due / NANOSECONDS <= time:  # floats are coarser than a nanosecond after some months
+            while due / NANOSECONDS <= time:  # as above
                 due += 256
         timer.due = due
         if self.alive:

@@ -407,11 +407,13 @@ class Socket:
             if not self.closed:
                 self._arrived()
         elif kind == SYN_ACK:
+            if self.closed:
+                self.broken = errno.ECONNRESET
+                self._transmit(RST, -1, b"", 0)
+                return
             self._established()
             self._segment(ACK, b"")
-            if self.closed:
-                self._end()
-            elif self.writer is not None and not self.writing_soon and self.reactor.alive:
+            if self.writer is not None and not self.writing_soon and self.reactor.alive:
                 self.reactor.scheduler.current = self.reactor
                 self._write()
         else:

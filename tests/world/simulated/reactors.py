@@ -1,5 +1,6 @@
 """Runs one coroutine on a simulated reactor or on a real one."""
 
+import socket
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
@@ -23,6 +24,20 @@ class Place:
         self.reactor = reactor
         self.address = address
         self.real = real
+
+    def full_port(self) -> tuple[str, int, Any]:
+        """Address and port where connections are neither taken nor refused, and something that keeps it so."""
+        if not self.real:
+            return "10.0.0.9", 80, None
+        listening = socket.socket()
+        listening.bind((self.address, 0))
+        listening.listen(0)
+        waiting = []
+        for _ in range(3):  # the queue is full then, and Linux drops requests
+            waiting.append(socket.socket())
+            waiting[-1].setblocking(False)
+            waiting[-1].connect_ex(listening.getsockname())
+        return self.address, listening.getsockname()[1], (listening, waiting)
 
     def sleep(self, seconds: float) -> Deferred[None]:
         """Fires after some time of this reactor."""

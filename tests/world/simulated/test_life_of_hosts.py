@@ -215,3 +215,38 @@ def test_graceful_stop_runs_the_triggers_then_the_process_is_gone(simulation: Si
     simulation.run(until=1)
     assert order == ["before", "during", "after"]
     assert not a.up
+
+
+def test_a_connection_given_up_early_is_never_accepted(simulation: Simulation) -> None:
+    a, b = simulation.hosts["a"], simulation.hosts["b"]
+    server = End()
+    reactor(b).listenTCP(80, Accepting(server))
+    connector = reactor(a).connectTCP("10.0.0.2", 80, Once(End()))
+    simulation.at(0.08, connector.stopConnecting)
+    simulation.run()
+    assert not server.made.called
+    assert reactor(a).streams == {}
+    assert reactor(b).streams == {}
+
+
+def test_cancelled_timers_leave_the_heap(simulation: Simulation) -> None:
+    a = simulation.hosts["a"]
+    kept = [reactor(a).callLater(1000 + n, lambda: None) for n in range(10)]
+    for _ in range(50_000):
+        reactor(a).callLater(3600, lambda: None).cancel()
+    assert len(simulation.scheduler.heap) < 3_000
+    assert sorted(reactor(a).getDelayedCalls(), key=lambda call: call.getTime()) == kept
+
+
+def test_timers_are_late_after_a_year_too(simulation: Simulation) -> None:
+    a = simulation.hosts["a"]
+    simulation.run(until=366 * 86400)
+    late: list[float] = []
+
+    def fire(due: float) -> None:
+        late.append(simulation.now - due)
+
+    for delay in (1e-9, 1e-7, 0.1, 1.0, 3.3):
+        reactor(a).callLater(delay, fire, simulation.now + delay)
+    simulation.run()
+    assert all(0 < by < 1e-6 for by in late)

@@ -12,6 +12,7 @@ from twisted.internet.error import (
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
+    TimeoutError,
     UserError,
 )
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -201,6 +202,95 @@ def test_connecting_can_be_stopped(where: Where) -> None:
         return failed
 
     assert where.run(case) is UserError
+
+
+def test_connecting_times_out(where: Where) -> None:
+    async def case(place: Place) -> Any:
+        address, port, keep = place.full_port()
+        factory = Once(End())
+        place.reactor.connectTCP(address, port, factory, timeout=0.2)
+        failed = await factory.failed
+        for each in keep[1] + [keep[0]] if keep else []:
+            each.close()
+        return failed
+
+    assert where.run(case) is TimeoutError
+
+
+def test_a_client_binds_its_address_and_port(where: Where) -> None:
+    async def case(place: Place) -> tuple[str, bool]:
+        free = place.reactor.listenTCP(0, Accepting(), interface=place.address)
+        number = free.getHost().port
+        await free.stopListening()
+        server, client = End(), End()
+        port = place.reactor.listenTCP(0, Accepting(server), interface=place.address)
+        place.reactor.connectTCP(place.address, port.getHost().port, Once(client), bindAddress=(place.address, number))
+        await client.made
+        await server.made
+        peer: Any = server.transport.getPeer()  # type: ignore[union-attr]
+        client.transport.abortConnection()  # type: ignore[union-attr]
+        await client.lost
+        await server.lost
+        await port.stopListening()
+        return peer.host == place.address, peer.port == number
+
+    assert where.run(case) == (True, True)
+
+
+def test_ipv6(where: Where) -> None:
+    async def case(place: Place) -> tuple[Any, ...]:
+        server, client = End(), End()
+        port = place.reactor.listenTCP(0, Accepting(server), interface="::1")
+        place.reactor.connectTCP("::1", port.getHost().port, Once(client))
+        await client.made
+        await server.made
+        client.transport.write(b"six")  # type: ignore[union-attr]
+        heard = await server.hears(3)
+        ends = [end.transport.getPeer() for end in (server, client)]  # type: ignore[union-attr]
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        await client.lost
+        await server.lost
+        await port.stopListening()
+        return (heard, *((end.host, type(end).__name__) for end in ends))
+
+    assert where.run(case) == (b"six", ("::1", "IPv6Address"), ("::1", "IPv6Address"))
+
+
+def test_writing_after_the_end_does_nothing(where: Where) -> None:
+    async def case(place: Place) -> tuple[bytes, list[str]]:
+        port, server, client = await pair(place)
+        client.transport.loseConnection()
+        client.transport.write(b"late")
+        await client.lost
+        client.transport.write(b"later")
+        client.transport.loseConnection()
+        client.transport.abortConnection()
+        await server.lost
+        await port.stopListening()
+        return server.heard, client.events
+
+    heard, events = where.run(case)
+    assert events == ["made", "lost"]
+    assert heard in (b"", b"late")
+
+
+def test_many_connections_at_once(where: Where) -> None:
+    async def case(place: Place) -> int:
+        servers, clients = [End() for _ in range(120)], [End() for _ in range(120)]
+        port = place.reactor.listenTCP(0, Accepting(*servers), backlog=200, interface=place.address)
+        for client in clients:
+            place.reactor.connectTCP(place.address, port.getHost().port, Once(client))
+        for end in (*clients, *servers):
+            await end.made
+        ports = {client.transport.getHost().port for client in clients}  # type: ignore[union-attr]
+        for client in clients:
+            client.transport.loseConnection()  # type: ignore[union-attr]
+        for end in (*clients, *servers):
+            await end.lost
+        await port.stopListening()
+        return len(ports)
+
+    assert where.run(case) == 120
 
 
 def test_a_port_in_use_cannot_be_bound(where: Where) -> None:
