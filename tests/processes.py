@@ -12,7 +12,7 @@ from threading import Thread
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTD = str(Path(sys.executable).with_name("twistd"))
-TROUBLE = ("Traceback", "Unhandled", "#error", "#critical", "#warn")
+TROUBLE = ("Traceback", "Unhandled", "#error", "#critical")
 """What a log must not hold, whatever came over the wire."""
 
 
@@ -21,7 +21,13 @@ class Running:
 
     def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            arguments, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            arguments,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
         self.lines: list[str] = []
         self._reader = Thread(target=self._read, daemon=True)
@@ -37,7 +43,11 @@ class Running:
         while sum(text in line for line in self.lines) < count:
             over = time.monotonic() > end or (self.process.poll() is not None and not self._reader.is_alive())
             assert not over, f"no {text!r} in:\n{''.join(self.lines)}"
-            self._reader.join(0.02)
+            self.wait_a_little()
+
+    def wait_a_little(self) -> None:
+        """Give the process time, before what it does is looked at again."""
+        self._reader.join(0.02)
 
     def trouble(self) -> list[str]:
         """Lines of the log that report an error of ours."""

@@ -21,7 +21,7 @@ def environment(view: Mapping[str, Any], directory: Path, inherited: Mapping[str
     """
     make_private(directory.parent)
     make_private(directory)
-    table = {key: view[key] for key in ("address", "resolver", "offset", "names")} | {"spki": view.get("spki")}
+    table = {key: view[key] for key in ("address", "resolver", "offset", "names", "ca")}
     _write(directory / "table.json", json.dumps(table))
     _write(directory / ".curlrc", curl_configuration(view))
     programs = directory / "bin"

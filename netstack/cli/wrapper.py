@@ -2,13 +2,16 @@
 
 `netstack exec` puts small scripts named dig, telnet, ... first on PATH; each runs this file with a bare Python, so it
 imports the standard library alone. The table is a JSON file named by NETSTACK_TABLE: {"address": the host's own,
-"resolver": its resolver's or null, "offset": what is added to standard ports, "names": {name: [addresses]}}.
+"resolver": its resolver's or null, "offset": what is added to standard ports, "names": {name: [addresses]},
+"ca": path of the CA's certificate}.
 What is changed of a command line: names of the world become addresses, standard ports the ones in use, and queries
 without a server go to the host's own resolver. Everything else is left as it was given.
 """
 
 import json
 import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -177,10 +180,22 @@ def chromium(table: Table, arguments: Sequence[str]) -> list[str]:
         for port in ("80", "443")
     ]
     rules.append("MAP * ~NOTFOUND, EXCLUDE 127.*")
-    options = ["--host-resolver-rules=" + ", ".join(rules)]
-    if table.get("spki"):
-        options.append("--ignore-certificate-errors-spki-list=" + table["spki"])
-    return [*options, *arguments]
+    return ["--host-resolver-rules=" + ", ".join(rules), *arguments]
+
+
+def trusting_home(table: Table, directory: str) -> str | None:
+    """A home directory whose NSS database trusts the world's CA, for browsers; None where certutil is not installed."""
+    certutil = shutil.which("certutil")
+    if certutil is None:
+        return None
+    home = os.path.join(directory, "home")
+    database = os.path.join(home, ".pki", "nssdb")
+    add = [certutil, "-d", f"sql:{database}", "-A", "-t", "C,,", "-n", "netstack", "-i", table["ca"]]
+    if not os.path.exists(database):
+        os.makedirs(database, mode=0o700)
+        subprocess.run([certutil, "-d", f"sql:{database}", "-N", "--empty-password"], check=False, capture_output=True)
+    subprocess.run(add, check=False, capture_output=True)
+    return home
 
 
 PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
@@ -211,6 +226,10 @@ def main(program: str, arguments: Sequence[str]) -> None:
     for folder in path:
         real = os.path.join(folder, program)
         if os.access(real, os.X_OK) and os.path.isfile(real):
+            if PROGRAMS[program] is chromium:
+                os.environ["HOME"] = (
+                    trusting_home(table, os.path.dirname(os.environ["NETSTACK_TABLE"])) or os.environ["HOME"]
+                )
             os.execv(real, [program, *PROGRAMS[program](table, arguments)])  # noqa: S606  the user's own command
     print(f"{program}: command not found", file=sys.stderr)
     sys.exit(127)

@@ -6,7 +6,7 @@ Only drivers read clocks and touch transports. An engine's event goes to the rol
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import chain
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netstack.kernel.limits import StreamLimits
+from netstack.kernel.links import Link, carry, shaped
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.sansio import (
@@ -43,6 +44,8 @@ from netstack.sansio import (
 
 FILE_CHUNK = 128 * 1024
 """Octets of a file read and written at once where sendfile(2) cannot be used."""
+DATAGRAMS_UNDER_WAY = 10_000
+"""Datagrams of one socket that are on shaped links at the same time; one more is lost."""
 FILE_TURN = 1024 * 1024
 """Octets of a file sent before other connections get their turn."""
 
@@ -187,7 +190,9 @@ class StreamDriver(TwistedProtocol):
         self.traffic.connections += 1
         self.machine.journal.opened("tcp", self.peer.local)
         self.opened = self._active = self._seconds()
-        if self._tls:
+        if self._closing:  # stopped while a shaped link was still connecting
+            transport.abortConnection()
+        elif self._tls:
             self._until(_Deadline.HANDSHAKE, self.limits.handshake)
         else:
             self._up()
@@ -305,6 +310,8 @@ class StreamDriver(TwistedProtocol):
         if self._closing:
             return
         self._closing = True
+        if self.transport is None:
+            return
         self._until(_Deadline.FLUSH, self.limits.linger)
         if not self._busy:
             self._collect()
@@ -707,6 +714,7 @@ class DatagramDriver(DatagramProtocol):
         self._timer: IDelayedCall | None = None
         self._due = 0.0
         self._busy = False
+        self._under_way = 0
         self._sendto: Callable[[bytes, Address], object] | None = None
 
     def startProtocol(self) -> None:
@@ -725,6 +733,15 @@ class DatagramDriver(DatagramProtocol):
             self._timer = None
 
     def datagramReceived(self, data: bytes, addr: Address) -> None:
+        links = self.machine.links
+        if links is not None and ("udp", addr) not in self.machine.journal.ours:
+            path = links.path(addr[0], self._address())
+            if shaped(path):  # nobody has delayed it for a foreign sender
+                self._carry(path, data, lambda: self._received(data, addr))
+                return
+        self._received(data, addr)
+
+    def _received(self, data: bytes, addr: Address) -> None:
         traffic, machine = self.traffic, self.machine
         traffic.datagrams_received += 1
         traffic.received += len(data)
@@ -785,6 +802,35 @@ class DatagramDriver(DatagramProtocol):
 
     def _write(self, data: bytes, destination: Address) -> None:
         """Send, unless the socket is closed; what the system refuses (too long, port 0) is counted, as lost as any other."""
+        links = self.machine.links
+        if links is not None:
+            path = links.path(self._address(), destination[0])
+            if shaped(path):
+                self._carry(path, data, lambda: self._put(data, destination))
+                return
+        self._put(data, destination)
+
+    def _carry(self, path: Sequence[Link], data: bytes, arrived: Callable[[], None]) -> None:
+        """Over links (loopback): later, or never."""
+        if self._under_way >= DATAGRAMS_UNDER_WAY:
+            self.traffic.datagrams_dropped += 1
+            return
+        self._under_way += 1
+        carry(self.machine.reactor, self.machine.rng, path, len(data), lambda: self._landed(arrived), self._lost)
+
+    def _landed(self, arrived: Callable[[], None]) -> None:
+        self._under_way -= 1
+        if self._sendto is not None:
+            arrived()
+
+    def _lost(self) -> None:
+        self._under_way -= 1
+        self.traffic.datagrams_dropped += 1
+
+    def _address(self) -> str:
+        return self.machine.address if self.local[0] in ("0.0.0.0", "::") else self.local[0]  # noqa: S104  compared, not bound
+
+    def _put(self, data: bytes, destination: Address) -> None:
         if self._sendto is None:
             return
         try:

@@ -19,6 +19,7 @@ from netstack.kernel.driver import DatagramDriver, DatagramRole, Role, StreamDri
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
+from netstack.kernel.shaper import ShapedFactory
 from netstack.sansio import DatagramEngine, Engine
 
 Kind = Literal["tcp", "udp", "tls"]
@@ -113,6 +114,8 @@ class StreamListener(Listener):
         factory: Any = self.factory
         if self.endpoint.kind == "tls":
             factory = self.machine.tls.server(factory, self.alpn)
+        if self.machine.links is not None:
+            factory = ShapedFactory(self.machine, factory, False, self.factory.limits)
         return self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
 
     def stopService(self) -> Deferred[Any]:
@@ -185,6 +188,8 @@ def connect_stream(
     factory: Any = _OnceFactory(driver, attempt)
     if tls_name is not None:
         factory = machine.tls.client(factory, tls_name, alpn)
+    if machine.links is not None:
+        factory = ShapedFactory(machine, factory, True, limits)
     bind = (machine.address, 0) if (":" in machine.address) == (":" in address) else None
     attempt.connector = machine.reactor.connectTCP(address, port, factory, timeout=limits.connect, bindAddress=bind)
     return attempt.connected

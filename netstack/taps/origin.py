@@ -1,10 +1,10 @@
 """netstack-origin: a Web server of files under virtual hosts (RFC 9110, RFC 9112)."""
 
 import os
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from twisted.application.service import IService
 from twisted.python import usage
@@ -17,10 +17,8 @@ from netstack.http.store import StoreLimits
 from netstack.http.values import authority
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.limits import StreamLimits
-from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
-from netstack.kernel.real import real_machine
-from netstack.kernel.tls import HostTLS, Leaf, TLSError
+from netstack.taps.standalone import MachineOptions, endpoints, placed
 
 __all__ = ["Config", "Options", "Site", "build", "makeService"]
 
@@ -56,10 +54,9 @@ class Config:
                 if name in seen:
                     raise ValueError(f"sites: {name!r} is given twice")
                 seen.add(name)
-        for text in self.listen:
-            endpoint = Endpoint.parse(text)
+        for endpoint in endpoints("listen", self.listen):
             if endpoint.kind == "udp":
-                raise ValueError(f"listen: {text!r} is a datagram endpoint; tcp or tls was expected")
+                raise ValueError(f"listen: {endpoint} is a datagram endpoint; tcp or tls was expected")
         if self.default_site not in ("first", "refuse", *seen):
             raise ValueError(f"default_site: {self.default_site!r} is no site's name; one, first or refuse was expected")
         if not all(0x20 <= ord(sign) < 0x7F for sign in self.server):
@@ -69,13 +66,12 @@ class Config:
                 raise ValueError(f"index: {name!r} is not a file's name")
         for bounds in (self.http, self.store, self.connections):
             for bound in fields(bounds):
-                if getattr(bounds, bound.name) < 0:
+                if not getattr(bounds, bound.name) >= 0:
                     raise ValueError(f"{bound.name}: a number not below zero was expected")
 
 
 def build(config: Config, machine: Machine) -> IService:
     """The service of one host."""
-    endpoints = [Endpoint.parse(text) for text in config.listen]
     origin = Origin(
         machine.disk,
         config.sites,
@@ -85,15 +81,11 @@ def build(config: Config, machine: Machine) -> IService:
         requests(machine.registry),
         config.access_log,
     )
-    service: IService = HTTPService(
-        machine,
-        [replace(endpoint, port=machine.port(endpoint.port)) for endpoint in endpoints],
-        origin,
-        config.http,
-        config.connections,
-        config.server,
+    service: Any = HTTPService(
+        machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections, config.server
     )
-    return service
+    built: IService = service
+    return built
 
 
 _CONNECTIONS, _HTTP, _STORE = StreamLimits(), HTTPLimits(), StoreLimits()
@@ -111,18 +103,16 @@ def _number(option: str, kind: type[int] | type[float]) -> Callable[[str], float
     return read
 
 
-class Options(usage.Options):
+class Options(MachineOptions):
     """The command line of `twistd netstack-origin`."""
 
-    synopsis = "[--listen ENDPOINT]... --site NAME[,NAME]=DIRECTORY..."
-    longdesc = "Serves files over HTTP/1.0 and HTTP/1.1 under virtual hosts."
+    synopsis = "[--listen ENDPOINT]... --site NAME[,NAME...]=DIRECTORY... [options]"
+    longdesc = "Serves files over HTTP/1.0 and HTTP/1.1 under virtual hosts. Without --listen: tcp:80."
     optFlags = [["no-access-log", None, "Do not log requests."]]
     optParameters = [
         ["default-site", None, "first", "Who answers for a host that no site has: first, refuse, or a site's name."],
         ["server", None, "netstack", "The Server field; empty for none."],
         ["index", None, "index.html,home.index", "Files that stand for their directory."],
-        ["certificate", None, None, "PEM file with the certificate chain, for tls endpoints."],
-        ["key", None, None, "PEM file with the certificate's private key."],
         ["max-connections", None, _CONNECTIONS.connections, "Open at once.", _number("max-connections", int)],
         ["max-head", None, _HTTP.head, "Octets of a request's head (431).", _number("max-head", int)],
         ["max-target", None, _HTTP.target, "Octets of a request's target (414).", _number("max-target", int)],
@@ -137,14 +127,8 @@ class Options(usage.Options):
     ]
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self["listen"] = []
-        self["sites"] = []
-        self.leaf: Leaf | None = None
-
-    def opt_listen(self, endpoint: str) -> None:
-        """Where to listen: tcp:PORT[:interface=ADDRESS], or tls: for HTTPS; may be given more than once."""
-        self["listen"].append(endpoint)
+        self.sites: list[Site] = []
+        super().__init__()
 
     def opt_site(self, site: str) -> None:
         """A site: NAME[,NAME...]=DIRECTORY; may be given more than once."""
@@ -153,28 +137,23 @@ class Options(usage.Options):
             raise usage.UsageError(f"--site {site!r}: NAME[,NAME...]=DIRECTORY was expected")
         if not os.path.isdir(root):
             raise usage.UsageError(f"--site {site!r}: there is no directory {root!r}")
-        self["sites"].append(Site(tuple(names.split(",")), str(Path(root).resolve()).lstrip("/")))
+        self.sites.append(Site(tuple(names.split(",")), str(Path(root).resolve()).lstrip("/")))
 
     def postOptions(self) -> None:
-        try:
-            self.config()
-        except ValueError as error:
-            raise usage.UsageError(str(error)) from None
-        if (self["certificate"] is None) != (self["key"] is None):
-            raise usage.UsageError("--certificate and --key belong together")
-        if self["certificate"] is not None:
-            try:
-                self.leaf = Leaf.from_files(self["certificate"], self["key"])
-            except TLSError as error:
-                raise usage.UsageError(str(error)) from None
-        elif any(text.startswith("tls:") for text in self["listen"]):
-            raise usage.UsageError("a tls endpoint needs --certificate and --key")
+        super().postOptions()
+        self.config()
 
     def config(self) -> Config:
-        """The options as a Config."""
+        """The configuration; raises UsageError."""
+        try:
+            return self._config()
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+    def _config(self) -> Config:
         return Config(
-            sites=tuple(self["sites"]),
-            listen=tuple(self["listen"]) or ("tcp:80",),
+            sites=tuple(self.sites),
+            listen=tuple(self.listen) or ("tcp:80",),
             default_site=self["default-site"],
             server=self["server"],
             index=tuple(name for name in self["index"].split(",") if name),
@@ -195,8 +174,7 @@ class Options(usage.Options):
 
 
 def makeService(options: Options) -> IService:
-    """The service of this process. Sites are directories of the real disk, from its root."""
-    machine = real_machine(socket.gethostname())
-    if options.leaf is not None:
-        machine.tls = HostTLS(machine.reactor, machine.wall, [options.leaf])
-    return build(options.config(), replace(machine, disk=RealDisk("/")))
+    """For twistd. Sites are directories of the real disk, from its root."""
+    machine = options.machine()
+    machine.disk = RealDisk("/")
+    return build(options.config(), machine)

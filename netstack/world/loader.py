@@ -25,7 +25,7 @@ from netstack.world.model import (
 )
 from netstack.world.problems import Problem, WorldError, one_of, path
 from netstack.world.quantities import parse_delay, parse_loss, parse_rate
-from netstack.world.validate import problems
+from netstack.world.validate import NOT_A_NAME, is_name, problems
 
 T = TypeVar("T")
 DEFAULT = "textbook"
@@ -277,6 +277,9 @@ class _WorldReader:
             about=table.text("about"),
         )
         table.done("site", "addresses", "services", "aliases", "ttl", "about")
+        if site is None and not is_name(name):
+            table.wrong("", NOT_A_NAME)
+            return None
         if site is None:
             table.wrong("site", "missing; expected the name of a site, here or in the host's zone")
             return None

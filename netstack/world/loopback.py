@@ -28,6 +28,8 @@ from netstack.world.sites import SiteLinks
 PORT_OFFSET = 10_000
 """Added to every port where those below 1024 may not be bound."""
 NETWORKS = range(1, 255)
+GUARD_PORT = 20_053
+"""UDP port of the socket that marks a network as taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +52,22 @@ class LoopbackOptions:
 
 
 class NetworkLock:
-    """One network 127.NUMBER.0.0/16, held by this process."""
+    """One network 127.NUMBER.0.0/16, held by this process.
 
-    def __init__(self, number: int, descriptor: int) -> None:
+    The lock on a file is seen by worlds of the same user alone; a socket bound inside the network is seen by all.
+    """
+
+    def __init__(self, number: int, descriptor: int, guard: socket.socket | None) -> None:
         self.number = number
         self._descriptor = descriptor
+        self._guard = guard
 
     @classmethod
-    def take(cls, preferred: int, only: bool = False) -> "NetworkLock":
-        """The preferred one, or the next that is free unless it is to be that one only; raises BringUpError."""
+    def take(cls, preferred: int, only: bool = False, shared: bool = False) -> "NetworkLock":
+        """The preferred one, or the next that is free unless it is to be that one only; raises BringUpError.
+
+        `shared`: with other processes that carry single hosts of the same world.
+        """
         try:
             root = runtime_root()
             make_private(root)
@@ -70,17 +79,31 @@ class NetworkLock:
             number = NETWORKS[(preferred - NETWORKS.start + step) % len(NETWORKS)]
             descriptor = os.open(folder / str(number), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(descriptor)
                 continue
-            return cls(number, descriptor)
+            if shared:
+                return cls(number, descriptor, None)
+            guard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                guard.bind((f"127.{number}.255.253", GUARD_PORT))
+            except OSError as error:
+                guard.close()
+                os.close(descriptor)
+                if error.errno == errno.EADDRINUSE:
+                    continue
+                raise BringUpError(f"no addresses 127.{number}.0.0/16 on this machine: {error.strerror}") from error
+            return cls(number, descriptor, guard)
         held = f"127.{preferred}.0.0/16 is" if only else "all networks 127.1.0.0/16 to 127.254.0.0/16 are"
-        raise BringUpError(f"{held} held by another world; stop one with: netstack down")
+        raise BringUpError(f"{held} held by another world: stop one with netstack down, or choose another network")
 
     def release(self) -> None:
-        """Give it back."""
+        """Give it back; twice is once."""
         descriptor, self._descriptor = self._descriptor, -1
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.close()
         if descriptor >= 0:
             os.close(descriptor)
 
@@ -108,7 +131,9 @@ class LoopbackWorld:
             raise BringUpError(f"there is no host {unknown[0]} in {world.name}")
         state = options.state_directory or default_state_directory() / name
         preferred = options.network or NETWORKS[crc32(name.encode()) % len(NETWORKS)]
-        self._lock: NetworkLock | None = NetworkLock.take(preferred, only=options.network is not None)
+        self._lock: NetworkLock | None = NetworkLock.take(
+            preferred, options.network is not None or options.hosts is not None, options.hosts is not None
+        )
         try:
             offset = options.port_offset
             if offset is None:

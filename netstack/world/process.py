@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
+from netstack.kernel.health import health_listener
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Listener, ListenError
 from netstack.kernel.machine import Ports
@@ -22,6 +23,9 @@ from netstack.world.model import World
 from netstack.world.problems import WorldError
 from netstack.world.running import BringUpError, Running, RunningHost
 from netstack.world.sites import SiteLinks
+
+HEALTH_PORT = 9100
+"""Standard port of the health responder of every host that has services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +100,9 @@ class ProcessHosts:
         """Bind every listener of every host; when one cannot be bound, none is, and BringUpError says why."""
         try:
             for host in self.running.hosts.values():
-                for service in host.services:
-                    for listener in service.listeners:
-                        listener.bind()
-                        self._bound.append(listener)
+                for listener in host.listeners:
+                    listener.bind()
+                    self._bound.append(listener)
         except ListenError as error:
             for listener in self._bound:
                 self._ended.append(maybeDeferred(listener.stopService))
@@ -109,10 +112,10 @@ class ProcessHosts:
     def start(self) -> None:
         """Start every service."""
         for host in self.running.hosts.values():
-            for service in host.services:
-                started: Any = service.service
-                started.startService()
-                self._started.append(started)
+            services: list[Any] = [service.service for service in host.services]
+            for service in services if host.monitor is None else [*services, host.monitor]:
+                service.startService()
+                self._started.append(service)
             host.state = "ready"
 
     async def up(self) -> Running:
@@ -152,4 +155,7 @@ class ProcessHosts:
             links=self._links,
         )
         machine.resolver = self.composer.resolver(host, machine)
-        return RunningHost(host, machine, self.composer.services(host, machine))
+        running = RunningHost(host, machine, self.composer.services(host, machine))
+        if running.services or place.hosts is not None:
+            running.monitor = health_listener(machine, machine.port(HEALTH_PORT), running.not_ready)
+        return running

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from twisted.application.service import IService, IServiceCollection
 
+from netstack.kernel.health import unbound
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Endpoint, Listener
 from netstack.kernel.machine import Machine
@@ -48,13 +49,31 @@ class RunningHost:
     machine: Machine
     services: list[RunningService] = field(default_factory=list)
     state: State = "starting"
-    health: str | None = None
-    """URL of its health responder."""
+    monitor: Listener | None = None
+    """Its health responder: `/livez`, `/readyz`, `/metrics`."""
 
     @property
     def name(self) -> str:
         """The host's name."""
         return self.host.name
+
+    @property
+    def health(self) -> str | None:
+        """URL that says whether the host is ready; None without a responder."""
+        if self.monitor is None:
+            return None
+        endpoint = self.monitor.endpoint
+        return f"http://{endpoint.interface or self.machine.address}:{endpoint.port}/readyz"
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """Everything that the host listens with."""
+        own = [listener for service in self.services for listener in service.listeners]
+        return own if self.monitor is None else [*own, self.monitor]
+
+    def not_ready(self) -> list[str]:
+        """The endpoints of its services that are not bound."""
+        return [name for service in self.services for name in unbound(service.service)]
 
     def status(self) -> dict[str, Any]:
         """The host as `status --json` shows it."""
@@ -63,6 +82,7 @@ class RunningHost:
             "addresses": list(self.machine.addresses),
             "site": self.host.site,
             "state": self.state,
+            "health": self.health,
             "services": [
                 {
                     "name": service.name,

@@ -6,10 +6,12 @@ with open_session("textbook", "simulated", seed=7) as internet:
     print(ladder(internet.rows()))
 """
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from netstack.http.client import ClientOptions, Result
     from netstack.world.loopback import LoopbackOptions
     from netstack.world.reactor_thread import ReactorThread
+    from netstack.world.simulated.world import SimulatedWorld
 
 UPPER = 12000
 
@@ -145,8 +148,9 @@ class SimulatedSession(Session):
 
     def __init__(self, world: World, seed: int | str | None = None, **options: Any) -> None:
         """`options` are those of `simulated.world.bring_up`."""
-        bring_up = import_module("netstack.world.simulated.world").bring_up
-        self.up: Any = bring_up(world, seed, **options)
+        from netstack.world.simulated.world import bring_up
+
+        self.up: SimulatedWorld = bring_up(world, seed, **options)
         self.running: Running = self.up.running
 
     def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
@@ -173,13 +177,18 @@ class LoopbackSession(Session):
     """A world on 127.x, its reactor in a thread."""
 
     def __init__(
-        self, world: World, thread: "ReactorThread | None" = None, options: "LoopbackOptions | None" = None
+        self,
+        world: World,
+        thread: "ReactorThread | None" = None,
+        options: "LoopbackOptions | None" = None,
+        folder: "TemporaryDirectory[str] | None" = None,
     ) -> None:
-        """Without `thread` it has one of its own, which ends with it."""
+        """Without `thread` it has one of its own, which ends with it, as does `folder`."""
         from netstack.world.loopback import bring_up
         from netstack.world.reactor_thread import ReactorThread
 
         self._own = thread is None
+        self._folder = folder
         self.thread = thread or ReactorThread()
         try:
             self.running: Running = self.thread.call(bring_up, world, options, self.thread.reactor)
@@ -207,6 +216,8 @@ class LoopbackSession(Session):
             self.thread.call(self.running.stop)
         finally:
             self._end_thread()
+            if self._folder is not None:
+                self._folder.cleanup()
 
     def _end_thread(self) -> None:
         if self._own:
@@ -214,7 +225,10 @@ class LoopbackSession(Session):
 
 
 def open_session(world: World | str, on: str = "simulated", seed: int | None = None) -> Session:
-    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError."""
+    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError.
+
+    It stands apart from worlds that `netstack up` runs, and leaves nothing behind.
+    """
     if isinstance(world, str):
         world = loader.load(world)
     if on == "simulated":
@@ -222,13 +236,21 @@ def open_session(world: World | str, on: str = "simulated", seed: int | None = N
     if on == "loopback":
         from netstack.world.loopback import LoopbackOptions
 
-        return LoopbackSession(world, options=LoopbackOptions(shaped=True, seed=seed))
+        folder = TemporaryDirectory(prefix="netstack-")
+        name = f"session-{os.getpid()}"
+        options = LoopbackOptions(name=name, state_directory=Path(folder.name), shaped=True, seed=seed)
+        try:
+            return LoopbackSession(world, options=options, folder=folder)
+        except BaseException:
+            folder.cleanup()
+            raise
     raise ValueError(f"no session on {on}; expected simulated or loopback")
 
 
 async def _query(machine: Any, server: str, name: str, rdtype: str) -> Any:
-    client: Any = import_module("netstack.dns.client")
-    return await client.query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
+    from netstack.dns.client import query
+
+    return await query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
 
 
 def _lookup(reply: Any, rdtype: str) -> Lookup:

@@ -1,10 +1,10 @@
 """The access links of a world's sites while it runs: what a packet between two addresses crosses, changed live."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-from netstack.kernel.links import LinkSettings
+from netstack.kernel.links import Link, LinkSettings
 from netstack.world.addresses import AddressTable
 from netstack.world.model import FREE, World
 
@@ -23,10 +23,11 @@ class SiteLinks:
         self.down = {name: site.down if shaped else FREE for name, site in world.sites.items()}
         self.lan = {name: site.lan if shaped else FREE for name, site in world.sites.items()}
         self._table = table
-        self._paths: dict[tuple[str | None, str | None], LinkSettings | None] = {}
+        self._up, self._down, self._lan = (_links(each) for each in (self.up, self.down, self.lan))
+        self._paths: dict[tuple[str | None, str | None], tuple[Link, ...]] = {}
 
-    def path(self, source: str, destination: str) -> LinkSettings | None:
-        """What a packet crosses now; None when nothing of it delays, loses or bounds."""
+    def path(self, source: str, destination: str) -> Sequence[Link]:
+        """What a packet crosses; the links stay the same while their settings change."""
         sites = self._table.site_of
         key = sites.get(source), sites.get(destination)
         try:
@@ -36,34 +37,29 @@ class SiteLinks:
             return found
 
     def change(self, site: str, direction: Direction = "both", **settings: Any) -> None:
-        """Set some of `rate_bps`, `delay`, `loss` and `queue` of a site's access link; raises KeyError for no such site."""
-        for name, links in (("up", self.up), ("down", self.down)):
+        """Set some of `rate_bps`, `delay`, `loss` and `queue` of a site's access link; raises KeyError for no such site.
+
+        It counts at once for all packets, but a connection that was opened while its whole path was free stays free.
+        """
+        for name, wanted, links in (("up", self.up, self._up), ("down", self.down, self._down)):
             if direction in (name, "both"):
-                links[site] = replace(links[site], **settings)
-        self._paths.clear()
+                wanted[site] = replace(wanted[site], **settings)
+                links[site].settings = _settings(wanted[site])
 
     def settings(self, site: str) -> dict[str, LinkSettings]:
         """The three links of a site now."""
         return {"up": self.up[site], "down": self.down[site], "lan": self.lan[site]}
 
-    def _path(self, source: str | None, destination: str | None) -> LinkSettings | None:
+    def _path(self, source: str | None, destination: str | None) -> tuple[Link, ...]:
         if source is not None and source == destination:
-            crossed = [self.lan[source]]
-        else:
-            crossed = [links[site] for links, site in ((self.up, source), (self.down, destination)) if site is not None]
-        joined = series(crossed)
-        return None if joined == FREE else joined
+            return (self._lan[source],)
+        crossed = ((self._up, source), (self._down, destination))
+        return tuple(links[site] for links, site in crossed if site is not None)
 
 
-def series(links: Iterable[LinkSettings]) -> LinkSettings:
-    """One link that does what several do one after another; the slowest one's rate and queue bound it."""
-    joined = FREE
-    for link in links:
-        slower = link.rate_bps is not None and (joined.rate_bps is None or link.rate_bps < joined.rate_bps)
-        joined = LinkSettings(
-            link.rate_bps if slower else joined.rate_bps,
-            joined.delay + link.delay,
-            1 - (1 - joined.loss) * (1 - link.loss),
-            link.queue if slower or joined.queue is None else joined.queue,
-        )
-    return joined
+def _links(wanted: Mapping[str, LinkSettings]) -> dict[str, Link]:
+    return {name: Link(_settings(each)) for name, each in wanted.items()}
+
+
+def _settings(wanted: LinkSettings) -> LinkSettings | None:
+    return None if wanted == FREE else wanted

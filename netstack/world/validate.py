@@ -9,6 +9,7 @@ from netstack.world.problems import Problem, one_of, path
 MOST_ADDRESSES = 16
 LONGEST_TTL = 2**31 - 1
 """RFC 2181 §8."""
+NOT_A_NAME = "not a host's name; expected labels of a-z, 0-9 and - joined by dots, no dot at the end"
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _SITE = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
 
@@ -37,7 +38,7 @@ def _hosts(world: World) -> Iterator[Problem]:
     for host in world.hosts.values():
         key = path("hosts", host.name)
         if not is_name(host.name):
-            yield Problem(key, "not a host's name; expected labels of a-z, 0-9 and - joined by dots, no dot at the end")
+            yield Problem(key, NOT_A_NAME)
             continue
         if host.site not in world.sites:
             yield Problem(f"{key}.site", f"unknown site {host.site!r}; expected {one_of(world.sites)}")

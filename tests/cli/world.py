@@ -13,12 +13,18 @@ OFFSET = 11_000 + os.getpid() % 6_000
 """Of this process alone: several may run tests on one machine."""
 
 
+def command(*arguments: str) -> list[str]:
+    """The command line of `netstack` in this checkout."""
+    return [sys.executable, "-m", "netstack.cli", *arguments]
+
+
 def netstack(
     *arguments: str, timeout: float = 60, text: bool = True, given: str | None = None
 ) -> subprocess.CompletedProcess[Any]:
     """Run the command; never raises for its exit code."""
-    command = [sys.executable, "-m", "netstack.cli", *arguments]
-    return subprocess.run(command, capture_output=True, text=text, timeout=timeout, env=dict(os.environ), input=given)
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=text, timeout=timeout, env=dict(os.environ), input=given
+    )
 
 
 def as_json(*arguments: str) -> Any:

@@ -1,6 +1,7 @@
 """What a control client can ask of a world that this process has brought up."""
 
 import base64
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -88,7 +89,6 @@ class WorldVerbs:
             "offset": running.port_offset,
             "names": names,
             "ca": str(self._ca()),
-            "spki": spki(self._ca()),
         }
 
     async def ca(self, arguments: Arguments, stream: Stream) -> object:
@@ -222,14 +222,15 @@ class WorldVerbs:
         return found
 
     def _client(self, arguments: Arguments) -> RunningHost:
-        """The host that asks: the one named, or the first with a resolver that has no service."""
+        """The host that asks: the one named, or the first end host of the site that has the most of them."""
         if arguments.get("host") is not None:
             return self._host(arguments)
         world = self.running.world
-        for host in self.running.hosts.values():
-            if not host.services and world.resolver_of(host.name) is not None:
-                return host
-        raise ControlError("the world has no end host: say which host asks with --from", "usage")
+        ends = [host for host in self.running.hosts.values() if not host.services and world.resolver_of(host.name)]
+        if not ends:
+            raise ControlError("the world has no end host: say which host asks with --from", "usage")
+        sites = Counter(host.host.site for host in ends)
+        return max(ends, key=lambda host: sites[host.host.site])
 
     def _hosts(self, arguments: Arguments) -> list[str]:
         names = arguments.get("hosts") or []
@@ -278,17 +279,6 @@ def link_changes(changes: object) -> dict[str, float | None]:
 def message(row: Row, octets: bool = False) -> dict[str, Any]:
     """A row as JSON; with its octets in base64 when they are wanted (for a packet capture)."""
     return row.as_json() | ({"data": base64.b64encode(row.data).decode()} if octets else {})
-
-
-def spki(ca: Path) -> str:
-    """Base64 of SHA-256 over the CA's public key: how a browser without a trust store of its own is told to trust it."""
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-
-    key = x509.load_pem_x509_certificate(ca.read_bytes()).public_key()
-    digest = hashes.Hash(hashes.SHA256())
-    digest.update(key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
-    return base64.b64encode(digest.finalize()).decode()
 
 
 async def lookup(host: RunningHost, resolver: Address, name: str, rdtype: str) -> dict[str, Any]:

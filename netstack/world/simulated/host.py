@@ -20,7 +20,7 @@ class SimulatedHost:
 
     __slots__ = (
         "_disk", "addresses", "boots", "ident", "leaf", "machine", "name", "network",
-        "number", "packets", "power", "program", "reactor", "routes", "simulation", "site", "skew",
+        "number", "packets", "power", "powered", "program", "reactor", "routes", "simulation", "site", "skew",
     )  # fmt: skip
 
     def __init__(self, simulation: "Simulation", name: str, addresses: tuple[str, ...], number: int) -> None:
@@ -37,6 +37,8 @@ class SimulatedHost:
         """The access network that it stands in; None: at the core."""
         self.skew = 0.0
         """Seconds by which its wall clock is ahead; set it to make the clock jump."""
+        self.powered = True
+        """Whether its kernel lives, which refuses what no process takes."""
         self.power = 0
         """Counts losses of power: what an earlier kernel sent is no longer repeated."""
         self.boots = 0
@@ -77,6 +79,7 @@ class SimulatedHost:
 
     def _up(self) -> None:
         self.boots += 1
+        self.powered = True
         simulation = self.simulation
         self.reactor = SimulatedReactor(self, simulation.scheduler, simulation.window, simulation.slow_start)
 
@@ -95,7 +98,7 @@ class SimulatedHost:
             self.reactor.soon(self.program, self)
 
     def kill(self) -> None:
-        """The process dies; the kernel lives, closes its sockets and keeps what was written to files."""
+        """The process dies; the kernel lives: it closes sockets, keeps what was written to files, refuses connections."""
         reactor = self.reactor
         if reactor is None:
             return
@@ -108,6 +111,7 @@ class SimulatedHost:
         if self.reactor is None:
             return
         self._down()
+        self.powered = False
         self.power += 1
         if self._disk is not None:
             self._disk.power_lost()

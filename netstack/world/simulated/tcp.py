@@ -342,11 +342,14 @@ class Socket:
         """At the host of the other end."""
         host = self.reactor.host
         there = host.network.find(self.remote[0], host)
-        if there is None or there.reactor is None:
+        if there is None or not there.powered:
             self._lost(kind, number, data, tries)
             return
         if kind == SYN:
-            self._knock(there.reactor, tries)
+            if there.reactor is None:
+                self._refuse(there, errno.ECONNREFUSED)
+            else:
+                self._knock(there.reactor, tries)
             return
         peer = self.peer
         if peer is None or peer.power != there.power:

@@ -158,6 +158,8 @@ def deliver(there: "SimulatedHost", address: Address, packet: bytes, sender: Dat
     """A datagram arrives. Whatever its receiver raises is logged and concerns this datagram alone, as in Twisted."""
     reactor = there.reactor
     if reactor is None:
+        if there.powered:
+            _refuse(there, address, sender)
         return
     ports = reactor.datagrams
     port = ports.get(address) or ports.get(("", address[1]))

@@ -4,7 +4,7 @@ import builtins
 from typing import Any
 
 import pytest
-from twisted.internet.error import ConnectionDone, ConnectionLost, TimeoutError
+from twisted.internet.error import ConnectionDone, ConnectionLost, ConnectionRefusedError, TimeoutError
 
 from netstack.kernel.links import LinkSettings
 from netstack.world.simulated import SimulatedHost, Simulation, SimulationFailed, TimeStandsStill
@@ -46,8 +46,14 @@ def test_a_killed_process_closes_its_connections_and_its_port_refuses(simulation
     assert not server.lost.called, "the dead hear nothing"
     factory = Once(End())
     simulation.call(a, reactor(a).connectTCP, "10.0.0.2", 80, factory)
+    simulation.run(until=4)
+    assert factory.failed.result is ConnectionRefusedError
+    b.boot()
+    simulation.at(5, b.power_off)
+    silent = Once(End())
+    simulation.at(6, lambda: simulation.call(a, reactor(a).connectTCP, "10.0.0.2", 80, silent))
     simulation.run(until=60)
-    assert factory.failed.result is TimeoutError, "a host that is down does not even refuse"
+    assert silent.failed.result is TimeoutError, "a host without power does not even refuse"
 
 
 def test_a_host_without_power_is_silent_and_a_rebooted_one_resets(simulation: Simulation) -> None:

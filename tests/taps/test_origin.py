@@ -53,7 +53,7 @@ def test_the_service_serves_a_directory_of_the_real_disk(tmp_path: Path) -> None
         (["--site", "a.test=.", "--listen", "udp:80"], "datagram"),
         (["--site", "a.test=.", "--listen", "8080"], "not an endpoint"),
         (["--site", "a.test=.", "--listen", "tls:443"], "--certificate"),
-        (["--site", "a.test=.", "--certificate", "x.pem"], "belong together"),
+        (["--site", "a.test=.", "--certificate", "x.pem"], "go together"),
         (["--site", "a.test=.", "--certificate", "/x.pem", "--key", "/x.key"], "/x.pem"),
         (["--site", "a.test=.", "--default-site", "b.test"], "b.test"),
         (["--site", "a.test=.", "--server", "a\nb"], "server"),

@@ -1,0 +1,196 @@
+"""The servers that garbage is thrown at: one row each. A new server is a new row of SERVERS."""
+
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import dns.message
+import dns.query
+
+from tests.addresses import own_address
+from tests.processes import Running, running, twistd
+
+PATIENCE = 10.0
+"""Seconds in which any answer has come, on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One service under twistd, on its own address."""
+
+    name: str
+    port: int
+    transports: tuple[str, ...]
+    options: Callable[[str, Path], tuple[str, ...]]
+    """The command line for an address and a directory."""
+    conversations: tuple[bytes, ...]
+    """What right clients send over a connection; bytes of these are flipped."""
+    answers: Callable[[tuple[str, int]], bool]
+    """Ask a right question; whether its answer is right."""
+    idle: Callable[[float], tuple[str, ...]]
+    """Options that shorten its time-outs to some seconds."""
+    drip: bytes
+    """What a slow client sends, an octet at a time; it must not be complete within the time-outs."""
+    datagrams: tuple[bytes, ...] = ()
+    """Right datagrams; the conversations where none are given."""
+
+
+def connect(address: tuple[str, int]) -> socket.socket:
+    """A connection with a bound on every wait."""
+    made = socket.create_connection(address, PATIENCE)
+    made.settimeout(PATIENCE)
+    return made
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything up to the server's end of the connection, also when it is a reset."""
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def upper_options(address: str, directory: Path) -> tuple[str, ...]:
+    return ("netstack-upper", f"--address={address}", "--listen=tcp:12000", "--listen=udp:12000")
+
+
+def upper_answers(address: tuple[str, int]) -> bool:
+    with connect(address) as connection, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        connection.sendall(b"still there?")
+        datagrams.settimeout(PATIENCE)
+        datagrams.sendto(b"and you?", address)
+        return read_all(connection) == b"STILL THERE?" and datagrams.recv(65536) == b"AND YOU?"
+
+
+ZONE = """$TTL 3600
+@ SOA dns.umass.edu. hostmaster.umass.edu. 1 3600 600 86400 300
+@ NS dns
+dns A 128.119.40.1
+gaia.cs A 128.119.40.111
+www CNAME gaia.cs
+text TXT "some words" "and more"
+*.wild A 128.119.40.2
+"""
+
+
+def dns_options(address: str, directory: Path) -> tuple[str, ...]:
+    (directory / "umass.edu.zone").write_text(ZONE)
+    listen = [f"--listen={kind}:5300:interface={address}" for kind in ("udp", "tcp")]
+    return ("netstack-dns", f"--zone=umass.edu={directory}/umass.edu.zone", *listen)
+
+
+def dns_query(name: str, rdtype: str, size: int = 1232) -> bytes:
+    return dns.message.make_query(name, rdtype, id=4711, use_edns=0 if size else -1, payload=size or None).to_wire()
+
+
+def dns_answers(address: tuple[str, int]) -> bool:
+    query = dns.message.make_query("gaia.cs.umass.edu", "A")
+    over_udp = dns.query.udp(query, address[0], PATIENCE, address[1])
+    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])
+    return all("128.119.40.111" in reply.to_text() for reply in (over_udp, over_tcp))
+
+
+QUERIES = tuple(
+    dns_query(name, rdtype, size)
+    for name, rdtype, size in (
+        ("gaia.cs.umass.edu", "A", 1232),
+        ("www.umass.edu", "AAAA", 0),
+        ("umass.edu", "SOA", 512),
+        ("x.y.wild.umass.edu", "ANY", 4096),
+        ("no.such.umass.edu", "HTTPS", 1232),
+        (".", "NS", 0),
+    )
+)
+
+
+def origin_options(address: str, directory: Path) -> tuple[str, ...]:
+    site = directory / "site"
+    site.mkdir(exist_ok=True)
+    (site / "index.html").write_text("<p>What do you want?</p>\n")
+    (site / "large.bin").write_bytes(bytes(range(256)) * 400)
+    return (
+        "netstack-origin",
+        f"--site=www.someschool.edu={site}",
+        f"--listen=tcp:8080:interface={address}",
+        "--no-access-log",
+    )
+
+
+def origin_answers(address: tuple[str, int]) -> bool:
+    with connect(address) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nConnection: close\r\n\r\n")
+        reply = read_all(connection)
+    return reply.startswith(b"HTTP/1.1 200 ") and reply.endswith(b"<p>What do you want?</p>\n")
+
+
+REQUESTS = (
+    b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nUser-Agent: Mozilla/5.0\r\nAccept-Language: fr\r\n\r\n",
+    b"GET /large.bin HTTP/1.1\r\nHost: www.someschool.edu\r\nRange: bytes=10-500\r\n\r\n",
+    b"HEAD /index.html HTTP/1.1\r\nHost: www.someschool.edu\r\nIf-Modified-Since: Wed, 09 Sep 2015 09:23:24 GMT\r\n\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: www.someschool.edu\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"GET /a%20b/../x?q=1 HTTP/1.1\r\nHost: www.someschool.edu\r\nContent-Length: 3\r\n\r\nabc" + b"GET / HTTP/1.0\r\n\r\n",
+)
+
+SERVERS = (
+    Server(
+        name="upper",
+        port=12000,
+        transports=("tcp", "udp"),
+        options=upper_options,
+        conversations=(b"what do you want?", "à l'œuf, ß, ΐ\n".encode(), b"x" * 5000),
+        answers=upper_answers,
+        idle=lambda seconds: (f"--idle={seconds}", "--linger=2"),
+        drip=b"",  # the first octet is the sentence
+    ),
+    Server(
+        name="dns",
+        port=5300,
+        transports=("tcp", "udp"),
+        options=dns_options,
+        conversations=tuple(len(query).to_bytes(2, "big") + query for query in QUERIES),
+        answers=dns_answers,
+        idle=lambda seconds: (f"--tcp-idle={seconds}",),
+        drip=(len(QUERIES[0]) * 40).to_bytes(2, "big") + QUERIES[0] * 40,
+        datagrams=QUERIES,
+    ),
+    Server(
+        name="origin",
+        port=8080,
+        transports=("tcp",),
+        options=origin_options,
+        conversations=REQUESTS,
+        answers=origin_answers,
+        idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
+        drip=b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nX-Slow: " + b"z" * 2000,
+    ),
+)
+
+
+def wait_until_up(server: Server, process: Running, address: tuple[str, int]) -> None:
+    """Until it answers; fails with its log when it does not."""
+    end = monotonic() + 20
+    while True:
+        try:
+            assert server.answers(address)
+        except OSError:
+            assert process.process.poll() is None, "".join(process.lines)
+            assert monotonic() < end, "".join(process.lines)
+            process.wait_a_little()
+        else:
+            return
+
+
+@contextmanager
+def started(server: Server, directory: Path, *more: str) -> Iterator[tuple[Running, tuple[str, int]]]:
+    """The server in a process of its own, and where it answers; nothing wrong is in its log at the end."""
+    address = own_address(), server.port
+    with running(*twistd(*server.options(address[0], directory), *more), ready="starting up") as process:
+        wait_until_up(server, process, address)
+        yield process, address

@@ -1,0 +1,95 @@
+"""Generated content: other people's decoders read the pictures, links lead somewhere, nothing is written twice."""
+
+import re
+from io import BytesIO
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from netstack.kernel.disk import RealDisk
+from netstack.world import content
+from netstack.world.addresses import addresses
+from netstack.world.loader import load
+from netstack.world.pictures import Picture, kiwi, ramp, scene
+
+WORLD = load("textbook")
+TABLE = addresses(WORLD, "simulated")
+
+
+def site(name: str) -> content.Files:
+    return content.files(name, WORLD, TABLE, WORLD.hosts["map.test"], b"-----BEGIN CERTIFICATE-----\n")
+
+
+def pixels(data: bytes) -> tuple[tuple[int, int], bytes]:
+    image = Image.open(BytesIO(data))
+    image.load()
+    return image.size, image.convert("RGB").tobytes()
+
+
+@pytest.mark.parametrize("picture", [scene(number) for number in range(1, 21)] + [kiwi()], ids=lambda _: "")
+def test_png_and_gif_hold_the_same_picture(picture: Picture) -> None:
+    png, gif = picture.png(), picture.gif()
+    expected = b"".join(bytes(picture.palette[colour]) for row in picture.rows for colour in row)
+    assert pixels(png) == pixels(gif) == ((picture.width, picture.height), expected)
+    assert 2_000 < len(png) < 20_000
+    assert 2_000 < len(gif) < 20_000
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from([2, 3, 16, 17, 255, 256]), st.randoms(use_true_random=False))
+def test_any_picture_survives(width: int, height: int, colours: int, random: object) -> None:
+    picture = Picture(width, height, ramp((0, 0, 0), (255, 254, 253), colours))
+    for row in picture.rows:
+        row[:] = bytes(random.randrange(colours) for _ in row)  # type: ignore[attr-defined]
+    assert pixels(picture.gif()) == pixels(picture.png())
+
+
+def test_the_ten_images_differ_and_repeat() -> None:
+    files = site("someschool")
+    images = [files[f"somedepartment/{name}"].make() for name in content.IMAGES]
+    assert len(set(images)) == 10
+    assert images == [files[f"somedepartment/{name}"].make() for name in content.IMAGES]
+    assert len({pixels(image)[1] for image in images}) == 10
+
+
+@pytest.mark.parametrize("name", list(content.CONTENTS))
+def test_links_lead_to_files_of_the_site(name: str) -> None:
+    files = site(name)
+    for path, file in files.items():
+        if path.endswith((".html", ".index")):
+            page = file.make().decode()
+            for link in re.findall(r'(?:src|href)="([^"]+)"', page):
+                assert "://" not in link
+                assert urljoin("/" + path, link).lstrip("/") in files
+
+
+def test_the_base_page_has_ten_images() -> None:
+    assert site("someschool")["somedepartment/home.index"].make().count(b"<img ") == 10
+
+
+def test_sizes_and_dates_of_the_chapter() -> None:
+    assert len(site("someschool")["somedir/page.html"].make()) == 6821
+    assert site("exotiquecuisine")["fruit/kiwi.gif"].modified == 1441790604
+
+
+def test_the_map_lists_every_host() -> None:
+    page = site("map")["index.html"].make().decode()
+    assert all(name in page and TABLE.first(name) in page for name in WORLD.hosts)
+
+
+def test_written_once(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+    files = site("someschool")
+    assert content.write(disk, "www", files)
+    assert disk.read("www/campus.gif") == files["campus.gif"].make()
+    assert disk.stat("www/somedir/page.html").mtime == content.PAGE_MODIFIED
+    assert not content.write(disk, "www", files)
+    disk.remove("www/campus.gif")
+    assert content.write(disk, "www", files)
+    assert disk.stat("www/campus.gif").size > 0
+    changed = {**files, "new.html": content.File(lambda: b"<p>")}
+    assert content.write(disk, "www", changed)
+    assert not content.write(disk, "www", changed)

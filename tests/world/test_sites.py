@@ -1,0 +1,76 @@
+"""Access links of a running world."""
+
+import pytest
+
+from netstack.kernel.links import LinkSettings
+from netstack.world.addresses import addresses
+from netstack.world.loader import load
+from netstack.world.model import FREE
+from netstack.world.quantities import parse_delay, parse_loss, parse_rate
+from netstack.world.sites import SiteLinks, series
+
+WORLD = load("textbook")
+TABLE = addresses(WORLD, "loopback")
+CSE, APRICOT = TABLE.first("cse.nyu.edu"), TABLE.first("apricot.nyu.edu")
+GAIA, ALICE = TABLE.first("gaia.cs.umass.edu"), TABLE.first("alice.crepes.fr")
+STUDENT, SCHOOL = TABLE.first("student.someschool.test"), TABLE.first("www.someschool.edu")
+
+
+def test_unshaped_until_changed() -> None:
+    links = SiteLinks(WORLD, TABLE, shaped=False)
+    assert links.path(CSE, GAIA) is None
+    links.change("umass", delay=0.03)
+    assert links.path(CSE, GAIA) == LinkSettings(delay=0.03)
+    assert links.path(GAIA, CSE) == LinkSettings(delay=0.03)
+    assert links.path("127.0.0.1", GAIA) == LinkSettings(delay=0.03)
+    assert links.path(CSE, APRICOT) is None
+    links.change("umass", "down", delay=0.0)
+    assert links.path(CSE, GAIA) is None
+    assert links.path(GAIA, CSE) == LinkSettings(delay=0.03)
+    with pytest.raises(KeyError):
+        links.change("moon", delay=1.0)
+    with pytest.raises(TypeError):
+        links.change("nyu", colour=1)
+
+
+def test_shaped_as_the_world_says() -> None:
+    links = SiteLinks(WORLD, TABLE)
+    assert links.path(CSE, ALICE) == LinkSettings(rate_bps=10e6, delay=0.02)
+    assert links.path(STUDENT, SCHOOL) == LinkSettings(rate_bps=100e6)
+    assert links.path(CSE, APRICOT) is None
+    assert links.settings("nyu")["up"] == LinkSettings(rate_bps=100e6, delay=0.005)
+
+
+def test_series() -> None:
+    assert series([]) == FREE
+    joined = series([LinkSettings(5e6, 0.1, 0.5, 100), LinkSettings(1e6, 0.2, 0.5, 50), LinkSettings(None, 0.3)])
+    assert joined.rate_bps == 1e6
+    assert joined.queue == 50
+    assert joined.delay == pytest.approx(0.6)
+    assert joined.loss == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("value", "rate"),
+    [(1540000, 1.54e6), ("1.54 Mbit/s", 1.54e6), ("15M", 15e6), ("64kbit", 64e3), ("1 Gbps", 1e9), ("unlimited", None)],
+)
+def test_rates(value: object, rate: float | None) -> None:
+    assert parse_rate(value) == rate
+
+
+@pytest.mark.parametrize("value", [0, -1, "0", "fast", "1 parsec", "", None, True, float("nan"), float("inf"), [1], "-5M"])
+def test_bad_rates(value: object) -> None:
+    with pytest.raises(ValueError, match="is not a rate; expected"):
+        parse_rate(value)
+
+
+def test_delays_and_losses() -> None:
+    assert [parse_delay(value) for value in ("20 ms", "20ms", 0.02, "2e-2", "0")] == [0.02, 0.02, 0.02, 0.02, 0.0]
+    assert [parse_loss(value) for value in ("1 %", 0.01, "0.01", "100%")] == [0.01, 0.01, 0.01, 1.0]
+    for bad in ("x", -1, True, None):
+        with pytest.raises(ValueError, match="is not a time; expected"):
+            parse_delay(bad)
+        with pytest.raises(ValueError, match="is not a loss; expected"):
+            parse_loss(bad)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        parse_loss("101 %")
