@@ -58,6 +58,10 @@ class Running:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def descriptors(self) -> int:
+        """Open files and sockets of the process."""
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
     def end(self, seconds: float = 20.0) -> int:
         """SIGTERM; the exit status."""
         if self.process.poll() is None:

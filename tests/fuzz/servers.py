@@ -156,7 +156,7 @@ SERVERS = (
         options=dns_options,
         conversations=tuple(len(query).to_bytes(2, "big") + query for query in QUERIES),
         answers=dns_answers,
-        idle=lambda seconds: (f"--tcp-idle={seconds}",),
+        idle=lambda seconds: (f"--tcp-idle={seconds}", "--tcp-connections=6000"),
         drip=(len(QUERIES[0]) * 40).to_bytes(2, "big") + QUERIES[0] * 40,
         datagrams=QUERIES,
     ),
