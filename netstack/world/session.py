@@ -9,16 +9,17 @@ with open_session("textbook", "simulated", seed=7) as internet:
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
+from zlib import crc32
 
 from netstack.kernel.journal import Row
 from netstack.world import loader
 from netstack.world.model import World
-from netstack.world.running import Running
+from netstack.world.running import BringUpError, Running
 from netstack.world.sites import Direction
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from netstack.world.simulated.world import SimulatedWorld
 
 UPPER = 12000
+NETWORKS_TRIED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,18 +185,38 @@ class LoopbackSession(Session):
         options: "LoopbackOptions | None" = None,
         folder: "TemporaryDirectory[str] | None" = None,
     ) -> None:
-        """Without `thread` it has one of its own, which ends with it, as does `folder`."""
-        from netstack.world.loopback import bring_up
+        """Without `thread` it has one of its own, which ends with it, as does `folder`.
+
+        Where options leave the network open and addresses of the first one are taken (by a world whose locks we don't
+        see, such as another user's), others are tried.
+        """
+        from netstack.world.loopback import LoopbackOptions
         from netstack.world.reactor_thread import ReactorThread
 
+        options = options or LoopbackOptions()
         self._own = thread is None
         self._folder = folder
         self.thread = thread or ReactorThread()
         try:
-            self.running: Running = self.thread.call(bring_up, world, options, self.thread.reactor)
+            self.running: Running = self._bring_up(world, options)
         except BaseException:
             self._end_thread()
             raise
+
+    def _bring_up(self, world: World, options: "LoopbackOptions") -> Running:
+        from netstack.world.loopback import bring_up
+
+        name = options.name or world.name
+        preferred = options.network
+        for attempt in range(1 if preferred is not None else NETWORKS_TRIED):
+            network = preferred if attempt == 0 else 1 + crc32(f"{name}/{attempt}".encode()) % 254
+            try:
+                up: Running = self.thread.call(bring_up, world, replace(options, network=network), self.thread.reactor)
+            except BringUpError as error:
+                last = error
+            else:
+                return up
+        raise last
 
     def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
         return self.thread.call(f, self.running.hosts[host].machine, *arguments, within=within)
