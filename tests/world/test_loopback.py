@@ -111,6 +111,24 @@ async def test_two_worlds_side_by_side(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_link_is_changed_while_the_world_runs(tmp_path: Path) -> None:
+    async with up("small", tmp_path) as run:
+        cse = run.hosts["cse.nyu.edu"].machine
+
+        async def seconds() -> float:
+            run.flush()
+            start = cse.reactor.seconds()
+            await cse.resolver.addresses("gaia.cs.umass.edu")
+            return cse.reactor.seconds() - start
+
+        assert await seconds() < 0.15
+        run.links.change("umass", delay=0.1)
+        assert 0.2 <= await seconds() < 0.35
+        run.links.change("umass", delay=0.0)
+        assert await seconds() < 0.15
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_port_in_use_is_a_clear_error_and_nothing_is_half_up(tmp_path: Path) -> None:
     world = load("small")
     lock = NetworkLock.take(200)

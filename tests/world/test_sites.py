@@ -2,12 +2,11 @@
 
 import pytest
 
-from netstack.kernel.links import LinkSettings
+from netstack.kernel.links import LinkSettings, shaped
 from netstack.world.addresses import addresses
 from netstack.world.loader import load
-from netstack.world.model import FREE
 from netstack.world.quantities import parse_delay, parse_loss, parse_rate
-from netstack.world.sites import SiteLinks, series
+from netstack.world.sites import SiteLinks
 
 WORLD = load("textbook")
 TABLE = addresses(WORLD, "loopback")
@@ -16,17 +15,23 @@ GAIA, ALICE = TABLE.first("gaia.cs.umass.edu"), TABLE.first("alice.crepes.fr")
 STUDENT, SCHOOL = TABLE.first("student.someschool.test"), TABLE.first("www.someschool.edu")
 
 
+def crossed(links: SiteLinks, source: str, destination: str) -> list[LinkSettings | None]:
+    return [link.settings for link in links.path(source, destination)]
+
+
 def test_unshaped_until_changed() -> None:
     links = SiteLinks(WORLD, TABLE, shaped=False)
-    assert links.path(CSE, GAIA) is None
+    there = links.path(CSE, GAIA)
+    assert not shaped(there)
     links.change("umass", delay=0.03)
-    assert links.path(CSE, GAIA) == LinkSettings(delay=0.03)
-    assert links.path(GAIA, CSE) == LinkSettings(delay=0.03)
-    assert links.path("127.0.0.1", GAIA) == LinkSettings(delay=0.03)
-    assert links.path(CSE, APRICOT) is None
+    late = LinkSettings(delay=0.03)
+    assert [link.settings for link in there] == [None, late]  # a path that was asked for before sees the change
+    assert crossed(links, GAIA, CSE) == [late, None]
+    assert crossed(links, "127.0.0.1", GAIA) == [late]
+    assert crossed(links, CSE, APRICOT) == [None]
     links.change("umass", "down", delay=0.0)
-    assert links.path(CSE, GAIA) is None
-    assert links.path(GAIA, CSE) == LinkSettings(delay=0.03)
+    assert not shaped(there)
+    assert crossed(links, GAIA, CSE) == [late, None]
     with pytest.raises(KeyError):
         links.change("moon", delay=1.0)
     with pytest.raises(TypeError):
@@ -35,19 +40,19 @@ def test_unshaped_until_changed() -> None:
 
 def test_shaped_as_the_world_says() -> None:
     links = SiteLinks(WORLD, TABLE)
-    assert links.path(CSE, ALICE) == LinkSettings(rate_bps=10e6, delay=0.02)
-    assert links.path(STUDENT, SCHOOL) == LinkSettings(rate_bps=100e6)
-    assert links.path(CSE, APRICOT) is None
+    assert crossed(links, CSE, ALICE) == [
+        LinkSettings(rate_bps=100e6, delay=0.005),
+        LinkSettings(rate_bps=10e6, delay=0.015),
+    ]
+    assert crossed(links, STUDENT, SCHOOL) == [LinkSettings(rate_bps=100e6)]
+    assert crossed(links, CSE, APRICOT) == [None]
     assert links.settings("nyu")["up"] == LinkSettings(rate_bps=100e6, delay=0.005)
 
 
-def test_series() -> None:
-    assert series([]) == FREE
-    joined = series([LinkSettings(5e6, 0.1, 0.5, 100), LinkSettings(1e6, 0.2, 0.5, 50), LinkSettings(None, 0.3)])
-    assert joined.rate_bps == 1e6
-    assert joined.queue == 50
-    assert joined.delay == pytest.approx(0.6)
-    assert joined.loss == pytest.approx(0.75)
+def test_flows_of_a_site_share_its_link() -> None:
+    links = SiteLinks(WORLD, TABLE)
+    assert links.path(CSE, GAIA)[0] is links.path(APRICOT, ALICE)[0]
+    assert links.path(CSE, GAIA)[0] is not links.path(GAIA, CSE)[1]
 
 
 @pytest.mark.parametrize(
