@@ -128,7 +128,9 @@ def parser() -> argparse.ArgumentParser:
     trace.add_argument("--count", type=_positive, metavar="N", help="end after N messages")
     trace.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="end after this time")
     trace.add_argument("--no-follow", action="store_true", help="show what was recorded so far, then end")
-    trace.add_argument("--off", action="store_true", help="stop recording")
+    switch = trace.add_mutually_exclusive_group()
+    switch.add_argument("--on", action="store_true", help="start recording, then end; --no-follow shows it later")
+    switch.add_argument("--off", action="store_true", help="stop recording")
 
     capture = command("capture", "write messages as a packet capture for Wireshark")
     capture.add_argument("-o", "--output", metavar="FILE", required=True, help="a pcapng file; - is standard output")

@@ -12,8 +12,12 @@ from netstack.cli.errors import FAIL, PASS, CommandError
 def run(options: argparse.Namespace) -> int:
     """Record and print until Ctrl-C, `--count` or `--seconds`; `--json` prints one object a line."""
     with Client(options.name) as client:
-        if options.off:
-            client.call("journal.disable", hosts=options.hosts)
+        if options.on or options.off:
+            enabled = client.call("journal.enable" if options.on else "journal.disable", hosts=options.hosts)["enabled"]
+            if options.json:
+                render.print_json({"recording": enabled})
+            else:
+                print(f"{len(enabled)} host{'' if len(enabled) == 1 else 's'} recorded")
             return PASS
         if options.no_follow:
             for row in client.call("journal.read", hosts=options.hosts, protocol=options.protocol)["messages"]:

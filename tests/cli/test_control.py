@@ -15,17 +15,16 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 
-from netstack.world.control import (
+from netstack.world.control.paths import (
     AlreadyRunning,
     Claim,
-    ControlError,
-    ControlLimits,
-    ControlServer,
     NoPrivateDirectory,
-    Stream,
+    make_private,
+    names_in_use,
+    runtime_directory,
+    runtime_root,
 )
-from netstack.world.control.paths import make_private, names_in_use, runtime_directory, runtime_root
-from netstack.world.control.server import ControlConnection
+from netstack.world.control.server import ControlConnection, ControlError, ControlLimits, ControlServer, Stream
 
 
 async def echo(arguments: Mapping[str, Any], stream: Stream) -> object:

@@ -1,0 +1,52 @@
+"""Makes docs/picture.svg: what a terminal shows when these commands run. `make picture` runs it; nothing in it is made up."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.text import Text
+
+COMMANDS = (
+    "netstack up --world small --detach",
+    "netstack resolve gaia.cs.umass.edu --from cse.nyu.edu --cold --trace",
+    "netstack exec cse.nyu.edu -- dig +short gaia.cs.umass.edu",
+    "netstack exec cse.nyu.edu -- curl --silent --head https://gaia.cs.umass.edu/",
+    "netstack down",
+)
+WIDTH = 100
+
+
+def main() -> int:
+    """Run the commands in a private place and write what they print beside this file."""
+    console = Console(record=True, width=WIDTH, force_terminal=True, color_system="truecolor", highlight=False)
+    with tempfile.TemporaryDirectory() as directory:
+        surroundings = dict(os.environ) | {
+            "XDG_RUNTIME_DIR": directory,
+            "XDG_STATE_HOME": f"{directory}/state",
+            "FORCE_COLOR": "1",
+            "COLUMNS": str(WIDTH),
+        }
+        for command in COMMANDS:
+            console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
+            words = [sys.executable, "-m", "netstack.cli", *shlex.split(command)[1:]]
+            done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=60)  # noqa: S603
+            if done.returncode != 0:
+                print(done.stdout + done.stderr, file=sys.stderr)  # noqa: T201
+                return 1
+            console.print(Text.from_ansi(done.stdout.rstrip()), soft_wrap=True)
+            console.print()
+    # Rich's template loads a font from elsewhere; the reader's own monospaced one will do.
+    template = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+    target = Path(__file__).with_name("picture.svg")
+    target.write_text(console.export_svg(title="netstack", code_format=template))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
