@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: up test check bench soak labs clean
+.PHONY: up test check bench soak labs picture clean
 
 up: $(VENV)/.installed
 	$(BIN)/netstack up
@@ -25,6 +25,9 @@ soak: $(VENV)/.tested
 
 labs: $(VENV)/.tested
 	$(BIN)/netstack lab run --all
+
+picture: $(VENV)/.installed
+	$(BIN)/python docs/picture.py > /dev/null
 
 clean:
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Makes docs/picture.svg: what a terminal shows when these commands run. `make picture` runs it; nothing in it is made up."""
+"""Makes docs/picture.svg (`make picture`): what a terminal shows when these commands run."""
 
 import os
 import re

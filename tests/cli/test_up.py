@@ -7,6 +7,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ import pytest
 from tests.cli.world import OFFSET, as_json, brought_up, directories, netstack
 
 CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
+
+
+pytestmark = pytest.mark.xdist_group("up")
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +136,16 @@ def test_links(small: dict[str, Any]) -> None:
     back = as_json("link", "umass", "--delay", "0", "--rate", "unlimited", "--loss", "0")["links"]
     assert back["umass"]["up"]["rate_bps"] is None
     assert netstack("link", "mars", "--delay", "1s").returncode == 2
+
+
+def test_a_delay_is_felt(small: dict[str, Any]) -> None:
+    as_json("link", "umass", "--delay", "100ms")
+    try:
+        start = time.monotonic()
+        as_json("resolve", PAGE, "--from", CLIENT, "--cold")
+        assert time.monotonic() - start > 0.2
+    finally:
+        as_json("link", "umass", "--delay", "0")
 
 
 def test_trace_follows(small: dict[str, Any]) -> None:

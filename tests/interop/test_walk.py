@@ -16,6 +16,9 @@ CLIENT, GAIA, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu", "www.someschool.edu/som
 PICTURES = (b"GIF89a", b"GIF87a", b"\x89PNG\r\n\x1a\n")
 
 
+pytestmark = pytest.mark.xdist_group("walk")
+
+
 @pytest.fixture(scope="module")
 def textbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The default world, up for this module, on shifted ports: what an ordinary user has."""
