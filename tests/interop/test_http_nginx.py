@@ -1,0 +1,225 @@
+"""netstack-origin and nginx side by side: the same requests, the same files, both's statuses, every difference explained."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.addresses import own_address
+from tests.http.conversation import statuses
+from tests.interop.http_site import NAME, PAGE, PORT, Served, serving
+from tests.interop.programs import need
+
+HOST = f"Host: {NAME}"
+
+
+def lines(*parts: str) -> bytes:
+    """A request from its lines."""
+    return "\r\n".join((*parts, "", "")).encode("latin-1")
+
+
+def get(target: str, *fields: str, method: str = "GET") -> bytes:
+    return lines(f"{method} {target} HTTP/1.1", HOST, *fields)
+
+
+FUTURE = "Fri, 01 Jan 2100 00:00:00 GMT"
+PAST = "Sun, 06 Nov 1994 08:49:37 GMT"
+
+# (what, request, our statuses, nginx's statuses, why they differ)
+TABLE: list[tuple[str, bytes, list[int], list[int], str]] = [
+    ("a page", get(PAGE), [200], [200], ""),
+    ("the root", get("/"), [200], [200], ""),
+    ("HTTP/1.0 without Host", lines("GET / HTTP/1.0"), [200], [200], ""),
+    ("HTTP/1.0 keep-alive, two requests", lines("GET / HTTP/1.0", "Connection: keep-alive") * 2, [200, 200], [200, 200], ""),
+    ("HTTP/1.0, two requests", lines("GET / HTTP/1.0") * 2, [200], [200], ""),
+    ("two pipelined requests", get("/") + get("/none"), [200, 404], [200, 404], ""),
+    ("close, then another", get("/", "Connection: close") + get("/"), [200], [200], ""),
+    ("HEAD", get("/", method="HEAD"), [200], [200], ""),
+    ("a directory without its slash", get("/somedepartment"), [301], [301], ""),
+    ("a directory without an index", get("/nothing/"), [403], [403], ""),
+    ("nothing there", get("/none"), [404], [404], ""),
+    ("a slash after a file", get("/index.html/"), [404], [404], ""),
+    ("an encoded name", get("/a%20b.txt"), [200], [200], ""),
+    ("an empty file", get("/empty.txt"), [200], [200], ""),
+    ("doubled slashes", get("//somedepartment//home.index"), [200], [200], ""),
+    ("dot segments", get("/nothing/../index.html"), [200], [200], ""),
+    ("out of the root", get("/../index.html"), [400], [400], ""),
+    ("encoded dots out of the root", get("/%2e%2e/index.html"), [400], [400], ""),
+    (
+        "an encoded slash",
+        get("/somedepartment%2Fhome.index"),
+        [404],
+        [200],
+        "an encoded slash is no separator here, so no file has the name; nginx decodes it first",
+    ),
+    ("an encoded null", get("/index.html%00"), [400], [400], ""),
+    ("a bad escape", get("/%zz"), [400], [400], ""),
+    ("a query", get("/index.html?a=b"), [200], [200], ""),
+    ("absolute form", lines(f"GET http://{NAME}/index.html HTTP/1.1", HOST), [200], [200], ""),
+    ("an unknown host", lines("GET / HTTP/1.1", "Host: other.test"), [200], [200], ""),
+    ("no Host", lines("GET / HTTP/1.1"), [400], [400], ""),
+    ("two Hosts", get("/", HOST), [400], [400], ""),
+    ("an empty Host", lines("GET / HTTP/1.1", "Host:"), [400], [400], ""),
+    ("a Host with a slash", lines("GET / HTTP/1.1", "Host: a/b"), [400], [400], ""),
+    (
+        "not modified since",
+        get("/", f"If-Modified-Since: {FUTURE}"),
+        [304],
+        [200],
+        "nginx takes the date for a tag by default (if_modified_since exact); RFC 9110 §13.1.3 compares",
+    ),
+    ("modified since", get("/", f"If-Modified-Since: {PAST}"), [200], [200], ""),
+    ("any tag", get("/", "If-None-Match: *"), [304], [304], ""),
+    ("another tag", get("/", 'If-None-Match: "x"'), [200], [200], ""),
+    ("if a tag matches", get("/", 'If-Match: "x"'), [412], [412], ""),
+    ("if unmodified since", get("/", f"If-Unmodified-Since: {PAST}"), [412], [412], ""),
+    ("POST to a file", get("/", "Content-Length: 0", method="POST"), [405], [405], ""),
+    ("DELETE", get("/", method="DELETE"), [405], [405], ""),
+    ("OPTIONS *", get("*", method="OPTIONS"), [405], [400], "both refuse; nginx has no asterisk form"),
+    ("TRACE", get("/", method="TRACE"), [405], [405], ""),
+    ("CONNECT", lines(f"CONNECT {NAME}:443 HTTP/1.1", HOST), [405], [400], "both refuse; nginx takes it for no request"),
+    (
+        "an unknown method",
+        get("/", method="BREW"),
+        [501],
+        [405],
+        "RFC 9110 §15.6.2: 501 for a method that is not recognised",
+    ),
+    (
+        "a method in small letters",
+        get("/", method="get"),
+        [501],
+        [400],
+        "methods are case-sensitive, so it is an unknown one; nginx allows capitals only",
+    ),
+    (
+        "a range",
+        get("/index.html", "Range: bytes=0-3"),
+        [200],
+        [206],
+        "ranges are not built yet; a server may ignore Range (RFC 9110 §14.2)",
+    ),
+    (
+        "an unknown expectation",
+        get("/", "Expect: wonders"),
+        [417],
+        [200],
+        "RFC 9110 §10.1.1 allows 417; nginx ignores what it does not know",
+    ),
+    ("HTTP/2.0", lines("GET / HTTP/2.0", HOST), [505], [505], ""),
+    ("HTTP/1.2", lines("GET / HTTP/1.2", HOST), [200], [200], ""),
+    ("no version", b"GET /\r\n", [], [], ""),
+    (
+        "bare line feeds",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        [400],
+        [200],
+        "we refuse what another parser could read differently, and say how to send CRLF",
+    ),
+    ("a continued line", get("/", "X: a", " b"), [400], [400], ""),
+    ("space before a colon", get("/", "X : a"), [400], [400], ""),
+    ("a null in a value", get("/", "X: a\0b"), [400], [400], ""),
+    ("length and chunked", get("/", "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n", [400], [400], ""),
+    ("two lengths", get("/", "Content-Length: 0", "Content-Length: 0"), [400], [400], ""),
+    ("a length with a sign", get("/", "Content-Length: +0"), [400], [400], ""),
+    ("a body on GET by length", get("/", "Content-Length: 3") + b"abc" + get("/"), [200, 200], [200, 200], ""),
+    (
+        "a body on GET in chunks",
+        get("/", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n0\r\n\r\n" + get("/"),
+        [200, 200],
+        [200, 200],
+        "",
+    ),
+    ("chunked in HTTP/1.0", lines("GET / HTTP/1.0", "Transfer-Encoding: chunked") + b"0\r\n\r\n", [400], [400], ""),
+    ("another coding", get("/", "Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", [501], [501], ""),
+    (
+        "a bad chunk size",
+        get("/", "Transfer-Encoding: chunked") + b"+3\r\nabc\r\n0\r\n\r\n",
+        [200],
+        [400],
+        "the file is sent before the body is read; both close the connection",
+    ),
+    ("a body that is too large", get("/", "Content-Length: 2000000", method="POST"), [413], [413], ""),
+    ("a target that is too long", get("/" + "a" * 9000), [414], [414], ""),
+    (
+        "a field that is too large",
+        get("/", "X: " + "a" * 40_000),
+        [431],
+        [400],
+        "RFC 6585 §5: 431; nginx's own status for it is 494, sent as 400",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("origin")) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def nginx(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An nginx that serves the same files; its address."""
+    program = need("nginx")
+    directory = tmp_path_factory.mktemp("nginx")
+    address = own_address()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    (directory / "nginx.conf").write_text(
+        ("user root;" if os.geteuid() == 0 else "")
+        + f"""
+        daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+        events {{}}
+        http {{
+            access_log off;
+            {" ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)}
+            server {{ listen {address}:{PORT}; root {served.root}; index index.html home.index; client_max_body_size 1m; }}
+        }}
+        """
+    )
+    with subprocess.Popen([program, "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log")]) as process:
+        try:
+            wait(address, process)
+            yield address
+        finally:
+            process.terminate()
+
+
+def wait(address: str, process: "subprocess.Popen[bytes]") -> None:
+    """Until it accepts connections."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            socket.create_connection((address, PORT), 1).close()
+            return
+        except ConnectionRefusedError:
+            pass
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("nginx did not start")
+
+
+def ask(address: str, request: bytes) -> list[int]:
+    """The statuses of everything that is answered on one connection whose sending side is closed at once."""
+    with socket.create_connection((address, PORT), 5) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        found = b""
+        try:
+            while part := connection.recv(65536):
+                found += part
+        except ConnectionResetError:
+            pass
+    return statuses(found)
+
+
+@pytest.mark.parametrize(("what", "request_octets", "ours", "theirs", "why"), TABLE, ids=[row[0] for row in TABLE])
+def test_side_by_side(
+    served: Served, nginx: str, what: str, request_octets: bytes, ours: list[int], theirs: list[int], why: str
+) -> None:
+    assert (ask(served.address, request_octets), ask(nginx, request_octets)) == (ours, theirs)
+    assert (ours != theirs) is bool(why)
