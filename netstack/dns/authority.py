@@ -114,7 +114,10 @@ class Authority:
                 return False
             message.answer.append(result.rrset)
             name = result.rrset[0].target
-            if name in seen or len(seen) > ALIASES:
+            if name in seen:
+                message.set_rcode(Rcode.SERVFAIL)  # RFC 1034 §3.6.2: loops are signalled as an error
+                return False
+            if len(seen) > ALIASES:
                 return False
             seen.add(name)
             zone = self.zone_of(name, rdtype)

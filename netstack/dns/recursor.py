@@ -20,7 +20,7 @@ from dns.rrset import RRset
 from netstack.dns.cache import Cache, Entry, Rank
 from netstack.dns.events import Dismiss, Outcome, Resolved, ResolverCounts, SendUpstream
 from netstack.dns.limits import ResolverLimits
-from netstack.dns.scrub import Useful, Useless, scrub
+from netstack.dns.scrub import Useful, scrub
 from netstack.dns.servers import Servers
 from netstack.dns.wire import TC, MalformedMessage, Question, make_query, parse_reply
 from netstack.sansio import Address
@@ -481,12 +481,13 @@ class Recursor:
             judged = scrub(reply.message, zone, question)
             if isinstance(judged, Useful):
                 return judged
-            if isinstance(judged, Useless) and judged.plain and not self.servers.is_plain(reply.address):
+            if judged.plain and not self.servers.is_plain(reply.address):
                 self.servers.plain(reply.address)
                 given = yield _Try(reply.address, False, timeout)
                 continue
-            self.counts.lame += 1
-            self.servers.lame(reply.address, zone, self._now)
+            if judged.lame:
+                self.counts.lame += 1
+                self.servers.lame(reply.address, zone, self._now)
             if reply.address == address:
                 return address
             given = yield _Wait()

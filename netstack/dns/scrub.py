@@ -36,17 +36,19 @@ class Useful:
 
 @dataclass(frozen=True, slots=True)
 class Useless:
-    """The server does not serve the zone, or not us. `plain` says that it may just not know EDNS(0) (RFC 6891 §7)."""
+    """Nothing to learn from. `plain` says that the server may just not know EDNS(0) (RFC 6891 §7)."""
 
     reason: str
     plain: bool = False
+    lame: bool = True
+    """The server does not serve the zone, or not us; else it just has no answer to this question."""
 
 
 def scrub(message: Message, zone: Name, question: Question) -> Useful | Useless:
     """Judge a reply to `question` from a server of `zone`."""
     rcode = message.rcode()
     if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
-        return Useless(Rcode.to_text(rcode), plain=rcode in (Rcode.FORMERR, Rcode.NOTIMP))
+        return Useless(Rcode.to_text(rcode), rcode in (Rcode.FORMERR, Rcode.NOTIMP), rcode in (Rcode.REFUSED, Rcode.NOTAUTH))
     authoritative = bool(message.flags & AA)
     useful = Useful()
     name, rdtype = question

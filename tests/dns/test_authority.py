@@ -98,7 +98,7 @@ NEGATIVE_NET = NEGATIVE.replace("foo.com", "foo.net")
         ("www.foo.com", "MX", f"NOERROR AA | www.foo.com. CNAME relay1.west.foo.com. | {NEGATIVE} | "),
         ("below.foo.com", "A", "NOERROR AA | below.foo.com. CNAME x.sub.foo.com. | sub.foo.com. NS dns.sub.foo.com. | "
                                "dns.sub.foo.com. A 10.0.0.4"),
-        ("ring.foo.com", "A", "NOERROR AA | ring.foo.com. CNAME ring2.foo.com., ring2.foo.com. CNAME ring.foo.com. |  | "),
+        ("ring.foo.com", "A", "SERVFAIL AA | ring.foo.com. CNAME ring2.foo.com., ring2.foo.com. CNAME ring.foo.com. |  | "),
         # the deepest zone answers; the parent's for DS
         ("child.foo.net", "A", "NOERROR AA | child.foo.net. A 10.0.0.7 |  | "),
         ("child.foo.net", "DS", f"NXDOMAIN AA |  | {NEGATIVE_NET} | "),

@@ -181,6 +181,13 @@ def test_a_lame_server_is_not_asked_again_soon() -> None:
     assert [address for address, _ in net.log].count("10.0.0.4") <= 1
 
 
+def test_a_server_that_fails_at_one_name_is_asked_for_others() -> None:
+    net = Internet(textbook())
+    assert net.resolve("loop.umass.edu").rcode == Rcode.SERVFAIL
+    assert texts(net.resolve("gaia.cs.umass.edu")) == GAIA
+    assert net.resolver.counts.lame == 0
+
+
 def test_all_servers_silent() -> None:
     servers = textbook()
     servers["10.0.0.4"] = silent
