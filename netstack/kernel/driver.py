@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import chain
+from math import inf
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -36,6 +37,7 @@ from netstack.sansio import (
     Engine,
     Event,
     FileSlice,
+    Now,
     Peer,
     RemoteProtocolError,
     Security,
@@ -112,6 +114,10 @@ class _HalfClose(Enum):
     HERE = 1
 
 
+_OURS = frozenset({StartTLS, CloseWrite, Close, Abort})
+"""Events that are not the role's."""
+
+
 class _Deadline(Enum):
     """What has to end in its time."""
 
@@ -161,6 +167,7 @@ class StreamDriver(TwistedProtocol):
         self._again = False
         self._closing = False
         self._finished = False
+        self._aborted = False
         self._eof = False
         self._gone = False
         self._reason: str | None = None
@@ -170,9 +177,11 @@ class StreamDriver(TwistedProtocol):
         self._waiting: Iterable[Event] | None = None
         """Events that wait until there is room for their output."""
         self._timer: IDelayedCall | None = None
-        self._due = 0.0
+        self._due = inf
         """When the timer fires."""
         self._active = 0.0
+        self._idle = limits.idle
+        self._now = Now(0.0, 0.0)
         self.opened = 0.0
         """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
         self._deadline: tuple[_Deadline, float] | None = None
@@ -195,6 +204,7 @@ class StreamDriver(TwistedProtocol):
         elif self._tls:
             self._until(_Deadline.HANDSHAKE, self.limits.handshake)
         else:
+            self._arm(self._active + min(self.limits.discard, self._idle))  # early enough for a short connection's end
             self._up()
 
     def handshakeCompleted(self) -> None:
@@ -251,9 +261,9 @@ class StreamDriver(TwistedProtocol):
         self.failure = reason
         self.traffic.active -= 1
         self.machine.journal.closed("tcp", self.peer.local)
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:
             self._timer.cancel()
-        self._timer = None
+            self._timer = None
         self._collect()
         self._drop_output()
         if self._reason is None:
@@ -299,9 +309,12 @@ class StreamDriver(TwistedProtocol):
         """
         if self._closing:
             return
+        if self._busy:
+            self.engine.send(command, self._now)
+            self._again = True
+            return
         machine = self.machine
-        if not self._busy:
-            self.engine.recording = machine.name in machine.journal.enabled
+        self.engine.recording = machine.name in machine.journal.enabled
         self.engine.send(command, machine.now())
         self._step(self.engine.receive, b"")
 
@@ -310,17 +323,14 @@ class StreamDriver(TwistedProtocol):
         if self._closing:
             return
         self._closing = True
-        if self.transport is None:
-            return
-        self._until(_Deadline.FLUSH, self.limits.linger)
-        if not self._busy:
+        if self.transport is not None and not self._busy:
             self._collect()
             self._flush()
             self._read_or_not()
 
     def abort(self, reason: str = "aborted") -> None:
         """Reset the connection now."""
-        self._closing = True
+        self._closing = self._aborted = True
         if self._reason is None:
             self._reason = reason
         self._drop_output()
@@ -345,17 +355,17 @@ class StreamDriver(TwistedProtocol):
             return
         self._busy = True
         machine, engine = self.machine, self.engine
-        now = machine.now()
-        self._active = now.monotonic
-        engine.recording = machine.name in machine.journal.enabled
+        self._active = active = self._seconds()
+        self._now = now = Now(active, machine.wall())
+        engine.recording = recording = machine.name in machine.journal.enabled
         try:
             events = feed(*arguments, now)
             if self._waiting is not None:
                 events, self._waiting = chain(self._waiting, events), None
-            self._hand_on(events)
-            while self._again and self._room():
+            self._hand_on(events, True)
+            while self._again and not self._closing and self._waiting is None:
                 self._again = False
-                self._hand_on(engine.receive(b"", now))
+                self._hand_on(engine.receive(b"", now), False)
         except RemoteProtocolError:
             self.traffic.protocol_errors += 1
             if self._reason is None:
@@ -365,43 +375,52 @@ class StreamDriver(TwistedProtocol):
             self._busy = self._again = False
         if self._gone:
             return
-        self._collect()
+        if recording:
+            self._journal()
+        output = engine.data_to_send()
+        if output:
+            if self._direct and not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
+                data = output[0]
+                self.traffic.sent += len(data)
+                send_now(self.transport, data)
+            else:
+                self._enqueue(output)
         if self._outbox or self._closing:
             self._flush()
         if self._closing:
             self._read_or_not()
             return
         due = engine.next_timer()
-        idle = self._active + self.limits.idle
+        idle = active + self._idle
         if due is None or due > idle:
             due = idle
-        if self._timer is None or due < self._due:
+        if due < self._due:
             self._arm(due)
         if self._reading != (engine.wants_data() and not self._paused):
             self._read_or_not()
 
-    def _hand_on(self, events: Iterable[Event]) -> None:
-        """Give events to the role; when their output fills the queue, the rest of them waits."""
-        iterator, first = iter(events), True
-        for event in iterator:
+    def _hand_on(self, events: Iterable[Event], first: bool) -> None:
+        """Give events to the role; when their output fills the queue, the rest waits. The `first` has room."""
+        for event in (iterator := iter(events)):
             if not first and not self._room():
                 self._waiting = chain((event,), iterator)
                 return
             first = False
-            self._dispatch(event)
+            if type(event) in _OURS:
+                self._carry_out(event)
+            else:
+                self.role.handle(event, self)
             if self._closing:
                 return
 
     def _room(self) -> bool:
         """Whether more output may be made; what there is is written when it is much. If not, resumeProducing goes on."""
-        if self._closing or self._waiting is not None:
-            return False
         self._collect()
         if self._queued >= self.limits.output_high:
             self._flush()
         return not self._paused
 
-    def _dispatch(self, event: Event) -> None:
+    def _carry_out(self, event: Event) -> None:
         kind = type(event)
         if kind is Close:
             self.close()
@@ -411,24 +430,26 @@ class StreamDriver(TwistedProtocol):
             if not self._tls:  # TLS has no half close that peers agree on
                 self._collect()
                 self._outbox.append(_HalfClose.HERE)
-        elif kind is StartTLS:
+        else:
             self._collect()
             self._start_tls()
-        else:
-            self.role.handle(event, self)
+
+    def _journal(self) -> None:
+        wall, peer, journal = self.machine.wall(), self.peer, self.machine.journal
+        for message in self.engine.messages():
+            journal.write(
+                wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
+                message.summary, message.data, peer.security is not None,
+            )  # fmt: skip
 
     def _collect(self) -> None:
         """Take the engine's output and messages."""
-        engine = self.engine
-        if engine.recording:
-            wall = self.machine.wall()
-            peer = self.peer
-            for message in engine.messages():
-                self.machine.journal.write(
-                    wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
-                    message.summary, message.data, peer.security is not None,
-                )  # fmt: skip
-        for item in engine.data_to_send():
+        if self.engine.recording:
+            self._journal()
+        self._enqueue(self.engine.data_to_send())
+
+    def _enqueue(self, output: Sequence[bytes | FileSlice]) -> None:
+        for item in output:
             self._outbox.append(item)
             if type(item) is bytes:
                 self._queued += len(item)
@@ -451,8 +472,11 @@ class StreamDriver(TwistedProtocol):
                     item = b"".join(parts)
                 self._queued -= len(item)
                 self._write(item)
-        if self._closing and not outbox and not self._gone:
-            self._close_transport()
+        if self._closing and not self._gone and not self._aborted:
+            if not outbox:
+                self._close_transport()
+            if self._deadline is None:
+                self._until(_Deadline.FLUSH, self.limits.linger)
 
     def _write(self, data: bytes) -> None:
         transport: Any = self.transport
@@ -531,6 +555,9 @@ class StreamDriver(TwistedProtocol):
         transport.unregisterProducer()
         if self._tls or self._eof or not hasattr(transport, "loseWriteConnection"):
             transport.loseConnection()
+        elif self._direct and not self._unsent(transport):
+            transport._writeDisconnecting = transport._writeDisconnected = True
+            transport._closeWriteConnection()  # the FIN now, not after a turn of the reactor: calls writeConnectionLost
         else:
             transport.loseWriteConnection()
 
@@ -570,11 +597,10 @@ class StreamDriver(TwistedProtocol):
 
     def _arm(self, due: float) -> None:
         """Call `_on_timer` at `due` or before; one that fires too early sets itself anew: cheaper than moving it."""
-        timer = self._timer
-        if timer is not None:
-            if self._due <= due:
-                return
-            timer.cancel()
+        if self._due <= due:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
         self._due = due
         self._timer = self.machine.reactor.callLater(max(0.0, due - self._seconds()), self._on_timer)
 
@@ -585,7 +611,7 @@ class StreamDriver(TwistedProtocol):
         self._arm(due)
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._due = None, inf
         now = self._seconds()
         if self._deadline is not None:
             what, due = self._deadline
@@ -599,7 +625,7 @@ class StreamDriver(TwistedProtocol):
                 self.abort("timeout")
             return
         wanted = self.engine.next_timer()
-        idle = self._active + self.limits.idle
+        idle = self._active + self._idle
         if wanted is not None and wanted <= now:
             active = self._active
             self._step(self.engine.on_timer)
