@@ -28,10 +28,10 @@ TRAIN = 44 * SEGMENT
 HEADERS = 40
 """Octets of IPv4 and TCP headers."""
 RETRANSMISSION = 0.2
-"""First retransmission time-out, seconds; doubled each time up to RETRANSMISSION_MOST (RFC 6298 §5)."""
+"""First retransmission time-out, seconds; the time without progress is doubled each time (RFC 6298 §5)."""
 RETRANSMISSION_MOST = 120.0
-RETRIES = 15
-"""Retransmissions until a connection is given up, after a quarter of an hour."""
+GIVE_UP = 900.0
+"""Seconds without progress until a connection is given up."""
 SYN_RETRIES = 6
 """Of a connection request, after 1, 2, 4, ... seconds."""
 INITIAL_WINDOW = 10 * SEGMENT
@@ -56,8 +56,8 @@ class Socket:
     __slots__ = (
         "accepted", "acknowledged", "backlog", "broken", "closed", "confirmed", "congestion", "connected", "connecting",
         "early", "end_arrived", "end_sent", "expected", "family", "flight", "inbox", "linger", "listener",
-        "listening", "local", "number", "options", "peer", "power", "reactor", "reader", "reading_soon", "remote",
-        "sequence", "taken", "threshold", "window", "writer", "writing_soon",
+        "listening", "local", "number", "options", "peer", "power", "progress", "reactor", "reader", "reading_soon",
+        "remote", "sequence", "taken", "threshold", "undelivered", "window", "writer", "writing_soon",
     )  # fmt: skip
 
     def __init__(self, reactor: "SimulatedReactor", family: int = socket.AF_INET) -> None:
@@ -84,6 +84,8 @@ class Socket:
         """Sent and not confirmed; confirmed by the peer; taken by the application here; of that, told to the peer."""
         self.congestion = self.threshold = 0
         self.sequence = self.expected = 0
+        self.undelivered = self.progress = 0
+        """Segments on their way, and when one last arrived."""
         self.early: dict[int, tuple[int, bytes]] = {}
         self.inbox: deque[bytes] = deque()
         self.end_sent = self.end_arrived = False
@@ -285,6 +287,9 @@ class Socket:
 
     def _segment(self, kind: int, data: bytes) -> None:
         self.flight += len(data)
+        if not self.undelivered:
+            self.progress = self.reactor.scheduler.now
+        self.undelivered += 1
         number = self.sequence
         self.sequence = number + 1
         self._transmit(kind, number, data, 0)
@@ -326,10 +331,11 @@ class Socket:
             return
         if self.congestion:
             self.threshold = self.congestion = max(self.congestion // 2, 2 * SEGMENT)
-        if tries >= RETRIES:
+        stuck = scheduler.now - self.progress
+        if stuck > GIVE_UP * NANOSECONDS:
             self._broke(errno.ETIMEDOUT)
         else:
-            wait = nanoseconds(min(RETRANSMISSION * 2**tries, RETRANSMISSION_MOST))
+            wait = min(max(stuck, nanoseconds(RETRANSMISSION)), nanoseconds(RETRANSMISSION_MOST))
             scheduler.at(scheduler.now + wait, None, self._again, kind, number, data, tries + 1)
 
     def _again(self, kind: int, number: int, data: bytes, tries: int) -> None:
@@ -351,6 +357,8 @@ class Socket:
             else:
                 self._knock(there.reactor, tries)
             return
+        self.undelivered -= 1
+        self.progress = self.reactor.scheduler.now
         peer = self.peer
         if peer is None or peer.power != there.power:
             self._refuse(there)
