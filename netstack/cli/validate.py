@@ -8,11 +8,14 @@ from netstack.cli.errors import FAIL, PASS
 
 def run(options: argparse.Namespace) -> int:
     """0 when the file describes a world, else 1."""
-    from netstack.world import loader
+    from netstack.world import compose, loader, zones
     from netstack.world.problems import WorldError
 
     try:
         world = loader.load(options.file)
+        more = [*zones.problems(world), *compose.problems(world)]
+        if more:
+            raise WorldError(world.file, more)
     except WorldError as error:
         found = [{"key": problem.key, "problem": problem.text} for problem in error.problems]
         if options.json:
