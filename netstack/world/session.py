@@ -246,21 +246,22 @@ class LoopbackSession(Session):
             self.thread.stop()
 
 
-def open_session(world: World | str, on: str = "simulated", seed: int | None = None) -> Session:
-    """Bring a world up, by value, file or name, with the links of the world file; raises WorldError, BringUpError.
+def open_session(world: World | str, on: str = "simulated", seed: int | None = None, shaped: bool = True) -> Session:
+    """Bring a world up, by value, file or name; raises WorldError, BringUpError.
 
+    `shaped`: with the links of the world file, else without delay, loss or bound on their rate.
     It stands apart from worlds that `netstack up` runs, and leaves nothing behind.
     """
     if isinstance(world, str):
         world = loader.load(world)
     if on == "simulated":
-        return SimulatedSession(world, seed)
+        return SimulatedSession(world, seed, shaped=shaped)
     if on == "loopback":
         from netstack.world.loopback import LoopbackOptions
 
         folder = TemporaryDirectory(prefix="netstack-")
         name = f"session-{os.getpid()}"
-        options = LoopbackOptions(name=name, state_directory=Path(folder.name), shaped=True, seed=seed)
+        options = LoopbackOptions(name=name, state_directory=Path(folder.name), shaped=shaped, seed=seed)
         try:
             return LoopbackSession(world, options=options, folder=folder)
         except BaseException:

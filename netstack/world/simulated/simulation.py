@@ -191,7 +191,7 @@ class Simulation:
     def _tls(self, host: SimulatedHost, names: Sequence[str] | None) -> TLS:
         authority = self.authority
         if host.leaf is None and names != ():
-            host.leaf = authority.issue((host.name,) if names is None else names, host.addresses)
+            host.leaf = authority.issue((host.name,), host.addresses) if names is None else authority.issue(names)
         leaves = () if host.leaf is None else (host.leaf,)
         return HostTLS(host.reactor, host.wall, leaves, (authority.certificate,))
 
