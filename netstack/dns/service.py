@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
 from netstack.dns.engine import Datagrams, ServerStream
@@ -23,8 +24,11 @@ from netstack.kernel.metrics import traffic
 class AuthoritativeService(MultiService):
     """An Authority behind its endpoints."""
 
+    log = Logger()
+
     def __init__(self, machine: Machine, authority: Authority, endpoints: Sequence[Endpoint], limits: ServerLimits) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.machine = machine
         self.authority = authority
         metrics = server_metrics(machine.registry, "authoritative")
         self.listeners = listeners(
@@ -37,9 +41,21 @@ class AuthoritativeService(MultiService):
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
 
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        for listener in self.listeners:
+            self.log.info(
+                "{name} serves {zones} zones on {endpoint}",
+                name=self.machine.name,
+                zones=len(self.authority.zones),
+                endpoint=listener.endpoint,
+            )
+
 
 class ResolverService(MultiService):
     """A Recursor behind its endpoints."""
+
+    log = Logger()
 
     def __init__(
         self,
@@ -51,6 +67,7 @@ class ResolverService(MultiService):
         server_limits: ServerLimits,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.machine = machine
         self.recursor = recursor
         self.recursion = Recursion(machine, recursor, limits)
         collector = resolver_collector(machine.registry)
@@ -70,6 +87,11 @@ class ResolverService(MultiService):
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        for listener in self.listeners:
+            self.log.info("{name} resolves names on {endpoint}", name=self.machine.name, endpoint=listener.endpoint)
 
     def stopService(self) -> Deferred[Any]:
         stopped: Deferred[Any] = maybeDeferred(super().stopService)
