@@ -113,13 +113,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
     if bare_line_end(head):
         raise bare_line_feed()
     line, _, block = head.partition(b"\r\n")
-    match = _REQUEST_LINE.fullmatch(line)
-    if match is None:
-        raise _explain_request_line(line)
-    if len(match[2]) > limits.target:
-        raise BadMessage(f"the request target is longer than {limits.target} octets", 414)
-    if match[3] != b"1":
-        raise BadMessage(f"HTTP/{match[3].decode()}.{match[4].decode()} is not spoken here; HTTP/1.0 and HTTP/1.1 are", 505)
+    match = request_line(line, limits)
     minor = 0 if match[4] == b"0" else 1  # RFC 9110 §2.5: a higher minor version is answered as the highest one known
     pairs, complaint = _read_fields(block, limits.fields)
     fields = _join(pairs)
@@ -147,6 +141,18 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
         _keeps_alive(fields, minor), length, chunked,
         expect is not None and minor == 1 and (chunked or length > 0),
     )  # fmt: skip
+
+
+def request_line(line: bytes, limits: HTTPLimits) -> re.Match[bytes]:
+    """The parts of a request line without its CRLF: method, target, major, minor (RFC 9112 §3); raises BadMessage."""
+    match = _REQUEST_LINE.fullmatch(line)
+    if match is None:
+        raise _explain_request_line(line)
+    if len(match[2]) > limits.target:
+        raise BadMessage(f"the request target is longer than {limits.target} octets", 414)
+    if match[3] != b"1":
+        raise BadMessage(f"HTTP/{match[3].decode()}.{match[4].decode()} is not spoken here; HTTP/1.0 and HTTP/1.1 are", 505)
+    return match
 
 
 def parse_response(head: bytes, limits: HTTPLimits) -> Response:

@@ -162,6 +162,19 @@ def test_pipelined_requests_after_close_are_not_answered() -> None:
     assert server.closed
 
 
+@pytest.mark.parametrize(("line", "status"), [(b"GET /\r\n", 400), (b"hello\r\n", 400), (b"GET / HTTP/2.0\r\n", 505)])
+def test_a_first_line_that_is_none_is_refused_before_the_rest_comes(line: bytes, status: int) -> None:
+    assert statuses(Server().receive(line)) == [status]
+
+
+def test_the_start_of_a_refused_request_is_fit_for_a_log() -> None:
+    server = Server()
+    server.receive(b"\x1b[31mGET\r\x07 /\r\n\r\n")
+    [refused] = server.events
+    assert isinstance(refused, RequestRefused)
+    assert refused.start == "?[31mGET?? /"
+
+
 def test_empty_lines_before_a_request_are_ignored() -> None:
     server = Server()
     assert statuses(server.receive(b"\r\n\r\n\r\n" + GET + b"\r\n" + GET)) == [200, 200]

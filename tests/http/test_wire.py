@@ -72,7 +72,12 @@ def test_100_continue_is_seen_only_with_a_body_and_http_1_1() -> None:
 def test_llhttp_and_our_own_grammar_agree_on_fields(lines: bytes) -> None:
     block = lines + b"\r\n\r\n"
     framing = b"content-length" in block.lower() or b"transfer-encoding" in block.lower()
-    assume(not framing and not bare_line_end(block) and not block.startswith(b"\r\n") and block.count(b"\r\n\r\n") == 1)
+    assume(
+        not framing
+        and not bare_line_end(block)
+        and not block.startswith(b"\r\n")
+        and block.find(b"\r\n\r\n") == len(block) - 4
+    )
     try:
         ours = read_field_lines(block, 100)
     except BadMessage:

@@ -18,7 +18,7 @@ from netstack.http.events import (
 )
 from netstack.http.limits import HTTPLimits
 from netstack.http.values import http_date
-from netstack.http.wire import STATUS_LINES, BadMessage, Request, bare_line_end, bare_line_feed, parse_request
+from netstack.http.wire import STATUS_LINES, BadMessage, Request, bare_line_end, bare_line_feed, parse_request, request_line
 from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Transitions
 
 RECORDED = 1024 * 1024
@@ -122,6 +122,8 @@ class ServerEngine(Recorder):
         self._limits = heads.limits
         self._buffer = bytearray()
         self._searched = 0
+        self._line_seen = False
+        """Of a head that has not ended: its first line is a request line."""
         self._out: list[bytes | FileSlice] = []
         self._receiving = Receiving.HEAD
         self._sending = Sending.IDLE
@@ -251,11 +253,15 @@ class ServerEngine(Recorder):
             if bare_line_end(buffer[self._searched : complete]):
                 raise bare_line_feed()
             self._searched = complete
+            if not self._line_seen and (line := buffer.find(b"\r\n")) >= 0:
+                request_line(bytes(buffer[:line]), limits)  # who types nonsense is told at once
+                self._line_seen = True
             return None
         head = bytes(buffer[: end + 4])
         received = self._heads.parse(head)
         del buffer[: end + 4]
         self._searched = 0
+        self._line_seen = False
         request = self._request = received.request
         if not request.keep_alive:
             self._close = True
@@ -306,6 +312,7 @@ class ServerEngine(Recorder):
     def _refuse(self, error: BadMessage) -> Iterator[Event]:
         """Have the role tell the client, then end as a broken protocol."""
         line = bytes(self._buffer[:200]).split(b"\r\n")[0].split(b"\n")[0].decode("latin-1")
+        line = "".join(sign if sign.isprintable() else "?" for sign in line)  # it goes into logs
         if self._request is not None:
             line = f"{self._request.method} {self._request.target}"
         if self.recording:
