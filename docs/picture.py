@@ -26,7 +26,13 @@ def main() -> int:
     """Run the commands in a private place and write what they print beside this file."""
     console = Console(record=True, width=WIDTH, force_terminal=True, color_system="truecolor", highlight=False)
     with tempfile.TemporaryDirectory() as directory:
+        launcher = Path(directory) / "bin" / "netstack"  # as pip makes it
+        launcher.parent.mkdir()
+        launcher.write_text(f"#!{sys.executable}\nimport sys\nfrom netstack.cli import main\nsys.exit(main())\n")
+        launcher.chmod(0o755)
         surroundings = dict(os.environ) | {
+            "PATH": f"{launcher.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
             "XDG_RUNTIME_DIR": directory,
             "XDG_STATE_HOME": f"{directory}/state",
             "FORCE_COLOR": "1",
@@ -34,7 +40,7 @@ def main() -> int:
         }
         for command in COMMANDS:
             console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-            words = [sys.executable, "-m", "netstack.cli", *shlex.split(command)[1:]]
+            words = [str(launcher), *shlex.split(command)[1:]]
             done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=60)  # noqa: S603
             if done.returncode != 0:
                 print(done.stdout + done.stderr, file=sys.stderr)  # noqa: T201

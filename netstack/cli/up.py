@@ -3,16 +3,19 @@
 import argparse
 import json
 import os
+import resource
 import select
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from netstack.cli import namespaces, render
 from netstack.cli.errors import FAIL, PASS, CommandError
-from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, state_directory
+from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, names_in_use, state_directory
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,11 +47,19 @@ def serve(world: Any, name: str, options: argparse.Namespace, ready: Callable[[d
         raise CommandError(str(error), kind="already-running") from None
     except NoPrivateDirectory as error:
         raise CommandError(str(error), kind="directory") from None
+    many_descriptors()
     try:
         bring_up = namespaces.serve if options.substrate == "namespaces" else loopback
         return bring_up(world, name, options, claim, lambda status: ready(status, time.monotonic() - started))
     finally:
         claim.release()
+
+
+def many_descriptors() -> None:
+    """As many open sockets as this user may have: every connection of every host is one of this process."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def loopback(
@@ -116,34 +127,42 @@ def announce(status: dict[str, Any], seconds: float, as_json: bool, detached: bo
         out.print("Try, in another terminal:\n" if not detached else "Try:\n")
         for command in commands:
             out.print(f"  {command}", markup=False, soft_wrap=True)
-    out.print(f"\nStop it with: netstack down --name {status['world']}" if detached else "\nCtrl-C stops it.")
+    out.print(f"\nStop it with: {program()} down --name {status['world']}" if detached else "\nCtrl-C stops it.")
     sys.stdout.flush()
 
 
 def suggestions(status: dict[str, Any]) -> list[str]:
     """Commands that work as printed on this world."""
     hosts: dict[str, Any] = status["hosts"]
-    plugins = {name: [service["plugin"] for service in host["services"]] for name, host in hosts.items()}
-    sites = {hosts[name]["site"] for name, found in plugins.items() if "netstack-resolver" in found}
-    clients = [name for name, found in plugins.items() if not found and hosts[name]["site"] in sites]
-    origins = [name for name, found in plugins.items() if "netstack-origin" in found]
-    if not clients:
-        return ["netstack status"]
+    netstack, name = program(), "" if names_in_use() in ([], [status["world"]]) else f" --name {status['world']}"
+    plugins = {host: [service["plugin"] for service in found["services"]] for host, found in hosts.items()}
+    sites = {hosts[host]["site"] for host, found in plugins.items() if "netstack-resolver" in found}
+    clients = [host for host, found in plugins.items() if not found and hosts[host]["site"] in sites]
+    origins = [host for host, found in plugins.items() if "netstack-origin" in found]
+    if not clients or not origins:
+        return [f"{netstack} status{name}"]
     client = "cse.nyu.edu" if "cse.nyu.edu" in clients else clients[0]
-    commands = []
-    if origins:
-        name = "gaia.cs.umass.edu" if "gaia.cs.umass.edu" in origins else origins[0]
-        commands += [
-            f"netstack resolve {name} --from {client} --cold --trace",
-            f"netstack get http://{name}/ --from {client}",
-            f"netstack exec {client} -- dig {name}",
-            f"netstack exec {client} -- curl https://{name}/",
-            f"netstack exec {client} -- telnet {name} 80",
-        ]
+    origin = "gaia.cs.umass.edu" if "gaia.cs.umass.edu" in origins else origins[0]
+    on = f"{netstack} exec{name} {client} --"
+    commands = [
+        f"{netstack} resolve{name} {origin} --from {client} --cold --trace",
+        f"{netstack} get{name} http://{origin}/ --from {client}",
+        f"{on} dig {origin}",
+        f"{on} curl https://{origin}/",
+        f"{on} telnet {origin} 80",
+    ]
     page = "www.someschool.edu"
     if page in origins:
-        commands.append(f"netstack exec {client} -- curl https://{page}/somedepartment/home.index")
+        commands.append(f"{on} curl https://{page}/somedepartment/home.index")
     return commands
+
+
+def program() -> str:
+    """How this command was called, for commands to paste: `netstack` where that is found on PATH."""
+    called, found = Path(sys.argv[0]), shutil.which("netstack")
+    if called.name == "__main__.py":
+        return f"{sys.executable} -m netstack.cli"
+    return "netstack" if found and Path(found).resolve() == called.resolve() else str(called)
 
 
 def detach(serving: Callable[[Callable[[dict[str, Any], float], None]], int], name: str, options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.cli.world import OFFSET, as_json, brought_up, directories, netstack
+from tests.processes import ROOT
 
 CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
 
@@ -238,15 +239,26 @@ def test_a_killed_world_comes_up_again(private: Path) -> None:
         assert netstack("status").returncode == 0
 
 
+def paste(printed: list[str]) -> None:
+    """The commands that `up` shows work as printed."""
+    assert len(printed) >= 5
+    for line in printed:
+        done = subprocess.run(line, shell=True, input="", capture_output=True, text=True, timeout=30, cwd=ROOT)
+        if "telnet" in line:
+            assert "Connected to 127." in done.stdout
+        else:
+            assert done.returncode == 0, line + done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_foreground_ends_well(number: signal.Signals, private: Path) -> None:
     command = [sys.executable, "-m", "netstack.cli", "up", "--world", "small", "--name", "f", "--port-offset", str(OFFSET)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
         assert up.stdout is not None
         try:
-            for line in up.stdout:
-                if "Ctrl-C stops it" in line:
-                    break
+            shown = list(iter(up.stdout.readline, "Ctrl-C stops it.\n"))
+            if number == signal.SIGTERM:
+                paste([line for line in shown if line.startswith("  ")])
             up.send_signal(number)
             _, errors = up.communicate(timeout=20)
         finally:

@@ -15,8 +15,10 @@ from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.running import Running, RunningHost
 
 Arguments = Mapping[str, Any]
-MOST_ROWS = 100_000
-"""Rows in one answer of `journal.read`."""
+MOST_OCTETS = 48 * 1024 * 1024
+"""Of the rows in one answer of `journal.read`; the newest are kept."""
+ROW = 400
+"""Octets of a row beside its data, about."""
 PATIENCE = 15.0
 """Seconds for a reply of the resolver, which has time-outs of its own below that."""
 DIRECTIONS = ("up", "down", "both")
@@ -68,7 +70,6 @@ class WorldVerbs:
             "zones": [zone.name for zone in world.served_by(host.name)],
             "recording": host.name in host.machine.journal.enabled,
             **host.status(),
-            "services": [{**service, "health": service["health"]} for service in host.status()["services"]],
         }
 
     async def environment(self, arguments: Arguments, stream: Stream) -> object:
@@ -166,8 +167,14 @@ class WorldVerbs:
     async def journal_read(self, arguments: Arguments, stream: Stream) -> object:
         """{"hosts", "protocol", "octets": bool} -> {"messages"}: what is recorded, the last rows when there are many."""
         wanted, octets = self._filter(arguments), bool(arguments.get("octets"))
-        rows = [row for row in self.running.journal if wanted(row)][-MOST_ROWS:]
-        return {"messages": [message(row, octets) for row in rows]}
+        found, left = [], MOST_OCTETS
+        for row in reversed(tuple(self.running.journal)):
+            left -= ROW + (len(row.data) if octets else 0)
+            if left < 0:
+                break
+            if wanted(row):
+                found.append(message(row, octets))
+        return {"messages": found[::-1]}
 
     async def journal_follow(self, arguments: Arguments, stream: Stream) -> object:
         """{"hosts", "protocol", "octets"}: record and stream rows until cancelled -> {"dropped": rows not sent}.
