@@ -147,13 +147,16 @@ class Network:
 
     def carry(self, path: Path, size: int, arrive: Arrive, arguments: tuple[Any, ...], lost: Lost = None) -> None:
         """Call `arrive(*arguments)` when a packet of `size` octets has crossed the path, or `lost` where it fell."""
-        if len(path) == 1 and path[0].plain:
-            link = path[0]
+        time = self.scheduler.now
+        for link in path:
+            if not link.plain:
+                self._cross(path, 0, size, arrive, arguments, lost)
+                return
+            time += link.delay
+        for link in path:
             link.carried += size
             link.packets += 1
-            heappush(self.heap, (self.scheduler.now + link.delay, self.sequence(), None, arrive, arguments))
-        else:
-            self._cross(path, 0, size, arrive, arguments, lost)
+        heappush(self.heap, (time, self.sequence(), None, arrive, arguments))
 
     def _cross(self, path: Path, at: int, size: int, arrive: Arrive, arguments: tuple[Any, ...], lost: Lost) -> None:
         """Cross path[at:], from now on. A queue is entered when the packet is there, so that packets keep their order."""

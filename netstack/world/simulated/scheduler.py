@@ -95,6 +95,7 @@ class Scheduler:
         heap, limit = self.heap, sys.maxsize if until is None else until
         events, now = self.events, self.now
         first = events
+        due = events - events % HOUSEKEEPING + HOUSEKEEPING
         collecting = gc.isenabled()
         gc.disable()
         try:
@@ -115,7 +116,8 @@ class Scheduler:
                     raise TimeStandsStill(f"{events - first} events at {now / NANOSECONDS} s; the last one is {call}")
                 self.current = reactor
                 events += 1
-                if not events % HOUSEKEEPING:
+                if events == due:
+                    due += HOUSEKEEPING
                     self._keep_house(events)
                 try:
                     call(*arguments)
