@@ -48,11 +48,11 @@ class Finding:
 
 def run(options: argparse.Namespace) -> int:
     """0 when all is there, 3 when something optional is missing, 1 when `up` cannot work."""
-    from netstack.world.loopback import PORT_OFFSET, may_bind_low_ports
+    from netstack.world.loopback import PORT_OFFSET, standard_ports_are_free
 
     offset = options.port_offset
     if offset is None:
-        offset = 0 if may_bind_low_ports("127.254.254.254") else PORT_OFFSET
+        offset = 0 if standard_ports_are_free("127.254.254.254") else PORT_OFFSET
     found = [*python(), *programs(), *sockets(offset), *namespaces()]
     code = FAIL if any(finding.verdict == "missing" for finding in found) else PASS
     if code == PASS and any(finding.verdict == "warning" for finding in found):

@@ -7,6 +7,7 @@ Links begin without delay, loss or bound on their rate, so that a world is quick
 import errno
 import fcntl
 import os
+import resource
 import socket
 import time
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from netstack.world.running import BringUpError, Running
 from netstack.world.sites import SiteLinks
 
 PORT_OFFSET = 10_000
-"""Added to every port where those below 1024 may not be bound."""
+"""Added to every port where the standard ones cannot be had."""
 NETWORKS = range(1, 255)
 GUARD_PORT = 20_053
 """UDP port of the socket that marks a network as taken."""
@@ -41,7 +42,7 @@ class LoopbackOptions:
     network: int | None = None
     """127.NETWORK.0.0/16; None: one that no other world holds, the same for the same name when it is free."""
     port_offset: int | None = None
-    """None: 0 where ports below 1024 may be bound, else PORT_OFFSET."""
+    """None: 0 where the standard ports may be bound and nobody listens there on all addresses, else PORT_OFFSET."""
     state_directory: Path | None = None
     """None: `$XDG_STATE_HOME/netstack/NAME`."""
     hosts: tuple[str, ...] | None = None
@@ -108,14 +109,24 @@ class NetworkLock:
             os.close(descriptor)
 
 
-def may_bind_low_ports(address: str) -> bool:
-    """Whether this process may listen on ports below 1024."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((address, 53))
-        except OSError as error:
-            return error.errno != errno.EACCES
+def standard_ports_are_free(address: str) -> bool:
+    """Whether this process may listen on ports below 1024, and nobody else does on all addresses of the machine."""
+    for kind, ports in ((socket.SOCK_STREAM, (53, 80, 443)), (socket.SOCK_DGRAM, (53,))):
+        for port in ports:
+            with socket.socket(socket.AF_INET, kind) as probe:
+                try:
+                    probe.bind((address, port))
+                except OSError as error:
+                    if error.errno in (errno.EACCES, errno.EADDRINUSE):
+                        return False
     return True
+
+
+def allow_many_sockets() -> None:
+    """Raise this process's bound on open files as far as the system lets it: a host has five sockets and more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class LoopbackWorld:
@@ -131,13 +142,14 @@ class LoopbackWorld:
             raise BringUpError(f"there is no host {unknown[0]} in {world.name}")
         state = options.state_directory or default_state_directory() / name
         preferred = options.network or NETWORKS[crc32(name.encode()) % len(NETWORKS)]
+        allow_many_sockets()
         self._lock: NetworkLock | None = NetworkLock.take(
             preferred, options.network is not None or options.hosts is not None, options.hosts is not None
         )
         try:
             offset = options.port_offset
             if offset is None:
-                offset = 0 if may_bind_low_ports(f"127.{self._lock.number}.255.254") else PORT_OFFSET
+                offset = 0 if standard_ports_are_free(f"127.{self._lock.number}.255.254") else PORT_OFFSET
             table = addresses(world, "loopback", Parameters(self._lock.number, offset))
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
             certificates = Certificates(state, time.time, name)

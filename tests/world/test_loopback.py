@@ -17,9 +17,10 @@ from twisted.internet.threads import deferToThread
 from netstack.world.addresses import Parameters, addresses
 from netstack.world.generated import generated_world
 from netstack.world.loader import load
-from netstack.world.loopback import LoopbackOptions, NetworkLock, bring_up
+from netstack.world.loopback import LoopbackOptions, NetworkLock, bring_up, standard_ports_are_free
 from netstack.world.model import World
 from netstack.world.running import BringUpError, Running
+from tests.addresses import own_address
 from tests.processes import ROOT, running, twistd
 from tests.processes import Running as Process
 
@@ -235,3 +236,14 @@ def test_bad_options_of_the_tap(arguments: tuple[str, ...], expected: str) -> No
     with pytest.raises(UsageError) as raised:
         Options().parseOptions(list(arguments))  # type: ignore[no-untyped-call]
     assert expected in str(raised.value)
+
+
+def test_standard_ports_that_another_program_holds_are_not_free() -> None:
+    """A resolver or Web server of the machine that listens on all addresses is in the way of every host."""
+    address = own_address()
+    free = standard_ports_are_free(address)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        if free:
+            other.bind((address, 53))
+        assert not (free and standard_ports_are_free(address))
+    assert standard_ports_are_free(address) == free
