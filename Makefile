@@ -9,7 +9,7 @@ up: $(VENV)/.installed
 	$(BIN)/netstack up
 
 test: $(VENV)/.tested
-	$(BIN)/pytest -n 2 --dist loadgroup -q -rs --durations=10 tests --ignore=tests/soak
+	$(BIN)/pytest -n 2 --dist loadgroup -q -rfEs --durations=10 tests --ignore=tests/soak
 
 check: $(VENV)/.checked
 	$(BIN)/ruff check .

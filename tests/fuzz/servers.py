@@ -9,6 +9,7 @@ from time import monotonic
 
 import dns.message
 import dns.query
+import dns.rcode
 
 from tests.addresses import own_address
 from tests.processes import Running, running, twistd
@@ -36,6 +37,8 @@ class Server:
     """What a slow client sends, an octet at a time; it must not be complete within the time-outs."""
     datagrams: tuple[bytes, ...] = ()
     """Right datagrams; the conversations where none are given."""
+    latency: bool = True
+    """Whether `answers` takes no longer than the server needs."""
 
 
 def connect(address: tuple[str, int]) -> socket.socket:
@@ -94,6 +97,20 @@ def dns_answers(address: tuple[str, int]) -> bool:
     over_udp = dns.query.udp(query, address[0], PATIENCE, address[1])
     over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])
     return all("128.119.40.111" in reply.to_text() for reply in (over_udp, over_tcp))
+
+
+def resolver_options(address: str, directory: Path) -> tuple[str, ...]:
+    """A resolver whose root does not answer: every good question costs it a resolution that fails."""
+    listen = [f"--listen={kind}:5300:interface={address}" for kind in ("udp", "tcp")]
+    root = ("--hint=a.root-servers.net=127.0.0.1", "--upstream-port=9")
+    return ("netstack-resolver", *root, "--first-timeout=0.01", "--deadline=0.02", *listen)
+
+
+def resolver_answers(address: tuple[str, int]) -> bool:
+    query = dns.message.make_query("gaia.cs.umass.edu", "A")
+    over_udp = dns.query.udp(query, address[0], PATIENCE, address[1])
+    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])
+    return over_udp.rcode() == over_tcp.rcode() == dns.rcode.SERVFAIL
 
 
 QUERIES = tuple(
@@ -159,6 +176,18 @@ SERVERS = (
         idle=lambda seconds: (f"--tcp-idle={seconds}", "--tcp-connections=6000"),
         drip=(len(QUERIES[0]) * 40).to_bytes(2, "big") + QUERIES[0] * 40,
         datagrams=QUERIES,
+    ),
+    Server(
+        name="resolver",
+        port=5300,
+        transports=("tcp", "udp"),
+        options=resolver_options,
+        conversations=tuple(len(query).to_bytes(2, "big") + query for query in QUERIES),
+        answers=resolver_answers,
+        idle=lambda seconds: (f"--tcp-idle={seconds}", "--tcp-connections=6000"),
+        drip=(len(QUERIES[0]) * 40).to_bytes(2, "big") + QUERIES[0] * 40,
+        datagrams=QUERIES,
+        latency=False,
     ),
     Server(
         name="origin",
