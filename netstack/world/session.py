@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from zlib import crc32
 
 from netstack.kernel.journal import Row
+from netstack.kernel.pcapng import export
 from netstack.world import loader
 from netstack.world.model import World
 from netstack.world.running import BringUpError, Running
@@ -130,6 +131,10 @@ class Session(ABC):
         """What the journal has."""
         found: list[Row] = self.drive(_rows)
         return found
+
+    def capture(self, file: str | os.PathLike[str]) -> int:
+        """Write the journal as pcapng, for Wireshark; the number of packets."""
+        return export(Path(file), self.rows())
 
     def clear(self) -> None:
         """Forget the journal's rows."""

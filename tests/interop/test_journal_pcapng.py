@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Literal
 
 import dns.message
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from netstack.kernel.journal import Row
 from netstack.kernel.pcapng import Capture, export
 from netstack.sansio import Address
+from netstack.world.session import open_session
 from tests.interop.programs import need
 
 CHECKS = ("ip.check_checksum", "tcp.check_checksum", "udp.check_checksum")
@@ -20,6 +22,7 @@ COMPLAINTS = (
 )
 BAD_TRANSPORT = "tcp.analysis.flags || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0"
 CLIENT, LOCAL, WEB = "127.20.0.5", "127.20.0.2", "127.30.0.9"
+TRANSPORTS: tuple[Literal["tcp", "udp"], ...] = ("tcp", "udp")
 NAMES = {CLIENT: "cse.nyu.edu", LOCAL: "dns.nyu.edu", WEB: "www.someschool.edu", "fd00::1": "six.test"}
 
 
@@ -122,6 +125,24 @@ def test_what_a_running_capture_wrote_so_far_is_readable(tmp_path: Path) -> None
         writer.close()
     assert tshark(path, "-Y", COMPLAINTS) == []
     assert len(tshark(path, "-Y", "http")) == 8
+
+
+def test_the_journal_of_a_world(tmp_path: Path) -> None:
+    """A look-up, pages over HTTP and HTTPS, a picture of several segments, sentences over UDP and TCP."""
+    path, client, host = tmp_path / "world.pcapng", "cse.nyu.edu", "www.someschool.edu"
+    with open_session("textbook", "simulated") as internet:
+        internet.record()
+        for url in (f"http://{host}/", f"https://{host}/", f"http://{host}/campus.gif"):
+            assert internet.fetch(url, client).status == 200
+        for transport in TRANSPORTS:
+            internet.upper(b"hello", "upper.someschool.edu", transport, client)
+        rows = internet.rows()
+    export(path, rows)
+    assert tshark(path, "-Y", COMPLAINTS) == []
+    assert len(tshark(path, "-Y", "dns")) == sum(one.protocol == "dns" for one in rows) > 8
+    assert len(tshark(path, "-Y", "http")) == sum(one.protocol == "http" for one in rows) == 6
+    assert len(tshark(path, "-Y", "image-gif")) == 1
+    assert len(tshark(path, "-Y", "tcp.port == 12000 && tcp.len > 0")) == len(tshark(path, "-Y", "udp.port == 12000")) == 2
 
 
 ENDS = st.sampled_from(
