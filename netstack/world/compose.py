@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from twisted.application.service import IService
 
 WWW = "www"
-"""Directory of a host's disk that its Web server shows."""
+"""Directory of a host's disk; below it is one for each of its Web servers, named as the service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,9 @@ class Composer:
         for service in host.services:
             if service.plugin == "origin":
                 content.write(
-                    machine.disk, WWW, content.files(self.content_of(service), self.world, self.table, host, self.ca)
+                    machine.disk,
+                    f"{WWW}/{service.name}",
+                    content.files(self.content_of(service), self.world, self.table, host, self.ca),
                 )
             config = self.config(host, service, machine.addresses)
             tap: Any = import_module(f"netstack.taps.{service.plugin}")
@@ -156,7 +158,7 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
         key = path("hosts", host.name, "services", service.name, "content")
         problem = Problem(key, f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}")
         raise WorldError(composer.world.file or composer.world.name, [problem])
-    return {"sites": (Site((host.name, *host.aliases), WWW),)}
+    return {"sites": (Site((host.name, *host.aliases), f"{WWW}/{service.name}"),)}
 
 
 def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:

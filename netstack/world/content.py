@@ -21,7 +21,8 @@ PAGE_SIZE = 6821
 """Its Content-Length."""
 EDITION = "1"
 """Changed whenever a generator here changes: content on disk is made again."""
-STAMP = "content.edition"
+STAMP = ".edition"
+"""Ending of the file beside a site that says what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def write(disk: Disk, root: str, site: Files) -> bool:
     """Put a site's files below `root`, unless they are there already; whether something was written."""
     stamp = _stamp(site)
     try:
-        if disk.read(STAMP) == stamp and all(
+        if disk.read(root + STAMP) == stamp and all(
             disk.stat(f"{root}/{path}").mtime == file.modified for path, file in site.items()
         ):
             return False
@@ -62,7 +63,7 @@ def write(disk: Disk, root: str, site: Files) -> bool:
         pass
     for path, file in site.items():
         disk.write(f"{root}/{path}", file.make(), file.modified)
-    disk.write(STAMP, stamp)
+    disk.write(root + STAMP, stamp)
     return True
 
 

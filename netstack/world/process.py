@@ -133,10 +133,9 @@ class ProcessHosts:
         """Drain and stop, the last started first."""
         started, self._started = self._started[::-1], []
         bound, self._bound = self._bound, []
-        waits = [*self._ended, *(maybeDeferred(service.stopService) for service in started)]
-        if not started:
-            waits.extend(maybeDeferred(listener.stopService) for listener in bound)
-        self._ended = []
+        waits, self._ended = self._ended, []
+        waits.extend(maybeDeferred(service.stopService) for service in started)
+        waits.extend(maybeDeferred(listener.stopService) for listener in bound if listener.port is not None)
         await DeferredList(waits, consumeErrors=True)
         for host in self.running.hosts.values():
             host.state = "down"
