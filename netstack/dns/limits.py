@@ -32,7 +32,7 @@ class ResolverLimits:
     max_ttl: int = 7 * 86400
     max_negative_ttl: int = 3 * 3600
     resolutions: int = 2000
-    """Questions under way at once, those about name servers included; one more is SERVFAIL."""
+    """Questions under way at once, those about name servers included; one more that is not in the cache is SERVFAIL."""
     clients: int = 10_000
     """Clients waiting at once; one more is SERVFAIL."""
     queries: int = 64

@@ -115,6 +115,8 @@ class _Task:
     fresh: dict[tuple[Name, RdataType], Entry] = field(default_factory=dict)
     """What this task has learned, whatever its TTL and the cache's bounds."""
     exchanges: dict[tuple[str, bool], "_Exchange"] = field(default_factory=dict)
+    admitted: bool = False
+    """It may send queries: it was within the bound of resolutions when it sent the first one."""
     done: bool = False
 
 
@@ -182,10 +184,6 @@ class Recursor:
         self.counts.cache_requests += 1
         task = self._tasks.get(question)
         if task is None:
-            if len(self._tasks) >= self.limits.resolutions:
-                self.counts.failures += 1
-                self._output.append(Resolved(waiter, _FAILED))
-                return
             budget = _Budget(self.limits.queries)
             task = self._start(question, 0, budget, now + self.limits.deadline)
         task.waiters.append(waiter)
@@ -334,7 +332,8 @@ class Recursor:
     # Queries
 
     def _send(self, task: _Task, step: _Try) -> None:
-        if task.budget.queries <= task.budget.sent:
+        task.admitted = task.admitted or len(self._tasks) <= self.limits.resolutions
+        if task.budget.queries <= task.budget.sent or not task.admitted:
             self._finish(task, _FAILED)
             return
         task.budget.sent += 1

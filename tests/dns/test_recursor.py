@@ -398,6 +398,16 @@ def test_too_many_at_once_are_turned_away() -> None:
     assert net.most_open == 5
 
 
+def test_what_is_remembered_is_given_however_many_wait() -> None:
+    net = Internet(textbook(), limits=ResolverLimits(resolutions=5))
+    net.resolve("gaia.cs.umass.edu")
+    for waiter in range(20):
+        net.ask(question(f"x{waiter}.umass.edu"), waiter)
+    net.ask(question("gaia.cs.umass.edu"), "gaia")
+    assert texts(net.outcomes["gaia"]) == GAIA
+    net.run()
+
+
 def test_a_tiny_cache_still_resolves() -> None:
     net = Internet(textbook(), limits=ResolverLimits(cache_entries=1))
     for name in ("gaia.cs.umass.edu", "far.umass.edu", "www.glueless.edu"):
