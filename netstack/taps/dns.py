@@ -115,4 +115,5 @@ class Options(MachineOptions):
 
 def makeService(options: Options) -> IService:
     """For twistd."""
-    return build(options.config(), options.machine())
+    machine = options.machine()
+    return options.with_health(build(options.config(), machine), machine)

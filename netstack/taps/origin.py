@@ -177,4 +177,4 @@ def makeService(options: Options) -> IService:
     """For twistd. Sites are directories of the real disk, from its root."""
     machine = options.machine()
     machine.disk = RealDisk("/")
-    return build(options.config(), machine)
+    return options.with_health(build(options.config(), machine), machine)

@@ -1,15 +1,24 @@
 """The options that every tap shares: where it listens, and the machine that it runs on outside a world."""
 
+from dataclasses import replace
+from typing import Any
+
+from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
+from netstack.kernel.config import LayeredOptions
+from netstack.kernel.health import health_listener, unbound
+from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import is_address
 from netstack.kernel.tls import HostTLS, TLSError
 
+_LIMITS = StreamLimits()
 
-class MachineOptions(usage.Options):
+
+class MachineOptions(LayeredOptions):
     """Name, addresses, state and certificates of the machine. A tap's Options inherit from it."""
 
     optParameters = [
@@ -19,6 +28,11 @@ class MachineOptions(usage.Options):
         ["certificate", None, None, "PEM file of this host's certificate and its chain, for tls endpoints."],
         ["key", None, None, "PEM file of the certificate's key."],
         ["trust", None, None, "PEM file of the authorities trusted when this host connects to others."],
+        ["health", None, 0, "Port of /livez, /readyz and /metrics; 0 is none.", int],
+        ["handshake", None, _LIMITS.handshake, "Seconds for a TLS handshake.", float],
+        ["connect", None, _LIMITS.connect, "Seconds for a connection of ours to be set up.", float],
+        ["discard", None, _LIMITS.discard, "Seconds for a peer to close after our last octet.", float],
+        ["output", None, _LIMITS.output_high, "Queued octets above which a connection reads no more.", int],
     ]
 
     def __init__(self) -> None:
@@ -40,7 +54,12 @@ class MachineOptions(usage.Options):
             raise usage.UsageError(f"--listen {error}") from None
 
     def postOptions(self) -> None:
-        """Raises UsageError when the files of certificates do not fit together, or are missing for a tls endpoint."""
+        """Raises UsageError when a bound is not above zero, and for certificates that do not fit or are missing."""
+        for key in ("handshake", "connect", "discard", "output"):
+            try:
+                positive(key, self[key])
+            except ValueError as error:
+                raise usage.UsageError(str(error)) from None
         try:
             HostTLS.from_files(None, lambda: 0.0, self["certificate"], self["key"], self["trust"])
         except TLSError as error:
@@ -52,11 +71,30 @@ class MachineOptions(usage.Options):
         """The real machine on this process's reactor; raises UsageError that names the file or option at fault."""
         addresses = tuple(self.addresses or ["127.0.0.1"])
         machine = real_machine(self["name"], addresses, self["state"], self["port-offset"])
+        machine.limits = replace(
+            _LIMITS,
+            handshake=self["handshake"],
+            connect=self["connect"],
+            discard=self["discard"],
+            output_high=self["output"],
+            output_low=self["output"] // 4,
+        )
         try:
             machine.tls = HostTLS.from_files(machine.reactor, machine.wall, self["certificate"], self["key"], self["trust"])
         except TLSError as error:
             raise usage.UsageError(str(error)) from None
         return machine
+
+    def with_health(self, service: IService, machine: Machine) -> IService:
+        """The service, and beside it the health port where one is asked for."""
+        if not self["health"]:
+            return service
+        both: Any = MultiService()
+        health: Any = health_listener(machine, self["health"], lambda: unbound(service))
+        service.setServiceParent(both)
+        health.setServiceParent(both)
+        together: IService = both
+        return together
 
 
 def endpoints(key: str, listen: tuple[str, ...]) -> tuple[Endpoint, ...]:
