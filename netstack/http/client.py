@@ -256,6 +256,7 @@ class HTTPClient:
                 connection.send(SendRequest(method, place.target, (*sent, *fields), body))
             await done
         except LocalProtocolError as error:
+            done.addErrback(lambda failure: None)  # nobody waits for it any more
             connection.abort()
             raise FetchError(f"{url}: {error}") from None
         except CancelledError:

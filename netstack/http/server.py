@@ -120,7 +120,8 @@ class Origin:
             return Respond(200, found.fields, found.content)
         if request.method == "HEAD":
             return Respond(200, found.fields, length=found.stat.size)
-        return Respond(200, found.fields, FileSlice(store.open(request.path), 0, found.stat.size))
+        found, file = store.open(request.path)  # it may have been replaced meanwhile
+        return Respond(200, found.fields, FileSlice(file, 0, found.stat.size))
 
 
 def _error(status: int, reason: str = "", fields: bytes = b"") -> Respond:

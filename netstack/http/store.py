@@ -6,8 +6,7 @@ from urllib.parse import unquote_to_bytes
 from netstack.http.media import media_type
 from netstack.http.values import http_date
 from netstack.http.wire import BadMessage
-from netstack.kernel.disk import Disk, FileStat
-from netstack.sansio import Readable
+from netstack.kernel.disk import Disk, FileStat, OpenFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +61,13 @@ class Store:
             return Moved(_encoded(name) + "/")
         return self._represent(name, stat)
 
-    def open(self, path: str) -> Readable:
-        """The file of a representation without content."""
+    def open(self, path: str) -> tuple[Representation, OpenFile]:
+        """The file of a representation without content, as it is now, and its representation."""
         name = file_name(path)
         if name.endswith("/") or not name:
             name, _ = self._index_of(name)
-        return self._disk.open(name)
+        file = self._disk.open(name)
+        return _representation(name, file.stat, None), file
 
     def _index_of(self, directory: str) -> tuple[str, FileStat]:
         for index in self._index:
@@ -93,11 +93,7 @@ class Store:
                 content = file.read_at(0, stat.size)
             finally:
                 file.close()
-        etag = f'"{int(stat.mtime * 1_000_000):x}-{stat.size:x}"'
-        modified = int(stat.mtime)
-        validators = f"Last-Modified: {http_date(modified)}\r\nETag: {etag}\r\n".encode()
-        fields = f"Content-Type: {media_type(name)}\r\n".encode() + validators
-        found = Representation(stat, fields, validators, etag, modified, content)
+        found = _representation(name, stat, content)
         self._keep(name, found)
         return found
 
@@ -111,6 +107,14 @@ class Store:
         if _weight(found) <= self._limits.kept:
             self._kept[name] = found
             self._octets += _weight(found)
+
+
+def _representation(name: str, stat: FileStat, content: bytes | None) -> Representation:
+    etag = f'"{int(stat.mtime * 1_000_000):x}-{stat.size:x}"'
+    modified = int(stat.mtime)
+    validators = f"Last-Modified: {http_date(modified)}\r\nETag: {etag}\r\n".encode()
+    fields = f"Content-Type: {media_type(name)}\r\n".encode() + validators
+    return Representation(stat, fields, validators, etag, modified, content)
 
 
 def _weight(representation: Representation) -> int:

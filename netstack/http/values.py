@@ -28,10 +28,10 @@ def http_date(wall: float) -> str:
     return f"{day} {at.hour:02}:{at.minute:02}:{at.second:02} GMT"
 
 
-def parse_http_date(text: str, year: int = 2026) -> int | None:
+def parse_http_date(text: str) -> int | None:
     """Seconds since 1970 of any of the three forms (RFC 9110 §5.6.7), None for anything else.
 
-    A two-digit year that seems more than 50 years ahead of `year` is in the past.
+    A year of two digits is in 1970 to 2069, as other programs read it.
     """
     for form in _DATES:
         match = form.fullmatch(text)
@@ -39,9 +39,7 @@ def parse_http_date(text: str, year: int = 2026) -> int | None:
             continue
         written = int(match["year"])
         if len(match["year"]) == 2:
-            written += year - year % 100
-            if written > year + 50:
-                written -= 100
+            written += 1900 if written >= 70 else 2000
         try:
             at = datetime(
                 written,

@@ -236,6 +236,43 @@ async def test_why_there_is_no_response(machine: Machine, url: str, reason: str)
             await fetch(machine, url.replace("TLS", str(ports["tls"])).replace("TCP", str(ports["tcp"])))
 
 
+@pytest_twisted.ensureDeferred
+async def test_requests_that_cannot_be_sent_are_the_caller_s_mistake(machine: Machine) -> None:
+    async with serving(machine) as ports:
+        url = f"http://www.a.test:{ports['tcp']}/"
+        for method, fields in (("G T", []), ("GET", [("X", "a\nb")]), ("GET", [("Content-Length", "5")])):
+            with pytest.raises(FetchError, match=r"www\.a\.test"):
+                await fetch(machine, url, method, fields)
+        assert (await fetch(machine, url)).status == 200
+
+
+class Deaf(Hand):
+    """A client that asks a lot and reads nothing for a while."""
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.pauseProducing()
+        super().connectionMade()
+
+
+@pytest_twisted.ensureDeferred
+async def test_who_does_not_read_is_not_answered_without_bound(machine: Machine) -> None:
+    count = 600
+    machine.disk.write("a/page.html", b"x" * 60_000)
+    async with serving(machine) as ports:
+        deaf = Deaf(request("GET", "/page.html", close=False) * count, half_close=True)
+        factory: Any = Factory.forProtocol(lambda: deaf)
+        factory.noisy = factory.startedConnecting = factory.clientConnectionLost = lambda *arguments: None
+        reactor.connectTCP("127.0.0.1", ports["tcp"], factory)
+        waited: Deferred[None] = Deferred()
+        reactor.callLater(0.3, waited.callback, None)
+        await waited
+        answered = metric(machine, "netstack_http_requests_total", method="GET", code="200") or 0
+        assert 0 < answered < count
+        deaf.transport.resumeProducing()
+        assert len(statuses(await deaf.ended)) == count
+
+
 class Speaker(Protocol):
     """A server that answers whatever it reads first with given octets, and closes or not."""
 
