@@ -14,9 +14,10 @@ from netstack.dns.metrics import ServerMetrics
 from netstack.dns.recursor import Recursor
 from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
 from netstack.dns.wire import LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
-from netstack.kernel.driver import Connection, DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.listen import ListenError
 from netstack.kernel.machine import Machine
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 
 Network = IPv4Network | IPv6Network

@@ -3,8 +3,9 @@
 from netstack.dns.authority import Authority
 from netstack.dns.events import QueryReceived, SendReply
 from netstack.dns.metrics import ServerMetrics
-from netstack.kernel.driver import Connection, DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.machine import Machine
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 
 

@@ -15,10 +15,11 @@ from netstack.dns.metrics import resolver_collector, server_metrics
 from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
 from netstack.dns.recursor import Recursor
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
-from netstack.kernel.driver import DatagramDriver, DatagramRole, Role
+from netstack.kernel.datagrams import DatagramDriver, DatagramRole
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Role
 
 
 class AuthoritativeService(MultiService):

@@ -7,10 +7,12 @@ from twisted.python.failure import Failure
 
 from netstack.dns.engine import ClientStream, Datagrams
 from netstack.dns.events import ReplyReceived, SendQuery
-from netstack.kernel.driver import Connection, DatagramDriver, StreamDriver
+from netstack.kernel.datagrams import DatagramDriver
+from netstack.kernel.driver import StreamDriver
 from netstack.kernel.listen import ListenError, connect_stream, open_datagram
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Connection
 from netstack.sansio import Address, Event
 
 FIRST_PORT, LAST_PORT = 32768, 65535

@@ -14,12 +14,12 @@ from netstack.http.engine import ClientEngine
 from netstack.http.events import BodyReceived, ResponseEnded, ResponseReceived, SendRequest
 from netstack.http.limits import HTTPLimits
 from netstack.http.wire import Response
-from netstack.kernel.driver import Connection
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import ResolutionError, is_address
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event, LocalProtocolError, Peer, Security
 
 PROTOCOL = "http"

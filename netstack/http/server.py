@@ -12,7 +12,7 @@ from netstack.http.pages import error_page, moved_page
 from netstack.http.store import Moved, Store, StoreLimits
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.disk import Disk
-from netstack.kernel.driver import Connection
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event, FileSlice
 
 HTML = b"Content-Type: text/html; charset=utf-8\r\n"

@@ -10,30 +10,25 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from itertools import chain
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, MessageLengthError
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
-from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.tcp import Client as TCPClient
 from twisted.internet.tcp import Server as TCPServer
-from twisted.internet.udp import Port as UDPPort
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netstack.kernel.limits import StreamLimits
-from netstack.kernel.links import Link, carry, shaped
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
+from netstack.kernel.roles import Role
 from netstack.sansio import (
     Abort,
-    Address,
     Close,
     CloseWrite,
     Command,
-    DatagramEngine,
     Engine,
     Event,
     FileSlice,
@@ -46,50 +41,8 @@ from netstack.sansio import (
 
 FILE_CHUNK = 128 * 1024
 """Octets of a file read and written at once where sendfile(2) cannot be used."""
-DATAGRAMS_UNDER_WAY = 10_000
-"""Datagrams of one socket that are on shaped links at the same time; one more is lost."""
 FILE_TURN = 1024 * 1024
 """Octets of a file sent before other connections get their turn."""
-
-
-class Connection(Protocol):
-    """What a role may do with its connection; StreamDriver is the implementation."""
-
-    machine: Machine
-    peer: Peer
-
-    @property
-    def writable(self) -> bool: ...
-
-    def send(self, command: Command) -> None: ...
-
-    def close(self) -> None: ...
-
-    def abort(self) -> None: ...
-
-
-class Role(Protocol):
-    """Answers an engine's events; one object for each connection."""
-
-    def handle(self, event: Event, connection: Connection) -> None:
-        """An event of the engine. May call `connection.send`, now or later."""
-
-    def lost(self, reason: str) -> None:
-        """The connection is gone: "closed", "reset", "timeout", "protocol error" or Twisted's text."""
-
-
-class Producing(Protocol):
-    """What a role adds when it sends more than fits into the buffer."""
-
-    def writable(self, connection: Connection) -> None:
-        """The queued output was taken; go on sending."""
-
-
-class Draining(Protocol):
-    """What a role adds to end gracefully when the service stops."""
-
-    def drain(self, connection: Connection) -> None:
-        """The service stops: finish what is in hand, then close."""
 
 
 def send_now(transport: Any, data: bytes) -> None:
@@ -643,235 +596,3 @@ _REASONS: dict[type[BaseException] | None, str] = {
     ConnectionLost: "reset",
     ConnectionAborted: "aborted",
 }
-
-
-class StreamFactory:
-    """Makes a StreamDriver for each connection of a listener; keeps the limit on open ones."""
-
-    noisy = False
-    numPorts = 0
-
-    def __init__(
-        self,
-        machine: Machine,
-        protocol: str,
-        engine: Callable[[], Engine],
-        role: Callable[[], Role],
-        traffic: Traffic,
-        limits: StreamLimits | None = None,
-        secure: bool = False,
-    ) -> None:
-        self.machine = machine
-        self.protocol_name = protocol
-        self.engine = engine
-        self.role = role
-        self.traffic = traffic
-        self.limits = limits or machine.limits
-        self.secure = secure
-        self.drivers: set[StreamDriver] = set()
-        self._waiting: list[Deferred[None]] = []
-
-    def empty(self) -> Deferred[None]:
-        """Fires when no connection is open."""
-        waiting: Deferred[None] = Deferred()
-        if self.drivers:
-            self._waiting.append(waiting)
-        else:
-            waiting.callback(None)
-        return waiting
-
-    def _lost(self, driver: StreamDriver) -> None:
-        self.drivers.discard(driver)
-        if not self.drivers:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(None)
-
-    def buildProtocol(self, address: object) -> StreamDriver | None:
-        if len(self.drivers) >= self.limits.connections:
-            self.traffic.refused += 1
-            return None
-        driver = StreamDriver(
-            self.machine, self.protocol_name, self.engine(), self.role(), self.traffic, self.limits, self.secure,
-            self._lost,
-        )  # fmt: skip
-        self.drivers.add(driver)
-        return driver
-
-    def doStart(self) -> None:
-        pass
-
-    def doStop(self) -> None:
-        pass
-
-
-class DatagramRole(Protocol):
-    """Answers the events of a datagram engine."""
-
-    def handle(self, event: Event, socket: "DatagramDriver") -> None:
-        """An event of the engine. May call `socket.send`, now or later."""
-
-
-class DatagramDriver(DatagramProtocol):
-    """Drives one engine over one datagram socket.
-
-    `answer` is the bypass of hot paths: datagram and source in, reply or None (not mine: take the plain path) out. It is
-    off while the host's journal is on.
-    """
-
-    noisy = False
-
-    def __init__(
-        self,
-        machine: Machine,
-        protocol: str,
-        engine: DatagramEngine,
-        role: DatagramRole,
-        traffic: Traffic,
-        answer: Callable[[bytes, Address], bytes | None] | None = None,
-    ) -> None:
-        self.machine = machine
-        self.protocol_name = protocol
-        self.engine = engine
-        self.role = role
-        self.traffic = traffic
-        self.answer = answer
-        self.local: Address = ("", 0)
-        self._timer: IDelayedCall | None = None
-        self._due = 0.0
-        self._busy = False
-        self._under_way = 0
-        self._sendto: Callable[[bytes, Address], object] | None = None
-
-    def startProtocol(self) -> None:
-        transport: Any = self.transport
-        host = transport.getHost()
-        self.local = (host.host, host.port)
-        # Twisted's write looks at the address's form each time; ours come from the socket or from engines
-        self._sendto = transport.socket.sendto if type(transport) is UDPPort else transport.write
-        self.machine.journal.opened("udp", self.local)
-
-    def stopProtocol(self) -> None:
-        self.machine.journal.closed("udp", self.local)
-        self._sendto = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def datagramReceived(self, data: bytes, addr: Address) -> None:
-        links = self.machine.links
-        if links is not None and ("udp", addr) not in self.machine.journal.ours:
-            path = links.path(addr[0], self._address())
-            if shaped(path):  # nobody has delayed it for a foreign sender
-                self._carry(path, data, lambda: self._received(data, addr))
-                return
-        self._received(data, addr)
-
-    def _received(self, data: bytes, addr: Address) -> None:
-        traffic, machine = self.traffic, self.machine
-        traffic.datagrams_received += 1
-        traffic.received += len(data)
-        if self.answer is not None and machine.name not in machine.journal.enabled:
-            reply = self.answer(data, addr)
-            if reply is not None:
-                self._write(reply, addr)
-                return
-        self._step(self.engine.receive, data, machine.now(), addr)
-
-    def send(self, command: Command) -> None:
-        """Hand a command to the engine and write what comes of it."""
-        self.engine.recording = self.machine.name in self.machine.journal.enabled
-        self.engine.send(command, self.machine.now())
-        if not self._busy:
-            self._flush()
-
-    def close(self) -> Deferred[None]:
-        """Stop; fires when the socket is closed."""
-        transport: Any = self.transport
-        if transport is None:
-            return succeed(None)
-        return maybeDeferred(transport.stopListening)
-
-    def _step(self, feed: Callable[..., Iterable[Event]], *arguments: Any) -> None:
-        self.engine.recording = self.machine.name in self.machine.journal.enabled
-        self._busy = True
-        try:
-            for event in feed(*arguments):
-                self.role.handle(event, self)
-        except RemoteProtocolError:
-            self.traffic.protocol_errors += 1
-        finally:
-            self._busy = False
-        self._flush()
-
-    def _flush(self) -> None:
-        engine = self.engine
-        if engine.recording:
-            wall = self.machine.wall()
-            for message in engine.messages():
-                if message.remote is not None:
-                    self.machine.journal.write(
-                        wall, "udp", self.protocol_name, message.sent, self.local, message.remote,
-                        message.summary, message.data,
-                    )  # fmt: skip
-        for data, destination in engine.data_to_send():
-            self._write(data, destination)
-        due = engine.next_timer()
-        timer = self._timer
-        if due is None or self._sendto is None or (timer is not None and self._due <= due):
-            return  # one that fires too early sets itself anew
-        if timer is not None:
-            timer.cancel()
-        self._due = due
-        reactor = self.machine.reactor
-        self._timer = reactor.callLater(max(0.0, due - reactor.seconds()), self._on_timer)
-
-    def _write(self, data: bytes, destination: Address) -> None:
-        """Send, unless the socket is closed; what the system refuses (too long, port 0) is counted, as lost as any other."""
-        links = self.machine.links
-        if links is not None:
-            path = links.path(self._address(), destination[0])
-            if shaped(path):
-                self._carry(path, data, lambda: self._put(data, destination))
-                return
-        self._put(data, destination)
-
-    def _carry(self, path: Sequence[Link], data: bytes, arrived: Callable[[], None]) -> None:
-        """Over links (loopback): later, or never."""
-        if self._under_way >= DATAGRAMS_UNDER_WAY:
-            self.traffic.datagrams_dropped += 1
-            return
-        self._under_way += 1
-        carry(self.machine.reactor, self.machine.rng, path, len(data), lambda: self._landed(arrived), self._lost)
-
-    def _landed(self, arrived: Callable[[], None]) -> None:
-        self._under_way -= 1
-        if self._sendto is not None:
-            arrived()
-
-    def _lost(self) -> None:
-        self._under_way -= 1
-        self.traffic.datagrams_dropped += 1
-
-    def _address(self) -> str:
-        return self.machine.address if self.local[0] in ("0.0.0.0", "::") else self.local[0]  # noqa: S104  compared, not bound
-
-    def _put(self, data: bytes, destination: Address) -> None:
-        if self._sendto is None:
-            return
-        try:
-            self._sendto(data, destination)
-        except (OSError, MessageLengthError):
-            self.traffic.datagrams_dropped += 1
-            return
-        self.traffic.datagrams_sent += 1
-        self.traffic.sent += len(data)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        now = self.machine.now()
-        due = self.engine.next_timer()
-        if due is not None and due <= now.monotonic:
-            self._step(self.engine.on_timer, now)
-        else:
-            self._flush()

@@ -12,11 +12,11 @@ from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from twisted.application.service import IService, IServiceCollection
 
-from netstack.kernel.driver import Connection
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, Listener, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Connection
 from netstack.sansio import ByteBuffer, Close, Command, Event, LocalProtocolError, Now, Peer, Recorder, RemoteProtocolError
 
 HEAD_LIMIT = 8192

@@ -15,10 +15,12 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from netstack.kernel.driver import DatagramDriver, DatagramRole, Role, StreamDriver, StreamFactory
+from netstack.kernel.datagrams import DatagramDriver, DatagramRole
+from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
+from netstack.kernel.roles import Role
 from netstack.kernel.shaper import ShapedFactory
 from netstack.sansio import DatagramEngine, Engine
 
@@ -55,6 +57,66 @@ class Endpoint:
     def __str__(self) -> str:
         escaped = self.interface.replace(":", "\\:")
         return f"{self.kind}:{self.port}" + (f":interface={escaped}" if escaped else "")
+
+
+class StreamFactory:
+    """Makes a StreamDriver for each connection of a listener; keeps the limit on open ones."""
+
+    noisy = False
+    numPorts = 0
+
+    def __init__(
+        self,
+        machine: Machine,
+        protocol: str,
+        engine: Callable[[], Engine],
+        role: Callable[[], Role],
+        traffic: Traffic,
+        limits: StreamLimits | None = None,
+        secure: bool = False,
+    ) -> None:
+        self.machine = machine
+        self.protocol_name = protocol
+        self.engine = engine
+        self.role = role
+        self.traffic = traffic
+        self.limits = limits or machine.limits
+        self.secure = secure
+        self.drivers: set[StreamDriver] = set()
+        self._waiting: list[Deferred[None]] = []
+
+    def empty(self) -> Deferred[None]:
+        """Fires when no connection is open."""
+        waiting: Deferred[None] = Deferred()
+        if self.drivers:
+            self._waiting.append(waiting)
+        else:
+            waiting.callback(None)
+        return waiting
+
+    def _lost(self, driver: StreamDriver) -> None:
+        self.drivers.discard(driver)
+        if not self.drivers:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+    def buildProtocol(self, address: object) -> StreamDriver | None:
+        if len(self.drivers) >= self.limits.connections:
+            self.traffic.refused += 1
+            return None
+        driver = StreamDriver(
+            self.machine, self.protocol_name, self.engine(), self.role(), self.traffic, self.limits, self.secure,
+            self._lost,
+        )  # fmt: skip
+        self.drivers.add(driver)
+        return driver
+
+    def doStart(self) -> None:
+        pass
+
+    def doStop(self) -> None:
+        pass
 
 
 class Listener(Service):

@@ -2,11 +2,12 @@
 
 from twisted.internet.defer import Deferred
 
-from netstack.kernel.driver import Connection, DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import connect_stream, open_datagram
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 from netstack.sockets.engine import Bounds, DatagramClient, StreamClient
 from netstack.sockets.events import AnswerMissed, AnswerReceived, Ask, Connected

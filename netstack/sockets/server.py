@@ -1,6 +1,7 @@
 """The server's role: answers each sentence with what `answers.py` makes of it."""
 
-from netstack.kernel.driver import Connection, DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
+from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 from netstack.sockets.answers import Answering
 from netstack.sockets.events import Answer, SentenceReceived, SourceRefused

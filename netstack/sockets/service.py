@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from twisted.application.service import MultiService
 from twisted.logger import Logger
 
-from netstack.kernel.driver import DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine

@@ -9,7 +9,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
-from netstack.kernel.driver import DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import DatagramListener, Endpoint, ListenError, StreamListener, open_datagram
 from netstack.kernel.metrics import Traffic

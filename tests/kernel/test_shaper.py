@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
-from netstack.kernel.driver import DatagramDriver
+from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.journal import Journal
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.links import HEADERS, SEGMENT, Link, LinkSettings, carry
