@@ -61,11 +61,12 @@ def run(options: argparse.Namespace) -> int:
         render.print_json({"findings": [asdict(finding) for finding in found], "exit": code})
         return code
     signs = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "missing": "[red]missing[/]"}
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
     for finding in found:
-        table.add_row(signs[finding.verdict], finding.what, finding.about)
+        table.add_row(signs[finding.verdict], escape(finding.what), escape(finding.about))
     render.console().print(table)
     return code
 

@@ -16,13 +16,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         render.print_json(host)
         return PASS
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for label, text in rows(host):
-        table.add_row(label, text)
+        table.add_row(label, escape(text))
     render.console().print(table)
     return PASS
 

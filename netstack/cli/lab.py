@@ -16,9 +16,11 @@ def run(options: argparse.Namespace) -> int:
         if options.json:
             render.print_json({"labs": found})
         else:
+            from rich.markup import escape
+
             out = render.console()
             for lab in found:
-                out.print(f"[bold]{lab['lab']}[/]  {lab['title']}  [dim](on {', '.join(lab['on'])})[/]")
+                out.print(f"[bold]{lab['lab']}[/]  {escape(str(lab['title']))}  [dim](on {', '.join(lab['on'])})[/]")
         return PASS
     results = []
     try:

@@ -12,6 +12,9 @@ from netstack.kernel.real import default_state_directory
 from netstack.world.addresses import SERVICE_CIDR, Parameters, Substrate, addresses
 from netstack.world.certificates import Certificates
 from netstack.world.compose import certified
+from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory
+from netstack.world.control.server import ControlServer
+from netstack.world.control.verbs import WorldVerbs
 from netstack.world.loader import DEFAULT, load
 from netstack.world.loopback import LoopbackOptions, LoopbackWorld
 from netstack.world.model import World
@@ -73,19 +76,26 @@ class Options(usage.Options):
 
 
 class WorldService(Service):
-    """Hosts of a world as a Twisted service: bound before privileges are shed, started, drained at the end."""
+    """Hosts of a world as a Twisted service: bound before privileges are shed, started, drained at the end.
+
+    A whole world serves a control socket, so that `netstack status`, `exec` and the rest work on it.
+    """
 
     def __init__(self, options: Options) -> None:
         self.options = options
         self.hosts: ProcessHosts | None = None
         self._loopback: LoopbackWorld | None = None
+        self._claim: Claim | None = None
+        self._control: ControlServer | None = None
 
     def privilegedStartService(self) -> None:
         try:
+            if self.options["host"] is None:
+                self._claim = Claim.take(self.options.place.name)
             self.hosts = self._make()
             self.hosts.build()
             self.hosts.bind()
-        except (BringUpError, WorldError, ValueError) as error:
+        except (AlreadyRunning, NoPrivateDirectory, BringUpError, WorldError, ValueError) as error:
             raise SystemExit(f"netstack-internet: {error}") from error
 
     def startService(self) -> None:
@@ -94,12 +104,24 @@ class WorldService(Service):
             self.privilegedStartService()
         if self.hosts is not None:
             self.hosts.start()
+            if self._claim is not None:
+                reactor = self.hosts.reactor
+                verbs = WorldVerbs(self.hosts.running, reactor.stop).table()
+                self._control = ControlServer(reactor, self._claim.socket, verbs)
+                self._control.startService()
 
     def stopService(self) -> Deferred[Any] | None:
         super().stopService()  # type: ignore[no-untyped-call]
         if self.hosts is None:
             return None
-        return Deferred.fromCoroutine(self.hosts.running.stop())
+        return Deferred.fromCoroutine(self._stop(self.hosts))
+
+    async def _stop(self, hosts: ProcessHosts) -> None:
+        await hosts.running.stop()
+        if self._control is not None:
+            self._control.stopService()
+        if self._claim is not None:
+            self._claim.release()
 
     def _make(self) -> ProcessHosts:
         options, place = self.options, self.options.place

@@ -211,7 +211,8 @@ def test_the_tap_brings_up_a_world(tmp_path: Path) -> None:
     first.process.send_signal(signal.SIGKILL)
     first.process.wait(10)
     with running(*arguments, ready="serves HTTP", count=2):
-        refused = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+        other = (*arguments, "--name", "other")
+        refused = subprocess.run(other, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
         assert refused.returncode == 1
         assert "] netstack-internet: 127." in refused.stdout.splitlines()[-1]
         assert ".0.0/16 is held by another world: stop one" in refused.stdout.splitlines()[-1]
