@@ -29,8 +29,11 @@ SHOWN = 20
 class Internet(LoopbackSession):
     """A world on loopback addresses of its own, for tests that block: requests, smtplib, plain sockets, subprocesses."""
 
-    def __init__(self, world: World, thread: "ReactorThread", name: str, state_directory: Path) -> None:
-        super().__init__(world, thread, LoopbackOptions(name=name, state_directory=state_directory))
+    def __init__(
+        self, world: World, thread: "ReactorThread", name: str, state_directory: Path, port_offset: int | None = None
+    ) -> None:
+        options = LoopbackOptions(name=name, state_directory=state_directory, port_offset=port_offset)
+        super().__init__(world, thread, options)
         self._links = {site: self.running.links.settings(site) for site in world.sites}
         self._stopped: set[str] = set()
         self.reset()

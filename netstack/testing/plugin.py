@@ -19,6 +19,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini(
         "netstack_world", "World (a name or a file) of the fixtures internet and simulated_internet", default="small"
     )
+    parser.addini(
+        "netstack_port_offset",
+        "What is added to every standard port of the fixture internet; empty: 0 where ports below 1024 may be bound",
+        default="",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -28,11 +33,12 @@ def pytest_configure(config: pytest.Config) -> None:
 class Worlds:
     """The loopback worlds of one test session, each brought up when first asked for, on one reactor thread."""
 
-    def __init__(self, directory: Any) -> None:
+    def __init__(self, directory: Any, port_offset: int | None) -> None:
         from netstack.world.reactor_thread import ReactorThread
 
         self.thread = ReactorThread()
         self._directory = directory
+        self._port_offset = port_offset
         self._up: dict[str, Internet] = {}
 
     def get(self, world: str) -> "Internet":
@@ -42,7 +48,8 @@ class Worlds:
 
         if world not in self._up:
             name = f"pytest-{os.getpid()}-{len(self._up)}"
-            self._up[world] = Internet(load(world), self.thread, name, self._directory.mktemp("netstack"))
+            state = self._directory.mktemp("netstack")
+            self._up[world] = Internet(load(world), self.thread, name, state, self._port_offset)
         else:
             self._up[world].reset()
         return self._up[world]
@@ -57,8 +64,11 @@ class Worlds:
 
 
 @pytest.fixture(scope="session")
-def _netstack_worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
-    worlds = Worlds(tmp_path_factory)
+def _netstack_worlds(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    offset = str(pytestconfig.getini("netstack_port_offset"))
+    if offset and not offset.isdigit():
+        raise pytest.UsageError(f"netstack_port_offset = {offset}: expected a number")
+    worlds = Worlds(tmp_path_factory, int(offset) if offset else None)
     yield worlds
     worlds.close()
 

@@ -101,13 +101,15 @@ class Session(ABC):
 
     # What hosts do
 
-    def resolve(self, name: str, rdtype: str = "A", host: str | None = None) -> Lookup:
-        """Ask the resolver of a host's site, from that host; raises ResolutionError when it does not reply."""
+    def resolve(self, name: str, rdtype: str = "A", host: str | None = None, patience: float = 20.0) -> Lookup:
+        """Ask the resolver of a host's site, once, from that host; ResolutionError after `patience` seconds."""
         host = host or self.client
         server = self.world.resolver_of(host)
         if server is None:
             raise LookupError(f"the site of {host} has no resolver")
-        return _lookup(self.ask(host, _query, self.running.table.first(server), name, rdtype, within=120.0), rdtype)
+        return _lookup(
+            self.ask(host, _query, self.running.table.first(server), name, rdtype, patience, within=120.0), rdtype
+        )
 
     def fetch(self, url: str, host: str | None = None, options: "ClientOptions | None" = None) -> "Result":
         """GET a URL from a host, which resolves the name itself; raises FetchError."""
@@ -275,10 +277,10 @@ def open_session(world: World | str, on: str = "simulated", seed: int | None = N
     raise ValueError(f"no session on {on}; expected simulated or loopback")
 
 
-async def _query(machine: Any, server: str, name: str, rdtype: str) -> Any:
+async def _query(machine: Any, server: str, name: str, rdtype: str, patience: float) -> Any:
     from netstack.dns.client import query
 
-    return await query(machine, (server, machine.port(53)), name, rdtype, patience=20.0, attempts=1)
+    return await query(machine, (server, machine.port(53)), name, rdtype, patience=patience, attempts=1)
 
 
 def _lookup(reply: Any, rdtype: str) -> Lookup:

@@ -93,6 +93,16 @@ def test_wait_for_message(internet):
     with pytest.raises(TimeoutError, match="a.root-servers.net"):
         internet.wait_for_message(lambda row: row.protocol == "http", timeout=0.05)
 
+def test_a_slow_link_is_felt(internet):
+    assert requests.get(PAGE, timeout=5).elapsed.total_seconds() < 0.15
+    internet.link("umass", delay=0.1)
+    started = time.perf_counter()
+    assert requests.get(PAGE, timeout=5).ok
+    assert time.perf_counter() - started > 0.09
+    started = time.perf_counter()
+    assert internet.fetch(PAGE, "cse.nyu.edu").status == 200
+    assert time.perf_counter() - started > 0.39  # handshake and request, there and back
+
 def test_wait_for_a_message_to_come(internet):
     import threading
     asking = threading.Timer(0.1, requests.get, [PAGE], {"timeout": 5})
@@ -102,10 +112,13 @@ def test_wait_for_a_message_to_come(internet):
 """
 
 
-def test_blocking_clients(suite: pytest.Pytester) -> None:
+@pytest.mark.parametrize("offset", ["", "12000"])
+def test_blocking_clients(suite: pytest.Pytester, offset: str) -> None:
+    """With an offset as where an ordinary user may not bind ports below 1024: the suite's text is the same."""
+    suite.makeini(f"[pytest]\nnetstack_port_offset = {offset}\n")
     suite.makepyfile(BLOCKING)
     result = run(suite, "-p", "no:pytest_twisted", "-p", "no:twisted")
-    result.assert_outcomes(passed=11)
+    result.assert_outcomes(passed=12)
 
 
 def test_beside_pytest_twisted(suite: pytest.Pytester) -> None:

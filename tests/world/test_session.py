@@ -1,0 +1,107 @@
+"""The reactor thread, and worlds as blocking programs use them."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+
+from netstack.kernel.ladder import ladder
+from netstack.kernel.resolver import ResolutionError
+from netstack.world.problems import WorldError
+from netstack.world.reactor_thread import ReactorThread
+from netstack.world.session import Session, open_session
+
+
+@pytest.fixture(scope="module")
+def thread() -> Iterator[ReactorThread]:
+    thread = ReactorThread()
+    yield thread
+    thread.stop()
+
+
+def test_results_of_functions_coroutines_and_deferreds(thread: ReactorThread) -> None:
+    async def later(value: int) -> int:
+        return await deferLater(thread.reactor, 0.001, lambda: value)
+
+    assert thread.call(lambda value: value, 1) == 1
+    assert thread.call(later, 2) == 2
+    assert thread.call(lambda: deferLater(thread.reactor, 0.001, lambda: 3)) == 3
+    assert thread.call(threading.get_ident) != threading.get_ident()
+
+
+def test_errors_come_back(thread: ReactorThread) -> None:
+    def wrong() -> None:
+        raise KeyError("inside")
+
+    with pytest.raises(KeyError, match="inside"):
+        thread.call(wrong)
+
+
+def test_a_call_that_takes_too_long_is_cancelled(thread: ReactorThread) -> None:
+    cancelled: list[bool] = []
+    with pytest.raises(TimeoutError, match=r"0\.05 s"):
+        thread.call(lambda: Deferred(lambda deferred: cancelled.append(True)), within=0.05)
+    assert thread.call(lambda: cancelled) == [True]
+
+
+def test_after_its_end_a_call_is_an_error() -> None:
+    ended = ReactorThread()
+    ended.stop()
+    with pytest.raises(RuntimeError, match="ended"):
+        ended.call(lambda: None)
+
+
+@pytest.fixture(params=["simulated", "loopback"])
+def internet(request: pytest.FixtureRequest) -> Iterator[Session]:
+    with open_session("small", request.param) as session:
+        yield session
+
+
+def test_a_walk(internet: Session, tmp_path: Path) -> None:
+    internet.record()
+    found = internet.resolve("gaia.cs.umass.edu")
+    assert (found.rcode, found.records) == ("NOERROR", (internet.address("gaia.cs.umass.edu"),))
+    assert len(ladder(internet.rows()).splitlines()) == 2 + 2 * 8
+    assert internet.capture(tmp_path / "walk.pcapng") == 8
+    internet.clear()
+    assert internet.rows() == []
+    assert internet.flush() >= 1
+
+
+def test_what_is_not_there(internet: Session) -> None:
+    with pytest.raises(LookupError):
+        internet.address("nobody.test")
+    with pytest.raises(LookupError):
+        internet.resolve("gaia.cs.umass.edu", host="a.root-servers.net")
+
+
+def test_a_stopped_host_can_be_started_again(internet: Session) -> None:
+    url = "http://gaia.cs.umass.edu/"
+    assert internet.fetch(url).status == 200
+    internet.stop_host("gaia.cs.umass.edu")
+    with pytest.raises(Exception, match=r"gaia\.cs\.umass\.edu"):
+        internet.fetch(url)
+    internet.start_host("gaia.cs.umass.edu")
+    assert internet.fetch(url).status == 200
+
+
+def test_a_resolver_that_is_down_is_an_error(internet: Session) -> None:
+    internet.stop_host("dns.nyu.edu")
+    with pytest.raises(ResolutionError, match="no reply"):
+        internet.resolve("gaia.cs.umass.edu", patience=0.2)
+    internet.start_host("dns.nyu.edu")
+    assert internet.resolve("gaia.cs.umass.edu").rcode == "NOERROR"
+
+
+@pytest.mark.parametrize("on", ["simulated", "loopback"])
+def test_an_unknown_world(on: str) -> None:
+    with pytest.raises(WorldError):
+        open_session("no-such-world", on)
+
+
+def test_an_unknown_substrate() -> None:
+    with pytest.raises(ValueError, match="paper"):
+        open_session("small", "paper")
