@@ -34,12 +34,15 @@ class Entry:
     negative: bool = False
     rcode: Rcode = Rcode.NOERROR
     size: int = 0
+    turn: int = 0
+    """The record that comes first when the RRset is given next, counted around."""
 
-    def at(self, now: float) -> RRset | None:
-        """The RRset with the TTL that is left."""
+    def at(self, now: float, rotate: bool = False) -> RRset | None:
+        """The RRset with the TTL that is left; `rotate` makes another record the first one next time (RFC 1794)."""
         if self.rrset is None:
             return None
-        copy = ordered(self.rrset, 0)
+        copy = ordered(self.rrset, self.turn)
+        self.turn += rotate
         copy.ttl = max(0, int(self.expires - now))
         return copy
 

@@ -147,6 +147,7 @@ class Recursor:
         port: int = 53,
         address_types: Sequence[RdataType] = (RdataType.A,),
         priming: bool = False,
+        rotate: bool = True,
         udp_payload: int = 1232,
         counts: ResolverCounts | None = None,
     ) -> None:
@@ -154,6 +155,7 @@ class Recursor:
         self.port = port
         self.address_types = tuple(address_types)
         self.priming = priming
+        self.rotate = rotate
         self.udp_payload = udp_payload
         self.counts = counts or ResolverCounts()
         self.cache = Cache(limits.cache_entries, limits.cache_bytes)
@@ -396,7 +398,7 @@ class Recursor:
                 entry = self._known(task, name, rdtype)
                 if entry is None:
                     return _FAILED
-            rrset = entry.at(self._now)
+            rrset = entry.at(self._now, self.rotate)
             if entry.negative:
                 return Outcome(entry.rcode, tuple(answer), rrset)
             if rrset is None:

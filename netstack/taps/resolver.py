@@ -22,6 +22,8 @@ from netstack.taps.standalone import MachineOptions, endpoints, placed
 
 Profile = Literal["textbook", "hardened"]
 PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
+Rotation = Literal["cyclic", "fixed"]
+ROTATIONS: tuple[Rotation, ...] = ("cyclic", "fixed")
 LISTEN = ("udp:53", "tcp:53")
 ALLOW = ("127.0.0.0/8", "::1/128")
 _SERVER = ServerLimits()
@@ -45,6 +47,8 @@ class Config:
     """Of the servers that it asks; standard: `machine.port()` is put over it."""
     server_limits: ServerLimits = field(default_factory=ServerLimits)
     limits: ResolverLimits = field(default_factory=ResolverLimits)
+    rotation: Rotation = "cyclic"
+    """The order of a cached RRset's records: each first in turn, or always as it came."""
 
     def __post_init__(self) -> None:
         if not self.hints:
@@ -60,6 +64,8 @@ class Config:
         networks(self.allow)
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
+        if self.rotation not in ROTATIONS:
+            raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         if not 0 < self.port < 65536:
             raise ValueError(f"port: expected 1 to 65535, got {self.port}")
 
@@ -85,6 +91,7 @@ def build(config: Config, machine: Machine) -> IService:
         port=machine.port(config.port),
         address_types=types,
         priming=hardened,
+        rotate=config.rotation == "cyclic",
         udp_payload=config.server_limits.udp_payload,
     )
     bound = placed(machine, endpoints("listen", config.listen))
@@ -99,6 +106,7 @@ class Options(MachineOptions):
     synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--listen ENDPOINT]... [--allow NETWORK]... [options]"
     optParameters = [
         ["profile", None, "hardened", "textbook: the chapter's messages and no others; or hardened."],
+        ["rotation", None, "cyclic", "Order of a cached RRset's records: cyclic or fixed."],
         ["upstream-port", None, 53, "Port of the servers that it asks.", int],
         ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
         ["cache-bytes", None, _LIMITS.cache_bytes, "Octets that they take, estimated.", int],
@@ -158,6 +166,7 @@ class Options(MachineOptions):
                     first_timeout=self["first-timeout"],
                     deadline=self["deadline"],
                 ),
+                self["rotation"],
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

@@ -1,5 +1,6 @@
 """The resolver's engine against an Internet of zones in memory, whole and broken."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import dns.message
@@ -86,6 +87,17 @@ def test_the_ttl_counts_down() -> None:
     net.resolve("gaia.cs.umass.edu")
     net.now += 1000
     assert net.resolve("gaia.cs.umass.edu").answer[0].ttl == 2 * 86400 - 1000
+
+
+@pytest.mark.parametrize(
+    ("rotate", "firsts"), [(True, {"10.1.1.1": 20, "10.1.1.2": 20, "10.1.1.3": 20}), (False, {"10.1.1.1": 60})]
+)
+def test_cached_addresses_are_first_in_turn(rotate: bool, firsts: dict[str, int]) -> None:
+    servers = textbook()
+    servers["10.0.0.4"] = server(("umass.edu", "@ NS dns\ncnn A 10.1.1.1\ncnn A 10.1.1.2\ncnn A 10.1.1.3\n"))
+    net = Internet(servers, rotate=rotate)
+    assert Counter(net.resolve("cnn.umass.edu").answer[0][0].address for _ in range(60)) == firsts
+    assert len(net.log) == 3
 
 
 def test_flush_makes_it_cold() -> None:

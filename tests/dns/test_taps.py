@@ -212,6 +212,9 @@ ZONE = ZoneText("edu", SOA + "@ NS ns\n")
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), allow=("x",)), "allow: expected networks"),
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), profile="soft"), "profile: expected one of"),  # type: ignore[arg-type]
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), port=0), "port: expected"),
+        (lambda: resolver_tap.Config((("a", "1.2.3.4"),), rotation="x"), "rotation: expected one of cyclic, fixed"),  # type: ignore[arg-type]
+        (lambda: ResolverLimits(queries=0), "queries: expected a number above 0, got 0"),
+        (lambda: ServerLimits(udp_payload=100), "udp_payload: expected 512 to 65535, got 100"),
     ],
 )  # fmt: skip
 def test_a_bad_configuration_names_its_field(make: Any, message: str) -> None:
