@@ -129,7 +129,7 @@ def installed(simulation: "Simulation") -> Iterator[None]:
         for name in names:
             if module is not None and callable(module.__dict__.get(name)) and not isinstance(module.__dict__[name], type):
                 put(module, name, replacements[name])
-    real_start, real_socket = threading.Thread.start, socket.socket
+    real_start, real_open = threading.Thread.start, socket.socket.__init__
 
     def start(self: threading.Thread) -> None:
         ours = _ours() if scheduler.current is not None and get_thread() == thread else None
@@ -137,14 +137,13 @@ def installed(simulation: "Simulation") -> Iterator[None]:
             raise simulation.tripped(f"{ours} starts a thread")
         real_start(self)
 
-    class Socket(real_socket):  # type: ignore[misc,valid-type]
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            if scheduler.current is not None and get_thread() == thread:
-                raise simulation.tripped(f"{sys._getframe(1).f_globals.get('__name__')} opens a real socket")
-            super().__init__(*arguments, **keywords)
+    def open_socket(self: socket.socket, *arguments: Any, **keywords: Any) -> None:
+        if scheduler.current is not None and get_thread() == thread:
+            raise simulation.tripped(f"{sys._getframe(1).f_globals.get('__name__')} opens a real socket")
+        real_open(self, *arguments, **keywords)
 
     put(threading.Thread, "start", start)
-    put(socket, "socket", Socket)
+    put(socket.socket, "__init__", open_socket)
     proxy: Any = CurrentReactor(simulation)
     missing = object()
     real_module = sys.modules.get("twisted.internet.reactor", missing)

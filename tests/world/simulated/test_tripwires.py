@@ -87,7 +87,7 @@ def test_libraries_get_the_machines_time_and_bytes_from_the_seed() -> None:
 def test_everything_is_put_back() -> None:
     def things() -> list[Any]:
         return [
-            time.time, time.monotonic, time.gmtime, os.urandom, random.random, random.choice, socket.socket,
+            time.time, time.monotonic, time.gmtime, os.urandom, random.random, random.choice, socket.socket.__init__,
             threading.Thread.start, sys.modules.get("twisted.internet.reactor"),
         ]  # fmt: skip
 
