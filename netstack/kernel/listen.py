@@ -82,7 +82,8 @@ class StreamFactory:
         self.traffic = traffic
         self.limits = limits or machine.limits
         self.secure = secure
-        self.drivers: set[StreamDriver] = set()
+        self.drivers: dict[StreamDriver, None] = {}
+        """The open ones in the order they came: what is done to all of them repeats from run to run."""
         self._waiting: list[Deferred[None]] = []
 
     def empty(self) -> Deferred[None]:
@@ -95,7 +96,7 @@ class StreamFactory:
         return waiting
 
     def _lost(self, driver: StreamDriver) -> None:
-        self.drivers.discard(driver)
+        self.drivers.pop(driver, None)
         if not self.drivers:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
@@ -109,7 +110,7 @@ class StreamFactory:
             self.machine, self.protocol_name, self.engine(), self.role(), self.traffic, self.limits, self.secure,
             self._lost,
         )  # fmt: skip
-        self.drivers.add(driver)
+        self.drivers[driver] = None
         return driver
 
     def doStart(self) -> None:

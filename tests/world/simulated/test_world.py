@@ -12,6 +12,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import ResolutionError
 from netstack.world.loader import load
 from netstack.world.simulated.world import SimulatedWorld, bring_up
+from tests.world.simulated.ends import End, Once
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -19,6 +20,14 @@ ROOT = Path(__file__).resolve().parents[3]
 async def addresses_of(machine: Machine, name: str) -> Sequence[str]:
     """What a program on the host sees."""
     return await machine.resolver.addresses(name)
+
+
+async def keep_open(machine: Machine, server: str) -> None:
+    """Many idle connections, which the server ends when it stops: in what order?"""
+    for _ in range(20):
+        end = End()
+        machine.reactor.connectTCP(server, 12000, Once(end))
+        await end.made
 
 
 def messages(up: SimulatedWorld, host: str, name: str) -> list[tuple[str, str]]:
@@ -48,9 +57,11 @@ def run_elsewhere(hash_seed: str) -> str:
     program = (
         "from netstack.world.loader import load\n"
         "from netstack.world.simulated.world import bring_up\n"
-        "from tests.world.simulated.test_world import addresses_of\n"
+        "from tests.world.simulated.test_world import addresses_of, keep_open\n"
         "up = bring_up(load('textbook'), journal=True)\n"
         "up.ask('cse.nyu.edu', addresses_of, 'gaia.cs.umass.edu')\n"
+        "up.ask('cse.nyu.edu', keep_open, up.running.table.first('upper.someschool.edu'))\n"
+        "up.stop()\n"
         "print(*up.simulation.hashes(), up.simulation.packets.sent)\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
