@@ -225,6 +225,9 @@ class RealDisk:
         """The system's path, without links; names that the system cannot have do not exist."""
         if path.startswith("/"):
             raise PermissionError(errno.EACCES, "paths are relative to the root", path)
+        plain = self._without_links(path)
+        if plain is not None:
+            return plain
         try:
             resolved = os.path.realpath(os.path.join(self.root, path))
             if path.endswith("/") and os.path.exists(resolved) and not os.path.isdir(resolved):
@@ -234,6 +237,20 @@ class RealDisk:
         self._check(resolved, path)
         if any(len(os.fsencode(part)) > 255 for part in resolved.split("/")) or len(os.fsencode(resolved)) > 4095:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return resolved
+
+    def _without_links(self, path: str) -> str | None:
+        """The system's path where that is plain to see: every part exists, none is a link, none has a meaning of its own."""
+        resolved = self.root.rstrip("/")
+        for part in path.split("/"):
+            if part in ("", ".", ".."):
+                return None
+            resolved = f"{resolved}/{part}"
+            try:
+                if modes.S_ISLNK(os.lstat(resolved).st_mode):
+                    return None
+            except (OSError, ValueError):
+                return None
         return resolved
 
     def _target(self, path: str) -> str:
