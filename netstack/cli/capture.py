@@ -29,11 +29,14 @@ def run(options: argparse.Namespace) -> int:
                 raise CommandError(f"cannot write {options.output}: {error.strerror}") from error
         notes = sys.stderr if options.output == "-" or options.json else sys.stdout
         capture = stack.enter_context(closing(Capture(stream)))
-        for row in recorded(client, options) if options.no_follow else followed(client, options, notes):
-            capture.write(row)
-            messages += 1
-            if not options.no_follow:
-                capture.flush()
+        try:
+            for row in recorded(client, options) if options.no_follow else followed(client, options, notes):
+                capture.write(row)
+                messages += 1
+                if not options.no_follow:
+                    capture.flush()
+        except KeyboardInterrupt:  # while a row was written; the file ends well all the same
+            pass
     packets = capture.packets
     if options.json and options.output != "-":
         render.print_json({"file": options.output, "messages": messages, "packets": packets})
@@ -60,15 +63,19 @@ def followed(client: Client, options: argparse.Namespace, notes: Any) -> Iterato
             if end is not None:
                 left = end - time.monotonic()
                 if left <= 0:
-                    return
+                    break
                 client.timeout(left)
     except KeyboardInterrupt:
-        return
+        pass
     except CommandError as error:
         if error.kind != "timeout":
             raise
     finally:
         signal.signal(signal.SIGTERM, before)
+    items, result = client.end_stream()
+    yield from map(row_of, items)
+    if result and result["dropped"]:
+        print(f"netstack: {result['dropped']} messages are missing: they came too fast", file=sys.stderr)
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

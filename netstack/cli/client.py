@@ -43,7 +43,7 @@ class Client:
             self._socket.close()
             raise CommandError(f"{self.world} does not answer on {path}: {error.strerror or error}") from error
         self._file = self._socket.makefile("rb")
-        self._last = 0
+        self._last = self._streaming = 0
 
     def __enter__(self) -> "Client":
         return self
@@ -69,8 +69,8 @@ class Client:
                 return answer.get("result")
 
     def stream(self, verb: str, **arguments: object) -> Iterator[Any]:
-        """Carry out a streaming verb: its items; stop iterating to leave it, then close the client."""
-        identifier = self._send(verb, arguments)
+        """Carry out a streaming verb: its items. Whoever stops iterating calls `end_stream`, or closes the client."""
+        identifier = self._streaming = self._send(verb, arguments)
         while True:
             answer = self._receive()
             if answer.get("id") != identifier:
@@ -78,6 +78,22 @@ class Client:
             if "item" not in answer:
                 return
             yield answer["item"]
+
+    def end_stream(self, seconds: float = 5.0) -> tuple[list[Any], Any]:
+        """Cancel the stream: the items that were under way, and its result (None when none comes in time)."""
+        items: list[Any] = []
+        self.timeout(seconds)
+        try:
+            self._send("cancel", {"id": self._streaming})
+            while True:
+                answer = self._receive()
+                if answer.get("id") != self._streaming:
+                    continue
+                if "item" not in answer:
+                    return items, answer.get("result")
+                items.append(answer["item"])
+        except CommandError:
+            return items, None
 
     def _send(self, verb: str, arguments: Mapping[str, object]) -> int:
         self._last += 1

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 import time
 
 from netstack.cli import render
@@ -37,19 +38,21 @@ def follow(client: Client, options: argparse.Namespace) -> int:
             show(row, options.json)
             seen += 1
             if options.count is not None and seen >= options.count:
-                return PASS
+                break
             if end is not None:
                 left = end - time.monotonic()
                 if left <= 0:
-                    return PASS
+                    break
                 client.timeout(left)
     except KeyboardInterrupt:
-        return PASS
+        pass
     except CommandError as error:
-        if error.kind == "timeout":
-            return PASS if options.count is None or seen >= options.count else FAIL
-        raise
-    return PASS
+        if error.kind != "timeout":
+            raise
+    _, result = client.end_stream()
+    if result and result["dropped"]:
+        print(f"netstack: {result['dropped']} messages were not shown: they came too fast", file=sys.stderr)
+    return FAIL if options.count is not None and seen < options.count else PASS
 
 
 def show(row: dict[str, object], as_json: bool) -> None:

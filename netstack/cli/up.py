@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from netstack.cli import namespaces, render
-from netstack.cli.errors import FAIL, PASS, CommandError
+from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
 from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, names_in_use, state_directory
 
 
 def run(options: argparse.Namespace) -> int:
     """Foreground: until Ctrl-C or SIGTERM. Detached: until everything is ready, or the reason why it is not is printed."""
     world = load(options.world)
+    unknown = [host for host in options.trace or () if host not in world.hosts]
+    if unknown:
+        raise CommandError(f"--trace: no host {unknown[0]} in {world.name}", USAGE, "usage")
     name = options.name or world.name
     if options.detach:
         return detach(lambda ready: serve(world, name, options, ready), name, options)

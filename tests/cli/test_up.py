@@ -191,7 +191,7 @@ def test_capture(small: dict[str, Any], tmp_path: Path) -> None:
             assert capture.returncode == 0
         finally:
             capture.kill()
-    assert json.loads(out)["messages"] >= 4
+    assert json.loads(out)["messages"] >= 4, "what was under way at Ctrl-C is in the file"
     assert file.read_bytes()[:4] == b"\x0a\x0d\x0d\x0a"
 
 
@@ -292,6 +292,20 @@ def test_a_world_file_with_mistakes(private: Path, tmp_path: Path) -> None:
     problems = json.loads(netstack("validate", str(file), "--json").stdout)
     assert problems["valid"] is False
     assert as_json("validate", "small")["valid"] is True
+
+
+def test_recorded_from_the_start(private: Path) -> None:
+    offset = ("--port-offset", str(OFFSET + 907))
+    done = netstack("up", "--world", "small", "--detach", *offset, "--trace", CLIENT)
+    assert done.returncode == 0, done.stderr
+    try:
+        netstack("resolve", PAGE, "--from", CLIENT)
+        rows = [json.loads(line) for line in netstack("trace", "--no-follow", "--json").stdout.splitlines()]
+        assert [(row["from"], row["to"]) for row in rows] == [(CLIENT, "dns.nyu.edu")], "what the client itself sent"
+        assert netstack("trace", "--off", "--json").stdout.split() == ["{", '"recording":', "[]", "}"]
+    finally:
+        assert netstack("down").returncode == 0
+    assert netstack("up", "--world", "small", "--trace", "no.such.host").returncode == 2
 
 
 def test_check(private: Path) -> None:
