@@ -19,7 +19,7 @@ class SimulatedHost:
     """One host. It is up from the start; `kill`, `power_off` and `boot` are its life."""
 
     __slots__ = (
-        "_disk", "addresses", "boots", "ident", "leaf", "machine", "name", "network",
+        "_disk", "addresses", "boots", "ended", "ident", "leaf", "machine", "name", "network",
         "number", "packets", "power", "powered", "program", "reactor", "routes", "simulation", "site", "skew",
     )  # fmt: skip
 
@@ -44,6 +44,8 @@ class SimulatedHost:
         self.boots = 0
         self.program: Callable[[SimulatedHost], object] | None = None
         """Called in the host's name at each boot; builds and starts its services."""
+        self.ended: Callable[[], None] | None = None
+        """Called when a process or its machine has ended."""
         self.machine: Machine | None = None
         """Of this boot, once Simulation.machine made it."""
         self.leaf: Leaf | None = None
@@ -125,3 +127,5 @@ class SimulatedHost:
             ours = machine.journal.ours
             for end in [end for end in ours if end[1][0] in self.addresses]:
                 del ours[end]
+        if self.ended is not None:
+            self.ended()

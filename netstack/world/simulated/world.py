@@ -122,6 +122,7 @@ def bring_up(
         machine = simulation.machine(simulated, names=up.certified.get(host.name, ()))
         hosts[host.name] = RunningHost(host, machine)
         simulated.program = _program(up, host)
+        simulated.ended = _ended(hosts[host.name])
         simulated.start()
     simulation.run(until=simulation.now, stop=lambda: bool(simulation.problems), check=False)
     problems, _ = simulation.forget_problems()
@@ -143,6 +144,13 @@ def _program(up: SimulatedWorld, host: Host) -> Callable[[SimulatedHost], None]:
         up.start(host)
 
     return program
+
+
+def _ended(running: RunningHost) -> Callable[[], None]:
+    def ended() -> None:
+        running.state = "down"
+
+    return ended
 
 
 def _stop(running: RunningHost) -> Deferred[Any]:

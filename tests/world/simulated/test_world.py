@@ -58,8 +58,10 @@ def run_elsewhere(hash_seed: str) -> str:
         "from netstack.world.loader import load\n"
         "from netstack.world.simulated.world import bring_up\n"
         "from tests.world.simulated.test_world import addresses_of, keep_open\n"
+        "from tests.world.simulated.test_services import get\n"
         "up = bring_up(load('textbook'), journal=True)\n"
         "up.ask('cse.nyu.edu', addresses_of, 'gaia.cs.umass.edu')\n"
+        "up.ask('cse.nyu.edu', get, 'https://www.someschool.edu/somedepartment/home.index')\n"
         "up.ask('cse.nyu.edu', keep_open, up.running.table.first('upper.someschool.edu'))\n"
         "up.stop()\n"
         "print(*up.simulation.hashes(), up.simulation.packets.sent)\n"
@@ -77,6 +79,7 @@ def test_a_world_repeats_whatever_the_hash_seed() -> None:
 def test_a_resolver_that_crashes_is_missed_and_comes_back() -> None:
     up = bring_up(load("textbook"), journal=True)
     up.host("dns.nyu.edu").power_off()
+    assert up.running.status()["hosts"]["dns.nyu.edu"]["state"] == "down"
     with pytest.raises(ResolutionError):
         up.ask("cse.nyu.edu", addresses_of, "gaia.cs.umass.edu")
     up.host("dns.nyu.edu").boot()
