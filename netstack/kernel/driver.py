@@ -577,18 +577,20 @@ class StreamDriver(TwistedProtocol):
                 self.traffic.timeouts += 1
                 self.abort("timeout")
             return
-        wanted = self.engine.next_timer()
         idle = self._active + self._idle
+        wanted = self.engine.next_timer()
         if wanted is not None and wanted <= now:
             active = self._active
             self._step(self.engine.on_timer)
+            if self._closing:
+                return
             self._active = active  # a timer is no sign of life
-        elif now >= idle:
+        if now >= idle:
             self.traffic.timeouts += 1
             self._reason = "timeout"
             self.close()
         else:
-            self._arm(idle if wanted is None or wanted > idle else wanted)
+            self._arm(idle if wanted is None or wanted > idle or wanted <= now else wanted)
 
 
 _REASONS: dict[type[BaseException] | None, str] = {
