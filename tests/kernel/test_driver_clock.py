@@ -8,8 +8,9 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 
-from netstack.kernel.driver import StreamDriver, StreamFactory
+from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
+from netstack.kernel.listen import StreamFactory
 from netstack.kernel.metrics import Traffic
 from netstack.sansio import FileSlice, LocalProtocolError, Now
 from tests.kernel.echo import EchoRole, LineEngine, Reply, make_machine
