@@ -6,7 +6,6 @@ from enum import IntEnum
 
 from dns.name import Name
 from dns.rcode import Rcode
-from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.zone import ordered
@@ -47,8 +46,10 @@ class Entry:
         return copy
 
 
-Key = tuple[Name, RdataType]
-"""NXDOMAIN is kept under type NONE: it holds for all types."""
+ALL_TYPES = -1
+"""NXDOMAIN is kept under this type, since it holds for all; no message can ask for it."""
+
+Key = tuple[Name, int]
 
 
 class Cache:
@@ -63,7 +64,7 @@ class Cache:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, name: Name, rdtype: RdataType, now: float, rank: Rank) -> Entry | None:
+    def get(self, name: Name, rdtype: int, now: float, rank: Rank) -> Entry | None:
         """What is known of exactly this name and type, with at least this rank."""
         key = (name, rdtype)
         entry = self._entries.get(key)
@@ -77,7 +78,7 @@ class Cache:
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, name: Name, rdtype: RdataType, entry: Entry, now: float) -> None:
+    def put(self, name: Name, rdtype: int, entry: Entry, now: float) -> None:
         """Remember, unless something more trusted is known (RFC 2181 §5.4.1) or the TTL is 0."""
         if entry.expires <= now:
             return

@@ -17,7 +17,7 @@ from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
-from netstack.dns.cache import Cache, Entry, Rank
+from netstack.dns.cache import ALL_TYPES, Cache, Entry, Key, Rank
 from netstack.dns.events import Dismiss, Outcome, Resolved, ResolverCounts, SendUpstream
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.scrub import Useful, scrub
@@ -112,7 +112,7 @@ class _Task:
     child: "_Task | None" = None
     steps: _Steps | None = None
     wake: float | None = None
-    fresh: dict[tuple[Name, RdataType], Entry] = field(default_factory=dict)
+    fresh: dict[Key, Entry] = field(default_factory=dict)
     """What this task has learned, whatever its TTL and the cache's bounds."""
     exchanges: dict[tuple[str, bool], "_Exchange"] = field(default_factory=dict)
     admitted: bool = False
@@ -537,7 +537,7 @@ class Recursor:
 
     def _known(self, task: _Task, name: Name, rdtype: RdataType) -> Entry | None:
         """The answer, the alias or the absence that is known with the rank of an answer."""
-        for kept in (rdtype, RdataType.CNAME, RdataType.NONE):
+        for kept in (rdtype, RdataType.CNAME, ALL_TYPES):
             entry = task.fresh.get((name, kept))
             if entry is None or entry.rank < Rank.ANSWER:
                 entry = self.cache.get(name, kept, self._now, Rank.ANSWER)
@@ -554,7 +554,7 @@ class Recursor:
             ttl = 0
             if useful.soa is not None:  # RFC 2308 §5
                 ttl = min(useful.soa.ttl, useful.soa[0].minimum, self.limits.max_negative_ttl)
-            rdtype = RdataType.NONE if useful.rcode == Rcode.NXDOMAIN else question.rdtype
+            rdtype = ALL_TYPES if useful.rcode == Rcode.NXDOMAIN else question.rdtype
             entry = Entry(useful.soa, self._now + ttl, Rank.ANSWER, True, useful.rcode)
             task.fresh[useful.absent, rdtype] = entry
             self.cache.put(useful.absent, rdtype, entry, self._now)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from dns.message import Message
 from dns.name import Name
 from dns.rcode import Rcode
+from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
@@ -96,14 +97,19 @@ def _negative(message: Message, zone: Name, name: Name, useful: Useful) -> None:
 
 def _find(section: list[RRset], name: Name, rdtype: RdataType) -> RRset | None:
     for rrset in section:
-        if rrset.rdtype == rdtype and rrset.name == name and rrset.rdclass == 1:
+        if rrset.rdtype == rdtype and rrset.name == name and rrset.rdclass == RdataClass.IN:
             return rrset
     return None
 
 
 def _soa(message: Message, zone: Name, name: Name) -> RRset | None:
     for rrset in message.authority:
-        if rrset.rdtype == RdataType.SOA and name.is_subdomain(rrset.name) and rrset.name.is_subdomain(zone):
+        if (
+            rrset.rdtype == RdataType.SOA
+            and rrset.rdclass == RdataClass.IN
+            and name.is_subdomain(rrset.name)
+            and rrset.name.is_subdomain(zone)
+        ):
             return rrset
     return None
 
@@ -113,6 +119,7 @@ def _cut(message: Message, zone: Name, name: Name) -> RRset | None:
     for rrset in message.authority:
         if (
             rrset.rdtype == RdataType.NS
+            and rrset.rdclass == RdataClass.IN
             and rrset.name != zone
             and rrset.name.is_subdomain(zone)
             and name.is_subdomain(rrset.name)

@@ -7,7 +7,7 @@ from dns.rrset import RRset, from_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netstack.dns.cache import Cache, Entry, Rank
+from netstack.dns.cache import ALL_TYPES, Cache, Entry, Rank
 
 
 def rrset(name: str, data: str = "10.0.0.1", ttl: int = 60) -> RRset:
@@ -55,8 +55,8 @@ def test_trust() -> None:
 def test_absence_is_an_entry() -> None:
     cache = Cache(10, 10_000)
     name = dns.name.from_text("a")
-    cache.put(name, RdataType.NONE, Entry(None, 60.0, Rank.ANSWER, True, Rcode.NXDOMAIN), 0.0)
-    found = cache.get(name, RdataType.NONE, 1.0, Rank.ANSWER)
+    cache.put(name, ALL_TYPES, Entry(None, 60.0, Rank.ANSWER, True, Rcode.NXDOMAIN), 0.0)
+    found = cache.get(name, ALL_TYPES, 1.0, Rank.ANSWER)
     assert found is not None
     assert (found.negative, found.rcode, found.at(1.0)) == (True, Rcode.NXDOMAIN, None)
 

@@ -267,6 +267,19 @@ def test_nothing_is_learned_from_outside_the_bailiwick() -> None:
     assert net.resolve("unasked.edu").rcode == Rcode.NXDOMAIN
 
 
+@pytest.mark.parametrize("rdtype", ["TYPE0", "TYPE65535", "CNAME", "TYPE128", "NSEC"])
+def test_no_type_stands_for_others(rdtype: str) -> None:
+    servers = textbook()
+    servers["10.0.0.5"] = server(
+        ("enterprise.com", "@ NS dns\n@ A 10.1.0.9\ndns A 10.0.0.5\nodd TYPE0 \\# 1 00\nodd A 10.1.0.8\n")
+    )
+    net = Internet(servers)
+    for name in ("gaia.cs.umass.edu", "odd.enterprise.com"):
+        assert net.resolve(name, rdtype).rcode == Rcode.NOERROR
+    assert texts(net.resolve("gaia.cs.umass.edu")) == GAIA
+    assert texts(net.resolve("odd.enterprise.com")) == ["odd.enterprise.com. A 10.1.0.8"]
+
+
 def test_glue_is_no_answer() -> None:
     servers = textbook()
     servers["10.0.0.2"] = server(("edu", "@ NS a.edu-servers.net.\numass NS dns.umass\ndns.umass A 10.0.0.4\n"))

@@ -1,5 +1,6 @@
 """Other people's DNS programs against ours: clients, BIND and Unbound as resolvers, BIND as authoritative server."""
 
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -19,12 +20,16 @@ from tests.processes import running, twistd
 
 
 def _free_port() -> int:
-    """A port that nothing uses on 127.0.0.1: BIND can listen on no other loopback address without one more interface."""
-    with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-        stream.bind(("127.0.0.1", 0))
-        port = stream.getsockname()[1]
-        datagrams.bind(("127.0.0.1", port))
-        return int(port)
+    """A port below those of clients that nothing uses on 127.0.0.1: BIND listens on no loopback address but this one."""
+    for port in range(10_000 + os.getpid() % 10_000, 30_000):
+        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+            try:
+                stream.bind(("127.0.0.1", port))
+                datagrams.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def _standard_port() -> bool:
