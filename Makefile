@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 up: $(VENV)/.installed
 	$(BIN)/netstack up
 
+# Tests of one xdist_group run one after another; pytest-xdist 3.8 cannot do so with pytest 9, hence the bound in setup.cfg.
 test: $(VENV)/.tested
 	$(BIN)/pytest -n 2 --dist loadgroup -q -rfEs --durations=10 tests --ignore=tests/soak
 
