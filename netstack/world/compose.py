@@ -84,13 +84,13 @@ class Composer:
         """Build the services of a host on its machine; none listens yet. Raises WorldError."""
         built = []
         for service in host.services:
+            config = self.config(host, service, machine.addresses)
             if service.plugin == "origin":
                 content.write(
                     machine.disk,
                     f"{WWW}/{service.name}",
                     content.files(self.content_of(service), self.world, self.table, host, self.ca),
                 )
-            config = self.config(host, service, machine.addresses)
             tap: Any = import_module(f"netstack.taps.{service.plugin}")
             made: IService = tap.build(config, machine)
             built.append(RunningService(service.name, service.plugin, made))

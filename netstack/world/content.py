@@ -30,7 +30,8 @@ class File:
     """One file of a site: made when it is written, and only then."""
 
     make: Callable[[], bytes]
-    modified: float = PAGE_MODIFIED
+    modified: float | None = PAGE_MODIFIED
+    """None: the time of writing, for what is another page in another run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def write(disk: Disk, root: str, site: Files) -> bool:
     stamp = _stamp(site)
     try:
         if disk.read(root + STAMP) == stamp and all(
-            disk.stat(f"{root}/{path}").mtime == file.modified for path, file in site.items()
+            disk.stat(f"{root}/{path}").mtime == file.modified or file.modified is None for path, file in site.items()
         ):
             return False
     except OSError:
@@ -183,9 +184,9 @@ def _map(subject: Subject) -> Files:
         f"<p>{escape(world.title)}</p>\n{offset}{authority}<table>\n"
         f"<tr><th>Host</th><th>Site</th><th>Addresses</th><th>Services</th></tr>\n{rows}\n</table>"
     )
-    found = {"index.html": File(lambda: page(f"The world {world.name}", text))}
+    found = {"index.html": File(lambda: page(f"The world {world.name}", text), None)}
     if subject.ca:
-        found["ca.pem"] = File(lambda: subject.ca)
+        found["ca.pem"] = File(lambda: subject.ca, None)
     return found
 
 

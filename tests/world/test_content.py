@@ -90,6 +90,11 @@ def test_written_once(tmp_path: Path) -> None:
     disk.remove("www/campus.gif")
     assert content.write(disk, "www", files)
     assert disk.stat("www/campus.gif").size > 0
+    assert content.write(disk, "map", site("map"))
+    assert (
+        disk.stat("map/index.html").mtime > content.PAGE_MODIFIED
+    )  # another page in every world: a cache must not mix them
+    assert not content.write(disk, "map", site("map"))
     changed = {**files, "new.html": content.File(lambda: b"<p>")}
     assert content.write(disk, "www", changed)
     assert not content.write(disk, "www", changed)

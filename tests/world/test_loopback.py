@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,9 +17,10 @@ from twisted.internet.threads import deferToThread
 
 from netstack.world.addresses import Parameters, addresses
 from netstack.world.generated import generated_world
-from netstack.world.loader import load
+from netstack.world.loader import find, load, parse
 from netstack.world.loopback import LoopbackOptions, NetworkLock, bring_up, standard_ports_are_free
 from netstack.world.model import World
+from netstack.world.problems import WorldError
 from netstack.world.running import BringUpError, Running
 from tests.addresses import own_address
 from tests.processes import ROOT, running, twistd
@@ -157,6 +159,29 @@ async def test_a_port_in_use_is_a_clear_error_and_nothing_is_half_up(tmp_path: P
     run = await bring_up(world, options)
     assert len(await messages(run, "cse.nyu.edu")) == 8
     await run.stop()
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "changes", "expected"),
+    [
+        (
+            "hosts",
+            "www.nyu.edu",
+            {"services": {"origin": {"content": "news"}}},
+            "content: unknown content 'news'; expected plain",
+        ),
+        ("hosts", "www.nyu.edu", {"services": {"origin": {"sever": 1}}}, "sever: unknown option; expected listen"),
+        ("zones", "x.nyu.edu", {"site": "nyu", "records": "www MX ten"}, "cannot build dns.x.nyu.edu: zone x.nyu.edu: line"),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_what_only_the_services_can_judge(
+    section: str, name: str, changes: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    table = tomllib.loads(find("small").read_text())
+    table[section][name] = changes
+    with pytest.raises((BringUpError, WorldError), match=expected):
+        await bring_up(parse(table), LoopbackOptions(port_offset=10_000, state_directory=tmp_path))
 
 
 @pytest_twisted.ensureDeferred
