@@ -116,6 +116,8 @@ class DatagramDriver(DatagramProtocol):
         self._busy = True
         try:
             for event in feed(*arguments):
+                if self.engine.recording:
+                    self._journal()  # what was received, before what the role does about it
                 self.role.handle(event, self)
         except RemoteProtocolError:
             self.traffic.protocol_errors += 1
@@ -123,16 +125,19 @@ class DatagramDriver(DatagramProtocol):
             self._busy = False
         self._flush()
 
+    def _journal(self) -> None:
+        wall, journal = self.machine.wall(), self.machine.journal
+        for message in self.engine.messages():
+            if message.remote is not None:
+                journal.write(
+                    wall, "udp", self.protocol_name, message.sent, self.local, message.remote,
+                    message.summary, message.data, omitted=message.omitted,
+                )  # fmt: skip
+
     def _flush(self) -> None:
         engine = self.engine
         if engine.recording:
-            wall = self.machine.wall()
-            for message in engine.messages():
-                if message.remote is not None:
-                    self.machine.journal.write(
-                        wall, "udp", self.protocol_name, message.sent, self.local, message.remote,
-                        message.summary, message.data,
-                    )  # fmt: skip
+            self._journal()
         for data, destination in engine.data_to_send():
             self._write(data, destination)
         due = engine.next_timer()

@@ -362,6 +362,8 @@ class StreamDriver(TwistedProtocol):
             if type(event) in _OURS:
                 self._carry_out(event)
             else:
+                if self.engine.recording:
+                    self._journal()  # what was received, before what the role does about it
                 self.role.handle(event, self)
             if self._closing:
                 return
@@ -392,7 +394,7 @@ class StreamDriver(TwistedProtocol):
         for message in self.engine.messages():
             journal.write(
                 wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
-                message.summary, message.data, peer.security is not None,
+                message.summary, message.data, peer.security is not None, message.omitted,
             )  # fmt: skip
 
     def _collect(self) -> None:

@@ -4,6 +4,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.message
+import dns.query
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
@@ -69,6 +71,21 @@ def test_a_walk(internet: Session, tmp_path: Path) -> None:
     internet.clear()
     assert internet.rows() == []
     assert internet.flush() >= 1
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_foreign_client_s_question_comes_before_what_follows_from_it(transport: str) -> None:
+    """The journal is in the order of causes: a received message is there before those that the host sends because of it."""
+    query = dns.message.make_query("gaia.cs.umass.edu", "A")
+    with open_session("small", "loopback") as internet:
+        internet.record()
+        server, port = internet.address("dns.nyu.edu"), 53 + internet.running.port_offset
+        ask = dns.query.tcp if transport == "tcp" else dns.query.udp
+        assert ask(query, server, timeout=5, port=port).answer
+        rows = internet.rows()
+    assert len(rows) == 8
+    assert (rows[0].destination_name, rows[0].transport, rows[-1].source_name) == ("dns.nyu.edu", transport, "dns.nyu.edu")
+    assert rows[1].source_name == "dns.nyu.edu"
 
 
 def test_what_is_not_there(internet: Session) -> None:
