@@ -9,7 +9,7 @@ class ServerLimits:
 
     udp_payload: int = 1232
     """The largest UDP message sent and announced by EDNS(0)."""
-    tcp_connections: int = 1000
+    tcp_connections: int = 10_000
     """Open at once."""
     tcp_idle: float = 10.0
     """Without a whole query (RFC 7766 §6.2.3): a client that sends an octet now and then does not stay longer."""
