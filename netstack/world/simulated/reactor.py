@@ -64,7 +64,7 @@ class SimulatedReactor(_DisconnectSelectableMixin):
         self.listeners: dict[Address, Socket] = {}
         self.datagrams: dict[Address, DatagramPort] = {}
         self.streams: dict[Socket, None] = {}
-        """Connections that hold a local port, in the order they were made."""
+        """Connections that are not closed, in the order they were made."""
         self.next_descriptor = count(3).__next__
         self._next_port = EPHEMERAL[0] - 1
         self._triggers: dict[str, _ThreePhaseEvent] = {}
@@ -255,7 +255,7 @@ class SimulatedReactor(_DisconnectSelectableMixin):
         self.streams[socket] = None
 
     def release(self, socket: Socket) -> None:
-        """A connection is over for this end."""
+        """A connection was closed at this end."""
         self.streams.pop(socket, None)
 
     # IReactorTCP, IReactorUDP, IReactorSSL

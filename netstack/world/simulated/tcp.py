@@ -215,8 +215,7 @@ class Socket:
                 self._transmit(RST, -1, b"", 0)
             else:
                 self._end()
-        if self.broken or not self.connected:
-            self._forget()
+        self.reactor.release(self)
 
     # Readiness, for the reactor
 
@@ -298,7 +297,6 @@ class Socket:
         if not self.end_sent:
             self.end_sent = True
             self._segment(FIN, b"")
-            self._forget_when_over()
 
     def _request(self, tries: int) -> None:
         if not self.closed and not self.connected:
@@ -406,7 +404,6 @@ class Socket:
             if self.closed:
                 peer = self.peer
                 self.broken = errno.ECONNRESET
-                self._forget()
                 if peer is not None:
                     self._transmit(RST, -1, b"", 0)
                 return
@@ -414,7 +411,6 @@ class Socket:
             self._arrived()
         elif kind == FIN:
             self.end_arrived = True
-            self._forget_when_over()
             if not self.closed:
                 self._arrived()
         elif kind == SYN_ACK:
@@ -486,7 +482,8 @@ class Socket:
         if self.broken or self.reactor.host.power != self.power:
             return
         self.broken = number
-        self._forget()
+        if self.listener is not None:  # nobody has accepted it, so nobody will close it
+            self.reactor.release(self)
         reactor = self.reactor
         if self.closed or not reactor.alive:
             return
@@ -497,13 +494,6 @@ class Socket:
         elif self.writer is not None:
             reactor.scheduler.current = reactor
             self._write()
-
-    def _forget_when_over(self) -> None:
-        if self.end_sent and self.end_arrived:
-            self._forget()
-
-    def _forget(self) -> None:
-        self.reactor.release(self)
 
 
 class ServerTransport(tcp.Server):
