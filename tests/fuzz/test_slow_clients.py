@@ -124,9 +124,9 @@ def test_the_first_octet_is_answered_at_once(tmp_path: Path) -> None:
 
 
 def test_a_client_that_does_not_read_is_let_go(tmp_path: Path) -> None:
-    """An answer that nobody takes holds the connection for `--linger` seconds, and no longer."""
+    """An answer that nobody takes holds the connection for `--linger` and `--discard` seconds, and no longer."""
     (upper,) = (server for server in SERVERS if server.name == "upper")
-    with started(upper, tmp_path, "--linger=1") as (process, address), socket.socket() as deaf:
+    with started(upper, tmp_path, "--linger=1", "--discard=1") as (process, address), socket.socket() as deaf:
         counts = []
         for _ in range(10):  # the connection that found the server up may still be there
             counts.append(process.descriptors())
