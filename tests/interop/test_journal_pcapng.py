@@ -1,6 +1,7 @@
 """tshark, capinfos and editcap read the exported journal without a complaint and dissect what is in it."""
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -125,6 +126,23 @@ def test_what_a_running_capture_wrote_so_far_is_readable(tmp_path: Path) -> None
         writer.close()
     assert tshark(path, "-Y", COMPLAINTS) == []
     assert len(tshark(path, "-Y", "http")) == 8
+
+
+def test_bodies_that_were_not_kept(tmp_path: Path) -> None:
+    """They are packets cut short by the capture: lengths and sequence numbers are right, the next exchange is dissected."""
+    path, head = tmp_path / "short.pcapng", b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 10000\r\n\r\n"
+    rows = []
+    for time in (1.0, 2.0):
+        rows.append(
+            row(time, (CLIENT, 40001), (WEB, 80), "tcp", "http", b"GET /a.png HTTP/1.1\r\nHost: www.someschool.edu\r\n\r\n")
+        )
+        rows.append(replace(row(time, (WEB, 80), (CLIENT, 40001), "tcp", "http", head), omitted=10_000))
+    export(path, rows)
+    assert tshark(path, "-Y", COMPLAINTS.replace("_ws.short ||", "")) == []
+    assert len(tshark(path, "-Y", "_ws.short")) == 2
+    assert len(tshark(path, "-Y", "http.request")) == len(tshark(path, "-Y", "http.response")) == 2
+    sent = tshark(path, "-Y", "tcp.srcport == 80", "-T", "fields", "-e", "tcp.len")
+    assert sum(map(int, sent)) == 2 * (len(head) + 10_000)
 
 
 def test_the_journal_of_a_world(tmp_path: Path) -> None:
