@@ -216,7 +216,7 @@ async def test_round_trips_between_hosts_of_ours(pairs: list[Pair], kind: str, n
     engine = _Collector()
     driver = await connect_stream(pair.client, "127.0.0.1", pair.port, "line", engine, EchoRole(), Traffic(), tls_name=name)
     up = reactor.seconds() - start  # type: ignore[attr-defined]
-    assert trips * 0.1 <= up < trips * 0.1 + 0.06
+    assert trips * 0.1 <= up < trips * 0.1 + 0.095
     driver.send(Reply((b"echo hello\n",)))
     answered = await until(lambda: engine.got == b"hello\n") - start
     assert (trips + 1) * 0.1 <= answered < (trips + 1) * 0.1 + 0.09
@@ -246,7 +246,7 @@ async def test_a_foreign_client_meets_the_same_times(pairs: list[Pair]) -> None:
             return not got[-1]
 
         first = await until(lambda: ended() or bool(got)) - start
-        assert 0.2 <= first < 0.26  # one round trip to connect and one for the request
+        assert 0.2 <= first < 0.29  # one round trip to connect and one for the request
         await until(lambda: got[-1] == b"" or ended())
         assert b"".join(got) == b"hello\nbye\n"
 
@@ -311,6 +311,6 @@ async def test_datagrams_cross_links_too(foreign: bool) -> None:
     at_client.engine.say(b"hello", ("127.0.0.1", bound.getHost().port))  # type: ignore[attr-defined]
     at_client._flush()
     taken = await until(lambda: bool(at_client.role.seen)) - start  # type: ignore[attr-defined]
-    assert 0.1 <= taken < 0.15
+    assert 0.1 <= taken < 0.19
     await at_server.close()
     await at_client.close()
