@@ -72,6 +72,11 @@ def parser() -> argparse.ArgumentParser:
         help="added to every port (default: 0 where ports below 1024 may be bound, else 10000)",
     )
     up.add_argument("--substrate", choices=("loopback", "namespaces"), default="loopback", help="default: loopback")
+    up.add_argument(
+        "--shaped",
+        action="store_true",
+        help="loopback: links begin with the world's rates, delays and losses (default: free)",
+    )
     up.add_argument("--trace", nargs="*", metavar="HOST", help="record the messages of these hosts (none named: all)")
     up.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for --detach (default: 60)")
 

@@ -84,8 +84,9 @@ def loopback(
     failure: list[CommandError] = []
 
     async def start() -> None:
+        chosen = LoopbackOptions(name=name, port_offset=options.port_offset, shaped=options.shaped)
         try:
-            running = await bring_up(world, LoopbackOptions(name=name, port_offset=options.port_offset), reactor)
+            running = await bring_up(world, chosen, reactor)
         except (BringUpError, WorldError) as error:
             failure.append(CommandError(str(error), kind="bring-up"))
             reactor.stop()
