@@ -1,5 +1,6 @@
 """The tap with real Options, and the plugin under twistd."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -51,6 +52,30 @@ def test_every_option_reaches_the_config() -> None:
 def test_a_wrong_option_is_named(argument: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         parsed(argument)
+
+
+def test_file_environment_and_command_line_in_this_order(tmp_path: Path) -> None:
+    file = tmp_path / "upper.toml"
+    file.write_text('[upper]\nlisten = ["tcp:7"]\nmode = "lengths"\nidle = 3\nlinger = 4.0\n')
+    options = Options()
+    options.environment = {"NETSTACK_UPPER_IDLE": "5", "NETSTACK_UPPER_LINGER": "6", "NETSTACK_DNS_IDLE": "7"}
+    options.parseOptions([f"--config={file}", "--linger=8"])
+    assert options.config() == Config(("tcp:7",), "lengths", idle=5.0, linger=8.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('mode = "lower"', "upper.toml: mode: expected one of upper, lengths, got 'lower'"),
+        ("idel = 3", "upper.toml: idel: no such option; expected idle?"),
+        ('idle = "long"', "upper.toml: idle: expected"),
+        ("idle = ", "upper.toml: not TOML"),
+    ],
+)
+def test_an_error_in_a_file_names_file_key_and_expectation(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "upper.toml").write_text(text)
+    with pytest.raises(UsageError, match=re.escape(said)):
+        parsed(f"--config={tmp_path}/upper.toml")
 
 
 def test_listening_without_an_endpoint_is_named() -> None:
