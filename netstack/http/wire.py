@@ -110,10 +110,10 @@ def bare_line_end(data: bytes | bytearray) -> bool:
 
 def parse_request(head: bytes, limits: HTTPLimits) -> Request:
     """A request from its head, the empty line included (RFC 9112 §3); raises BadMessage with the status to answer."""
-    if bare_line_end(head):
-        raise bare_line_feed()
     line, _, block = head.partition(b"\r\n")
     match = request_line(line, limits)
+    if bare_line_end(block):
+        raise bare_line_feed()
     minor = 0 if match[4] == b"0" else 1  # RFC 9110 §2.5: a higher minor version is answered as the highest one known
     pairs, complaint = _read_fields(block, limits.fields)
     fields = _join(pairs)
@@ -145,6 +145,8 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
 
 def request_line(line: bytes, limits: HTTPLimits) -> re.Match[bytes]:
     """The parts of a request line without its CRLF: method, target, major, minor (RFC 9112 §3); raises BadMessage."""
+    if bare_line_end(line):
+        raise bare_line_feed()
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise _explain_request_line(line)

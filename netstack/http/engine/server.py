@@ -249,13 +249,13 @@ class ServerEngine(Recorder):
                 if line < 0 or line > limits.target:
                     raise BadMessage(f"the request line is longer than {limits.target} octets", 414)
                 raise BadMessage(f"the head is longer than {limits.head} octets", 431)
+            if not self._line_seen and (line := buffer.find(b"\r\n")) >= 0:
+                request_line(bytes(buffer[:line]), limits)  # who types nonsense is told at once
+                self._line_seen = True
             complete = len(buffer) - buffer.endswith(b"\r")
             if bare_line_end(buffer[self._searched : complete]):
                 raise bare_line_feed()
             self._searched = complete
-            if not self._line_seen and (line := buffer.find(b"\r\n")) >= 0:
-                request_line(bytes(buffer[:line]), limits)  # who types nonsense is told at once
-                self._line_seen = True
             return None
         head = bytes(buffer[: end + 4])
         received = self._heads.parse(head)
