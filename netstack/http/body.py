@@ -120,7 +120,7 @@ class ChunkedReader:
             del buffer[:2]
             self.ended = True
             return False
-        end = buffer.find(b"\r\n\r\n")
+        end = buffer.find(b"\r\n\r\n", 0, self._limits.head)
         if end < 0:
             if bare_line_end(buffer[:-1] if buffer.endswith(b"\r") else buffer):
                 raise bare_line_feed()

@@ -32,6 +32,8 @@ _DIGITS = re.compile(r"[0-9]+")
 _PREFIX = b"POST / HTTP/1.1\r\n"
 """llhttp is given this start line in place of the real one, which has been judged already: the fields are its part."""
 
+REQUEST_LINE_REST = 64
+"""Octets that a request line may have beside its target: method, version, spaces."""
 _NO_REPEAT = frozenset({"content-length", "host"})
 
 STATUS_LINES: Mapping[int, bytes] = MappingProxyType(
@@ -145,8 +147,11 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
 
 def request_line(line: bytes, limits: HTTPLimits) -> re.Match[bytes]:
     """The parts of a request line without its CRLF: method, target, major, minor (RFC 9112 §3); raises BadMessage."""
-    if bare_line_end(line):
+    longest = limits.target + REQUEST_LINE_REST
+    if bare_line_end(line[:longest]):
         raise bare_line_feed()
+    if len(line) > longest:
+        raise BadMessage(f"the request line is longer than {longest} octets", 414)
     match = _REQUEST_LINE.fullmatch(line)
     if match is None:
         raise _explain_request_line(line)

@@ -365,7 +365,15 @@ def test_garbage_is_answered_or_closed_and_never_raises(parts: list[bytes], role
     assert output == b"" or output.startswith(b"HTTP/1.1 ")
 
 
-@given(st.sampled_from([row[1] for row in vectors.GOOD_BODIES + vectors.BAD_BODIES + vectors.GOOD + vectors.BAD]), st.data())
+SHORT = [
+    row[1]
+    for table in (vectors.GOOD_BODIES, vectors.BAD_BODIES, vectors.GOOD, vectors.BAD)
+    for row in table
+    if len(row[1]) < 3000
+]
+
+
+@given(st.sampled_from(SHORT), st.data())
 def test_flipped_octets_are_answered_or_closed_and_never_raise(octets: bytes, data: st.DataObject) -> None:
     changed = bytearray(octets)
     for _ in range(data.draw(st.integers(1, 3))):

@@ -106,7 +106,7 @@ BAD = [
     ("chunked after a control", G + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400, "control"),
     ("unknown coding", G + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "gzip"),
     ("other expectation", G + b"Expect: 200-maybe\r\n\r\n", 417, "100-continue"),
-    ("long target", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + H + b"\r\n", 414, "target"),
+    ("long target", b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\n" + H + b"\r\n", 414, "longer"),
     ("endless target", b"GET /" + b"a" * 17_000, 414, "request line"),
     ("many fields", G + b"X: y\r\n" * 100 + b"\r\n", 431, "field lines"),
     ("large field", G + b"X: " + b"y" * 17_000 + b"\r\n\r\n", 431, "head"),
@@ -151,6 +151,7 @@ BAD_BODIES = [
     ("trailer without a colon", CHUNKED + b"0\r\nnonsense\r\n\r\n", 400),
     ("folded trailer", CHUNKED + b"0\r\nX: a\r\n b\r\n\r\n", 400),
     ("trailer ends in LF", CHUNKED + b"0\r\nX: a\n\r\n\r\n", 400),
+    ("trailers that are too large", CHUNKED + b"0\r\nX: " + b"a" * 17_000 + b"\r\n\r\n", 431),
     ("endless trailer", CHUNKED + b"0\r\nX: " + b"a" * 17_000, 431),
     ("too much in chunks", CHUNKED + b"100001\r\n", 413),
 ]  # fmt: skip

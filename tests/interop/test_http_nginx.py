@@ -111,7 +111,7 @@ TABLE: list[tuple[str, bytes, list[int], list[int], str]] = [
     ),
     ("HTTP/2.0", lines("GET / HTTP/2.0", HOST), [505], [505], ""),
     ("HTTP/1.2", lines("GET / HTTP/1.2", HOST), [200], [200], ""),
-    ("no version", b"GET /\r\n", [], [], ""),
+    ("no version", b"GET /\r\n", [400], [], "nginx speaks HTTP/0.9: the file without a status"),
     (
         "bare line feeds",
         b"GET / HTTP/1.1\nHost: a\n\n",

@@ -18,7 +18,16 @@ from netstack.http.events import (
 )
 from netstack.http.limits import HTTPLimits
 from netstack.http.values import http_date
-from netstack.http.wire import STATUS_LINES, BadMessage, Request, bare_line_end, bare_line_feed, parse_request, request_line
+from netstack.http.wire import (
+    REQUEST_LINE_REST,
+    STATUS_LINES,
+    BadMessage,
+    Request,
+    bare_line_end,
+    bare_line_feed,
+    parse_request,
+    request_line,
+)
 from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Transitions
 
 RECORDED = 1024 * 1024
@@ -244,17 +253,17 @@ class ServerEngine(Recorder):
             raise BadMessage("this port speaks plain HTTP and got a TLS handshake: use http://, or the port for https")
         end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3))
         if end < 0 or end + 4 > limits.head:
-            if len(buffer) > limits.head:
-                line = buffer.find(b"\r\n")
-                if line < 0 or line > limits.target:
-                    raise BadMessage(f"the request line is longer than {limits.target} octets", 414)
-                raise BadMessage(f"the head is longer than {limits.head} octets", 431)
-            if not self._line_seen and (line := buffer.find(b"\r\n")) >= 0:
+            line = buffer.find(b"\r\n")
+            if line < 0 and len(buffer) > limits.target + REQUEST_LINE_REST + 1:
+                request_line(bytes(buffer), limits)  # refuses it
+            elif line >= 0 and not self._line_seen:
                 request_line(bytes(buffer[:line]), limits)  # who types nonsense is told at once
                 self._line_seen = True
-            complete = len(buffer) - buffer.endswith(b"\r")
+            complete = end + 4 if end >= 0 else len(buffer) - buffer.endswith(b"\r")
             if bare_line_end(buffer[self._searched : complete]):
                 raise bare_line_feed()
+            if len(buffer) > limits.head:
+                raise BadMessage(f"the head is longer than {limits.head} octets", 431)
             self._searched = complete
             return None
         head = bytes(buffer[: end + 4])
