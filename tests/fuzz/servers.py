@@ -71,6 +71,16 @@ def upper_answers(address: tuple[str, int]) -> bool:
         return read_all(connection) == b"STILL THERE?" and datagrams.recv(65536) == b"AND YOU?"
 
 
+def health_options(address: str, directory: Path) -> tuple[str, ...]:
+    return (*upper_options(address, directory), "--health=9100")
+
+
+def health_answers(address: tuple[str, int]) -> bool:
+    with connect(address) as connection:
+        connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        return read_all(connection).startswith(b"HTTP/1.1 200 ")
+
+
 ZONE = """$TTL 3600
 @ SOA dns.umass.edu. hostmaster.umass.edu. 1 3600 600 86400 300
 @ NS dns
@@ -165,6 +175,21 @@ SERVERS = (
         answers=upper_answers,
         idle=lambda seconds: (f"--idle={seconds}", "--linger=2"),
         drip=b"",  # the first octet is the sentence
+    ),
+    Server(
+        name="health",  # the same responder in every service
+        port=9100,
+        transports=("tcp",),
+        options=health_options,
+        conversations=(
+            b"GET /metrics HTTP/1.1\r\nHost: x\r\nUser-Agent: Prometheus/2.42.0\r\nAccept: text/plain\r\n\r\n",
+            b"GET /livez HTTP/1.0\r\n\r\n",
+            b"HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\n",
+        ),
+        answers=health_answers,
+        idle=lambda seconds: (),
+        drip=b"",
+        latency=False,
     ),
     Server(
         name="dns",
