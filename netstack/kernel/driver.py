@@ -390,12 +390,10 @@ class StreamDriver(TwistedProtocol):
             self._start_tls()
 
     def _journal(self) -> None:
-        wall, peer, journal = self.machine.wall(), self.peer, self.machine.journal
+        wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
         for message in self.engine.messages():
-            journal.write(
-                wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote,
-                message.summary, message.data, peer.security is not None, message.omitted,
-            )  # fmt: skip
+            write(wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote, message.summary, message.data,
+                  peer.security is not None, message.omitted)  # fmt: skip
 
     def _collect(self) -> None:
         """Take the engine's output and messages."""
