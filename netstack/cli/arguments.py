@@ -75,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--shaped",
         action="store_true",
-        help="loopback: links begin with the world's rates, delays and losses (default: free)",
+        help="links begin with the world's rates, delays and losses (default: free)",
     )
     up.add_argument("--trace", nargs="*", metavar="HOST", help="record the messages of these hosts (none named: all)")
     up.add_argument("--timeout", type=_seconds, default=60.0, metavar="SECONDS", help="for --detach (default: 60)")

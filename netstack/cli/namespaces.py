@@ -17,7 +17,8 @@ def serve(world: Any, name: str, options: argparse.Namespace, claim: Claim, read
     recorded = () if options.trace is None else tuple(options.trace or world.hosts)
     directory = state_directory(name)
     try:
-        hosts = NamespaceWorld(world, NamespaceOptions(name, directory, claim.directory, recorded=recorded))
+        chosen = NamespaceOptions(name, directory, claim.directory, shaped=options.shaped, recorded=recorded)
+        hosts = NamespaceWorld(world, chosen)
         hosts.start()
     except ImportError as error:
         raise CommandError(f"{error}; install it with: pip install 'netstack[namespaces]'", kind="bring-up") from None
