@@ -1,6 +1,5 @@
 """UDP over simulated links. The path of a datagram is written for speed: a million of them pass in a few seconds."""
 
-import errno
 from heapq import heappush
 from typing import TYPE_CHECKING, Any
 
@@ -180,8 +179,3 @@ def _refuse(there: "SimulatedHost", address: Address, sender: DatagramPort) -> N
         network = there.network
         there.packets.extend((network.scheduler.now, there.ident + address[1], sender.ident, UNREACHABLE))
         network.carry(network.path(there, sender.host), UNREACHABLE, sender._refused, ())
-
-
-def address_in_use() -> OSError:
-    """What binding a port twice meets."""
-    return OSError(errno.EADDRINUSE, "Address already in use")

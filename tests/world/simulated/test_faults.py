@@ -57,6 +57,11 @@ async def look_up(machine: Machine, name: str) -> Any:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_world_survives(seed: int) -> None:
+    assert survive(seed) > 0
+
+
+def survive(seed: int) -> int:
+    """Sixty faults, then two minutes of peace; how many of the questions meanwhile were answered."""
     up = bring_up(load("textbook"), seed, journal=True)
     rng = Random(seed)
     seen = []
@@ -78,3 +83,4 @@ def test_a_world_survives(seed: int) -> None:
     up.stop()
     up.simulation.run(for_seconds=2000)
     assert not any(host.reactor.streams for host in up.simulation.hosts.values() if host.reactor is not None)
+    return len(seen) - sum(isinstance(each, str) and each.startswith("error") for each in seen)
