@@ -62,6 +62,13 @@ class Idlers:
         self.selector.close()
 
 
+def exchange(server: Server, address: tuple[str, int]) -> float:
+    """Seconds for a right question to have its right answer."""
+    before = monotonic()
+    assert server.answers(address)
+    return monotonic() - before
+
+
 def percentile(values: list[float], share: float) -> float:
     """The value below which that share of them lies."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]
@@ -72,15 +79,14 @@ def percentile(values: list[float], share: float) -> float:
 @pytest.mark.parametrize("server", [server for server in SERVERS if server.latency], ids=lambda server: server.name)
 def test_five_thousand_idle_connections(server: Server, tmp_path: Path) -> None:
     allow_files(CONNECTIONS + 500)
-    latencies = []
+    latencies: list[float] = []
     with started(server, tmp_path, *server.idle(IDLE)) as (_, address):
+        alone = [exchange(server, address) for _ in range(300)]
         idlers = Idlers(address, CONNECTIONS)
         try:
             end = monotonic() + IDLE + SLACK
             while idlers.open and monotonic() < end:
-                before = monotonic()
-                assert server.answers(address)
-                latencies.append(monotonic() - before)
+                latencies.append(exchange(server, address))
                 idlers.look(0.005)
             print(
                 f"{server.name}: {len(latencies)} exchanges beside {CONNECTIONS} idle connections: "
@@ -90,7 +96,8 @@ def test_five_thousand_idle_connections(server: Server, tmp_path: Path) -> None:
         finally:
             idlers.close()
         assert len(latencies) >= 100
-        assert percentile(latencies, 0.99) < SLOWEST
+        # A machine that is busy with other work is slow without idle connections, too.
+        assert percentile(latencies, 0.99) < max(SLOWEST, 3 * percentile(alone, 0.99))
 
 
 @pytest.mark.slow
