@@ -79,7 +79,7 @@ class DatagramDriver(DatagramProtocol):
 
     def datagramReceived(self, data: bytes, addr: Address) -> None:
         links = self.machine.links
-        if links is not None and ("udp", addr) not in self.machine.journal.ours:
+        if links is not None and not links.senders_elsewhere and ("udp", addr) not in self.machine.journal.ours:
             path = links.path(addr[0], self._address())
             if shaped(path):  # nobody has delayed it for a foreign sender
                 self._carry(path, data, lambda: self._received(data, addr))

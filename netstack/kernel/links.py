@@ -72,6 +72,12 @@ class Link:
 class Links(Protocol):
     """The links that a host's own drivers must imitate because nothing below them does (loopback)."""
 
+    senders_elsewhere: bool
+    """Whether peers may be drivers in other processes, which shape what they send: what arrives is not shaped again then.
+
+    What foreign programs send to us is not delayed either, for the two cannot be told apart.
+    """
+
     def path(self, source: str, destination: str) -> Sequence[Link]:
         """What a packet between two addresses crosses, in order; empty for nothing.
 

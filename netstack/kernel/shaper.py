@@ -285,7 +285,9 @@ class Shaper(Protocol):
     def _is_foreign(self) -> bool:
         """Whether the peer is no driver of ours; known when it sends, for a driver's socket is in the journal by then."""
         if self._foreign is None:
-            self._foreign = ("tcp", self._remote) not in self._machine.journal.ours
+            links, journal = self._machine.links, self._machine.journal
+            elsewhere = links is not None and links.senders_elsewhere
+            self._foreign = not elsewhere and ("tcp", self._remote) not in journal.ours
         return self._foreign
 
     def _arrived_there(self, items: list[Item]) -> None:

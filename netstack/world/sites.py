@@ -17,8 +17,9 @@ class SiteLinks:
     Hosts of one site have its LAN between them. Foreign addresses (a dig, a browser) have no link of their own.
     """
 
-    def __init__(self, world: World, table: AddressTable, shaped: bool = True) -> None:
+    def __init__(self, world: World, table: AddressTable, shaped: bool = True, senders_elsewhere: bool = False) -> None:
         """Not `shaped`: every link begins without delay, loss or bound on its rate, whatever the world says."""
+        self.senders_elsewhere = senders_elsewhere
         self.up = {name: site.up if shaped else FREE for name, site in world.sites.items()}
         self.down = {name: site.down if shaped else FREE for name, site in world.sites.items()}
         self.lan = {name: site.lan if shaped else FREE for name, site in world.sites.items()}

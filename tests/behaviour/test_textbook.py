@@ -98,7 +98,8 @@ def test_the_delay_of_a_link_is_felt(internet: Subject) -> None:
         slow = internet.get(url, CSE).seconds
     finally:
         internet.delay("someschool", 0.0)
-    assert slow - quick >= 0.39  # a round trip for the handshake and one for the request, each 0.2 s
+    # a round trip for the handshake and one for the request, each 0.2 s; the way back of a third would make it 0.5 s
+    assert 0.39 <= slow - quick < 0.49
     assert internet.get(url, CSE).seconds < 0.39
 
 

@@ -156,6 +156,8 @@ def test_datagrams_are_lost_by_chance_and_by_full_queues() -> None:
 class TwoSites:
     """127.0.0.1 and 127.0.0.2 with one link in each direction."""
 
+    senders_elsewhere = False
+
     def __init__(self, **settings: Any) -> None:
         self.there = Link(LinkSettings(**settings) if settings else None)
         self.back = Link(LinkSettings(**settings) if settings else None)

@@ -145,7 +145,7 @@ class NamespaceWorld:
         socket = self._socket(plan.name)
         socket.unlink(missing_ok=True)
         place = Place(self.options.name, self.options.state_directory, (plan.name,), seed=self._seed)
-        links = SiteLinks(self.world, self.table, self.options.shaped)
+        links = SiteLinks(self.world, self.table, self.options.shaped, senders_elsewhere=True)
 
         async def begin() -> None:
             process = ProcessHosts(self.world, self.table, place, self.certificates, links, reactor)
