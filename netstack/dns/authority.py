@@ -49,14 +49,31 @@ def at_random(below: Callable[[int], int]) -> Order:
     return lambda rrset, node: ordered(rrset, below(len(rrset)))
 
 
+class ZoneUnavailable(LookupError):
+    """The zone is this server's and cannot be answered for: a copy that is expired or was not yet transferred."""
+
+
 class Authority:
-    """Answers for its zones and refuses everything else."""
+    """Answers for its zones and refuses everything else. Zones come and go while it answers: `put`, `withdraw`."""
 
     def __init__(self, zones: Iterable[Zone], order: Order = cyclic, udp_payload: int = 1232) -> None:
         self.zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
         self.order = order
         self.udp_payload = udp_payload
+        self.unavailable: set[Name] = set()
         self._deepest = max((len(origin) for origin in self.zones), default=0)
+
+    def put(self, zone: Zone) -> None:
+        """Serve a zone from now on, in place of its predecessor."""
+        self.zones[zone.origin] = zone
+        self.unavailable.discard(zone.origin)
+        self._deepest = max(self._deepest, len(zone.origin))
+
+    def withdraw(self, origin: Name) -> None:
+        """Answer SERVFAIL for a zone: it is ours and there is no copy that may be served (RFC 1034 §4.3.5)."""
+        self.zones.pop(origin, None)
+        self.unavailable.add(origin)
+        self._deepest = max(self._deepest, len(origin))
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:
         """The reply to a message; None when none is due."""
@@ -66,12 +83,20 @@ class Authority:
         if isinstance(query, Refusal):
             return Reply(query.reply, query.rcode, None)
         message = make_reply(query, self.udp_payload)
-        referral = self._fill(message, query)
+        try:
+            referral = self._fill(message, query)
+        except ZoneUnavailable:
+            message.answer, message.flags = [], message.flags & ~AA
+            message.set_rcode(Rcode.SERVFAIL)
+            referral = False
         wire = to_wire(message, LARGEST if stream else query.payload, additional_needed=referral)
         return Reply(wire, message.rcode(), query.question)
 
     def zone_of(self, name: Name, rdtype: RdataType | None = None) -> Zone | None:
-        """The deepest of the zones that holds a name; the parent's for DS at the zone's origin (RFC 4035 §3.1.4.1)."""
+        """The deepest of the zones that holds a name; the parent's for DS at the zone's origin (RFC 4035 §3.1.4.1).
+
+        Raises ZoneUnavailable.
+        """
         if rdtype == RdataType.DS and len(name) > 1 and name in self.zones:
             parent = self.zone_of(name.parent())
             if parent is not None:
@@ -79,6 +104,8 @@ class Authority:
         while len(name) > self._deepest:
             name = name.parent()
         while name not in self.zones:
+            if name in self.unavailable:
+                raise ZoneUnavailable(name)
             if len(name) <= 1:
                 return None
             name = name.parent()
