@@ -5,10 +5,11 @@ import struct
 from collections.abc import Iterator, Sequence
 from random import Random
 
-from tests.fuzz.servers import PATIENCE, Server, connect, read_all
+from tests.fuzz.servers import PATIENCE, Server, Where, connect, read_all
 from tests.processes import Running
 
 RESET = struct.pack("ii", 1, 0)
+QUIET = 0.02
 WARM_UP = 1_000
 """Inputs after which a server has allocated what it keeps."""
 GROWTH = 1.05
@@ -44,7 +45,7 @@ def inputs(rng: Random, conversations: Sequence[bytes]) -> Iterator[bytes]:
             yield damaged(rng, rng.choice(conversations))
 
 
-def throw_stream(rng: Random, address: tuple[str, int], data: bytes) -> None:
+def throw_stream(rng: Random, address: Where, data: bytes) -> None:
     """Over a connection, in one piece or several; then end it as clients do, or as crashed ones do.
 
     A server has to close when the client has: a wait past PATIENCE fails with TimeoutError.
@@ -55,6 +56,8 @@ def throw_stream(rng: Random, address: tuple[str, int], data: bytes) -> None:
             connection.sendall(data[:cut])
             if cut < len(data):
                 connection.sendall(data[cut:])
+            if isinstance(address, str) and rng.randrange(8) == 0:
+                listen(connection)
             how = rng.randrange(4)
             if how < 2:
                 connection.shutdown(socket.SHUT_WR)
@@ -66,20 +69,33 @@ def throw_stream(rng: Random, address: tuple[str, int], data: bytes) -> None:
                 raise AssertionError(f"the server kept a connection that its client had ended, after {data!r}") from error
 
 
-def throw(server: Server, process: Running, address: tuple[str, int], count: int, seed: int) -> tuple[int, int]:
+def listen(connection: socket.socket) -> None:
+    """Hear answers until there are none for a moment: a conversation of many steps gets on while its client is there."""
+    connection.settimeout(QUIET)
+    try:
+        while connection.recv(65536):
+            pass
+    except TimeoutError:
+        pass
+    finally:
+        connection.settimeout(PATIENCE)
+
+
+def throw(server: Server, process: Running, address: Where, count: int, seed: int) -> tuple[int, int]:
     """`count` inputs, shared by the server's transports; its memory after WARM_UP and at the end, in octets."""
     rng = Random(seed)
     streams = inputs(rng, server.conversations)
     datagrams = inputs(rng, server.datagrams or server.conversations)
     warm = 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagram_socket:
-        datagram_socket.bind((address[0], 0))
         datagram_socket.setblocking(False)
+        if not isinstance(address, str):
+            datagram_socket.bind((address[0], 0))
         for number in range(count):
             if number == min(WARM_UP, count // 2):
                 assert server.answers(address)
                 warm = process.resident()
-            if server.transports[number % len(server.transports)] == "tcp":
+            if server.transports[number % len(server.transports)] != "udp":
                 throw_stream(rng, address, next(streams))
             else:
                 datagram_socket.sendto(next(datagrams)[:65507], address)
@@ -100,7 +116,7 @@ def drain(datagrams: socket.socket) -> None:
         pass
 
 
-def check_garbage(server: Server, process: Running, address: tuple[str, int], count: int, seed: int) -> None:
+def check_garbage(server: Server, process: Running, address: Where, count: int, seed: int) -> None:
     """The whole claim: it answers, has nothing in its log, and has not grown."""
     warm, after = throw(server, process, address, count, seed)
     print(f"{server.name}: {count} inputs, seed {seed}: {warm / 2**20:.1f} MiB, then {after / 2**20:.1f} MiB")

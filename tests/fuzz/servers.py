@@ -1,11 +1,13 @@
 """The servers that garbage is thrown at: one row each. A new server is a new row of SERVERS."""
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import dns.message
 import dns.query
@@ -14,6 +16,8 @@ import dns.rcode
 from tests.addresses import own_address
 from tests.processes import Running, running, twistd
 
+Where = tuple[str, int] | str
+"""An address and port, or the path of a Unix socket."""
 PATIENCE = 10.0
 """Seconds in which any answer has come, on a busy machine."""
 
@@ -29,7 +33,7 @@ class Server:
     """The command line for an address and a directory."""
     conversations: tuple[bytes, ...]
     """What right clients send over a connection; bytes of these are flipped."""
-    answers: Callable[[tuple[str, int]], bool]
+    answers: Callable[[Any], bool]
     """Ask a right question; whether its answer is right."""
     idle: Callable[[float], tuple[str, ...]]
     """Options that shorten its time-outs to some seconds."""
@@ -39,12 +43,19 @@ class Server:
     """Right datagrams; the conversations where none are given."""
     latency: bool = True
     """Whether `answers` takes no longer than the server needs."""
+    path: str = ""
+    """Its Unix socket below the directory, instead of address and port."""
 
 
-def connect(address: tuple[str, int]) -> socket.socket:
+def connect(address: Where) -> socket.socket:
     """A connection with a bound on every wait."""
-    made = socket.create_connection(address, PATIENCE)
-    made.settimeout(PATIENCE)
+    if isinstance(address, str):
+        made = socket.socket(socket.AF_UNIX)
+        made.settimeout(PATIENCE)
+        made.connect(address)
+    else:
+        made = socket.create_connection(address, PATIENCE)
+        made.settimeout(PATIENCE)
     return made
 
 
@@ -165,6 +176,42 @@ REQUESTS = (
     b"GET /a%20b/../x?q=1 HTTP/1.1\r\nHost: www.someschool.edu\r\nContent-Length: 3\r\n\r\nabc" + b"GET / HTTP/1.0\r\n\r\n",
 )
 
+
+def control_options(address: str, directory: Path) -> tuple[str, ...]:
+    return ("netstack-internet", "--world=small", f"--state={directory}/state")
+
+
+def control_answers(path: str) -> bool:
+    with connect(path) as connection:
+        connection.sendall(b'{"id": 1, "verb": "inspect", "arguments": {"host": "gaia.cs.umass.edu"}}\n')
+        answer = json.loads(connection.makefile("rb").readline())
+        return bool(answer["result"]["zones"] == [] and answer["result"]["resolver"] is None)
+
+
+CONTROL = tuple(
+    json.dumps({"id": number, "verb": verb, "arguments": arguments}).encode() + b"\n"
+    for number, (verb, arguments) in enumerate(
+        (
+            ("status", {}),
+            ("inspect", {"host": "dns.nyu.edu"}),
+            ("environment", {"host": "cse.nyu.edu"}),
+            ("resolve", {"name": "gaia.cs.umass.edu", "type": "A", "host": "cse.nyu.edu", "trace": True}),
+            ("get", {"url": "https://gaia.cs.umass.edu/", "host": "cse.nyu.edu", "headers": [["Accept", "text/html"]]}),
+            ("flush", {"hosts": ["dns.nyu.edu"]}),
+            ("links.list", {}),
+            ("links.set", {"site": "umass", "direction": "up", "changes": {"delay": 0.001, "rate_bps": None, "loss": 0}}),
+            ("journal.enable", {"hosts": ["cse.nyu.edu"]}),
+            ("journal.read", {"hosts": ["cse.nyu.edu"], "protocol": "dns", "octets": True}),
+            ("journal.follow", {"hosts": [], "protocol": "http"}),
+            ("cancel", {"id": 10}),
+            ("journal.clear", {}),
+            ("journal.disable", {}),
+            ("ca", {}),
+        )
+    )
+)
+"""A request for each verb but `stop`, which would do what it says."""
+
 SERVERS = (
     Server(
         name="upper",
@@ -224,10 +271,22 @@ SERVERS = (
         idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
         drip=b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nX-Slow: " + b"z" * 2000,
     ),
+    Server(
+        name="control",
+        port=0,
+        path="netstack/small/control.sock",
+        transports=("unix",),
+        options=control_options,
+        conversations=(*CONTROL, b"".join(CONTROL)),
+        answers=control_answers,
+        idle=lambda seconds: (),  # its clients are programs of the same user, and may follow for hours
+        drip=b"",
+        latency=False,
+    ),
 )
 
 
-def wait_until_up(server: Server, process: Running, address: tuple[str, int]) -> None:
+def wait_until_up(server: Server, process: Running, address: Where) -> None:
     """Until it answers; fails with its log when it does not."""
     end = monotonic() + 20
     while True:
@@ -242,9 +301,11 @@ def wait_until_up(server: Server, process: Running, address: tuple[str, int]) ->
 
 
 @contextmanager
-def started(server: Server, directory: Path, *more: str) -> Iterator[tuple[Running, tuple[str, int]]]:
+def started(server: Server, directory: Path, *more: str) -> Iterator[tuple[Running, Any]]:
     """The server in a process of its own, and where it answers; nothing wrong is in its log at the end."""
-    address = own_address(), server.port
-    with running(*twistd(*server.options(address[0], directory), *more), ready="starting up") as process:
+    own = own_address()
+    address: Where = str(directory / server.path) if server.path else (own, server.port)
+    command = twistd(*server.options(own, directory), *more)
+    with running(*command, ready="starting up", XDG_RUNTIME_DIR=str(directory)) as process:
         wait_until_up(server, process, address)
         yield process, address
