@@ -19,8 +19,8 @@ ALIASES = 16
 """CNAME records followed within one reply; the rest is the client's to ask."""
 _WITH_HOST = {RdataType.MX: "exchange", RdataType.NS: "target", RdataType.SRV: "target"}
 
-Order = Callable[[RRset, Node], RRset]
-"""Puts an RRset of more than one record in the order of this reply."""
+Order = Callable[[int, Node, RdataType], int]
+"""Which of a node's so many records of a type is the first one in this reply; counted around."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +32,21 @@ class Reply:
     question: Question | None
 
 
-def cyclic(rrset: RRset, node: Node) -> RRset:
+def cyclic(records: int, node: Node, rdtype: RdataType) -> int:
     """Each record is first in turn: the rotation that spreads load (RFC 1794)."""
-    turn = node.turns.get(rrset.rdtype, 0)
-    node.turns[rrset.rdtype] = turn + 1
-    return ordered(rrset, turn)
+    turn = node.turns.get(rdtype, 0)
+    node.turns[rdtype] = turn + 1
+    return turn % records
 
 
-def fixed(rrset: RRset, node: Node) -> RRset:
+def fixed(records: int, node: Node, rdtype: RdataType) -> int:
     """Always as in the master file."""
-    return rrset
+    return 0
 
 
 def at_random(below: Callable[[int], int]) -> Order:
     """A random record is first; `below(n)` gives 0..n-1."""
-    return lambda rrset, node: ordered(rrset, below(len(rrset)))
+    return lambda records, node, rdtype: below(records)
 
 
 class ZoneUnavailable(LookupError):
@@ -54,13 +54,18 @@ class ZoneUnavailable(LookupError):
 
 
 class Authority:
-    """Answers for its zones and refuses everything else. Zones come and go while it answers: `put`, `withdraw`."""
+    """Answers for its zones and refuses everything else. Zones come and go while it answers: `put`, `withdraw`.
+
+    `zones` is to be read alone; whoever alters a zone in place says so by `changed`.
+    """
 
     def __init__(self, zones: Iterable[Zone], order: Order = cyclic, udp_payload: int = 1232) -> None:
         self.zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
         self.order = order
         self.udp_payload = udp_payload
         self.unavailable: set[Name] = set()
+        self.version = 0
+        """Goes up by one whenever what is served may have changed: answers compiled before are forgotten then."""
         self._deepest = max((len(origin) for origin in self.zones), default=0)
 
     def put(self, zone: Zone) -> None:
@@ -68,12 +73,18 @@ class Authority:
         self.zones[zone.origin] = zone
         self.unavailable.discard(zone.origin)
         self._deepest = max(self._deepest, len(zone.origin))
+        self.changed()
 
     def withdraw(self, origin: Name) -> None:
         """Answer SERVFAIL for a zone: it is ours and there is no copy that may be served (RFC 1034 §4.3.5)."""
         self.zones.pop(origin, None)
         self.unavailable.add(origin)
         self._deepest = max(self._deepest, len(origin))
+        self.changed()
+
+    def changed(self) -> None:
+        """What is served is not what it was."""
+        self.version += 1
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:
         """The reply to a message; None when none is due."""
@@ -82,15 +93,21 @@ class Authority:
             return None
         if isinstance(query, Refusal):
             return Reply(query.reply, query.rcode, None)
-        message = make_reply(query, self.udp_payload)
         try:
-            referral = self._fill(message, query)
+            message, referral = self.compose(query, self.order)
         except ZoneUnavailable:
-            message.answer, message.flags = [], message.flags & ~AA
+            message, referral = make_reply(query, self.udp_payload), False
             message.set_rcode(Rcode.SERVFAIL)
-            referral = False
         wire = to_wire(message, LARGEST if stream else query.payload, additional_needed=referral)
         return Reply(wire, message.rcode(), query.question)
+
+    def compose(self, query: Query, order: Order) -> tuple[Message, bool]:
+        """The reply, and whether it is a referral, whose additional section must not be lost.
+
+        Raises ZoneUnavailable.
+        """
+        message = make_reply(query, self.udp_payload)
+        return message, self._fill(message, query, order)
 
     def zone_of(self, name: Name, rdtype: RdataType | None = None) -> Zone | None:
         """The deepest of the zones that holds a name; the parent's for DS at the zone's origin (RFC 4035 §3.1.4.1).
@@ -111,8 +128,8 @@ class Authority:
             name = name.parent()
         return self.zones[name]
 
-    def _fill(self, message: Message, query: Query) -> bool:
-        """Fill the sections; True when the reply is a referral, whose additional section must not be lost."""
+    def _fill(self, message: Message, query: Query, order: Order) -> bool:
+        """Fill the sections; True when the reply is a referral."""
         name, rdtype = query.question
         seen = {name}
         zone = self.zone_of(name, rdtype)
@@ -135,7 +152,7 @@ class Authority:
             if isinstance(result, Found):
                 rrset = result.rrset
                 if len(rrset) > 1:
-                    rrset = self.order(rrset, result.node)
+                    rrset = ordered(rrset, order(len(rrset), result.node, rrset.rdtype))
                 message.answer.append(rrset)
                 self._add_hosts(message, rrset, zone)
                 return False
