@@ -12,6 +12,7 @@ from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
+from netstack.dns.dnssec.proofs import Proofs, signed
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Zone, ordered
 
@@ -67,6 +68,7 @@ class Authority:
         self.version = 0
         """Goes up by one whenever what is served may have changed: answers compiled before are forgotten then."""
         self._deepest = max((len(origin) for origin in self.zones), default=0)
+        self._proofs: dict[Name, Proofs | None] = {}
 
     def put(self, zone: Zone) -> None:
         """Serve a zone from now on, in place of its predecessor."""
@@ -85,6 +87,7 @@ class Authority:
     def changed(self) -> None:
         """What is served is not what it was."""
         self.version += 1
+        self._proofs.clear()
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:
         """The reply to a message; None when none is due."""
@@ -138,9 +141,12 @@ class Authority:
             return False
         while zone is not None:
             result = zone.lookup(name, rdtype)
+            proofs = self._proofs_of(zone) if query.dnssec_ok else None
             if isinstance(result, Delegation):
                 # RFC 1034 §4.3.2 step 3b; after a CNAME, AA still speaks of the first name (RFC 1035 §4.1.1)
                 message.authority.append(result.servers)
+                if proofs is not None:
+                    proofs.secure(message, name, rdtype, result)
                 message.additional.extend(result.glue)
                 return True
             message.flags |= AA
@@ -148,6 +154,8 @@ class Authority:
                 if isinstance(result, NoName):
                     message.set_rcode(Rcode.NXDOMAIN)
                 message.authority.append(zone.negative_soa)
+                if proofs is not None:
+                    proofs.secure(message, name, rdtype, result)
                 return False
             if isinstance(result, Found):
                 rrset = result.rrset
@@ -155,8 +163,13 @@ class Authority:
                     rrset = ordered(rrset, order(len(rrset), result.node, rrset.rdtype))
                 message.answer.append(rrset)
                 self._add_hosts(message, rrset, zone)
+                if proofs is not None:
+                    proofs.secure(message, name, rdtype, result)
+                    proofs.sign_hosts(message)
                 return False
             message.answer.append(result.rrset)
+            if proofs is not None:
+                proofs.secure(message, name, rdtype, result)
             name = result.rrset[0].target
             if name in seen:
                 message.set_rcode(Rcode.SERVFAIL)  # RFC 1034 §3.6.2: loops are signalled as an error
@@ -166,6 +179,12 @@ class Authority:
             seen.add(name)
             zone = self.zone_of(name, rdtype)
         return False
+
+    def _proofs_of(self, zone: Zone) -> Proofs | None:
+        """What a signed zone proves its answers with; sorted once, at the first question with DO."""
+        if zone.origin not in self._proofs:
+            self._proofs[zone.origin] = Proofs(zone) if signed(zone) else None
+        return self._proofs[zone.origin]
 
     def _add_hosts(self, message: Message, rrset: RRset, zone: Zone) -> None:
         """Addresses of the hosts that the answer names (RFC 1035 §3.3.9, §3.3.11, RFC 2782): those of the same zone."""

@@ -1,7 +1,8 @@
 """A zone and the look-up in it (RFC 1034 §4.3.2 step 3, wildcards RFC 4592, delegations and glue RFC 9471)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import dns.exception
 import dns.name
@@ -16,6 +17,9 @@ from netstack.dns.wire import name_text
 
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
 _ALONE_WITH_CNAME = {RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3}
+
+
+_NONE: Mapping[RdataType, RRset] = MappingProxyType({})
 
 
 class ZoneError(ValueError):
@@ -33,10 +37,12 @@ class ZoneText:
 class Node:
     """The RRsets of one name. A name that exists only because names below it do (RFC 4592 §2.2.2) has none."""
 
-    __slots__ = ("cut", "rrsets", "turns")
+    __slots__ = ("cut", "rrsets", "signatures", "turns")
 
     def __init__(self) -> None:
         self.rrsets: dict[RdataType, RRset] = {}
+        self.signatures: Mapping[RdataType, RRset] = _NONE
+        """RRSIG records by the type that they cover; `rrsets` holds all of them as one RRset (RFC 4034 §3)."""
         self.cut: Name | None = None
         """The delegation at or above this name; data here is glue then, or a DS at the cut itself."""
         self.turns: dict[RdataType, int] = {}
@@ -87,6 +93,8 @@ class Zone:
         """`rrsets` as of a master file; raises ZoneError when there is no SOA or NS at the origin or a rule is broken."""
         self.origin = origin
         self.nodes: dict[Name, Node] = {}
+        self.hashed: dict[Name, Node] = {}
+        """NSEC3 records: their owners are no names of the zone (RFC 5155 §7.2.8)."""
         for rrset in rrsets:
             self._add(rrset)
         apex = self.nodes.get(origin)
@@ -144,8 +152,10 @@ class Zone:
                     yield rrset
 
     def __iter__(self) -> Iterator[RRset]:
-        for node in self.nodes.values():
-            yield from node.rrsets.values()
+        for nodes in (self.nodes, self.hashed):
+            for node in nodes.values():
+                yield from (rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG)
+                yield from node.signatures.values()
 
     def _add(self, rrset: RRset) -> None:
         where = f"zone {name_text(self.origin)}: {name_text(rrset.name)}"
@@ -155,11 +165,18 @@ class Zone:
             raise ZoneError(f"{where}: expected class IN, got {dns.rdataclass.to_text(rrset.rdclass)}")
         if rrset.rdtype == RdataType.SOA and rrset.name != self.origin:
             raise ZoneError(f"{where}: expected a SOA record at the origin alone")
-        node = self.nodes.setdefault(rrset.name, Node())
+        of_chain = RdataType.NSEC3 in (rrset.rdtype, rrset.covers)
+        node = (self.hashed if of_chain else self.nodes).setdefault(rrset.name, Node())
+        if rrset.rdtype == RdataType.RRSIG:
+            node.signatures = {**node.signatures, rrset.covers: rrset}
+            rrset = ordered(rrset, 0)
+            rrset.covers = RdataType.NONE
         if rrset.rdtype in node.rrsets:
-            node.rrsets[rrset.rdtype].items.update(rrset.items)  # signatures: one RRset for each type they cover
+            node.rrsets[rrset.rdtype].items.update(rrset.items)
         else:
             node.rrsets[rrset.rdtype] = rrset
+        if of_chain:
+            return
         if RdataType.CNAME in node.rrsets and not _ALONE_WITH_CNAME.issuperset(node.rrsets):
             raise ZoneError(f"{where}: expected no other data beside a CNAME record (RFC 1034 §3.6.2)")
         name = rrset.name
@@ -214,7 +231,7 @@ def _named(rrset: RRset, name: Name) -> RRset:
 
 
 def _rrset(name: Name, rdataset: Rdataset) -> RRset:
-    made = RRset(name, rdataset.rdclass, rdataset.rdtype)
+    made = RRset(name, rdataset.rdclass, rdataset.rdtype, rdataset.covers)
     made.ttl = rdataset.ttl
     made.items = rdataset.items
     return made

@@ -4,10 +4,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import dns.name
 from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
+from netstack.dns.dnssec.keeper import Keeper, SignedZone, kept_keys
+from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
+from netstack.dns.dnssec.signer import DENIALS, Policy
 from netstack.dns.limits import ServerLimits
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.zone import Zone, ZoneError, ZoneText
@@ -29,6 +33,14 @@ class ZoneFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyText:
+    """A key of a zone, in the texts of dnssec-keygen's two files."""
+
+    public: str
+    private: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """What a server serves, and where. Raises ValueError that names the field and what was expected."""
 
@@ -38,6 +50,11 @@ class Config:
     rotation: Rotation = "cyclic"
     """The order of an RRset's records: each first in turn, at random, or always as in the zone."""
     limits: ServerLimits = field(default_factory=ServerLimits)
+    sign: tuple[str, ...] = ()
+    """Origins of the zones to sign (DNSSEC)."""
+    dnssec: Policy = field(default_factory=Policy)
+    keys: tuple[KeyText, ...] = ()
+    """Keys to sign with; a zone that has none here has its own on the disk, under `keys`."""
 
     def __post_init__(self) -> None:
         if not self.zones:
@@ -49,15 +66,32 @@ class Config:
         twice = {origin or "." for origin in origins if origins.count(origin) > 1}
         if twice:
             raise ValueError(f"zones: {', '.join(sorted(twice))} is given more than once")
+        for origin in self.sign:
+            if origin.rstrip(".").lower() not in origins:
+                raise ValueError(f"sign: expected the origin of a zone that is served, got {origin!r}")
+        try:
+            self.given_keys()
+        except KeyFormatError as error:
+            raise ValueError(f"keys: {error}") from error
+
+    def given_keys(self) -> list[Key]:
+        """`keys`, read; raises KeyFormatError."""
+        return [read_key(key.public, key.private) for key in self.keys]
 
 
 def build(config: Config, machine: Machine) -> IService:
-    """The service; raises ZoneError for a zone that cannot be served and FileNotFoundError for one that is not there."""
+    """The service; raises ZoneError for a zone that cannot be served, FileNotFoundError for one that is not there, and
+    KeyFormatError for a key on the disk that cannot be used."""
     zones = [_zone(zone, machine) for zone in config.zones]
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
     service: Any = AuthoritativeService(machine, authority, bound, config.limits)
+    if config.sign:
+        wanted = {dns.name.from_text(origin) for origin in config.sign}
+        kept = [_signed(config, machine, zone) for zone in zones if zone.origin in wanted]
+        keeper: Any = Keeper(machine, authority, kept, config.dnssec)
+        keeper.setServiceParent(service)
     found: IService = service
     return found
 
@@ -71,6 +105,11 @@ def _zone(zone: ZoneText | ZoneFile, machine: Machine) -> Zone:
         raise ZoneError(f"{zone.path}: {error}") from error
 
 
+def _signed(config: Config, machine: Machine, zone: Zone) -> SignedZone:
+    given = tuple(key for key in config.given_keys() if key.zone == zone.origin)
+    return SignedZone(zone, given or kept_keys(machine, zone.origin, config.dnssec.split))
+
+
 class Options(MachineOptions):
     """Command line of `twistd netstack-dns`."""
 
@@ -80,11 +119,16 @@ class Options(MachineOptions):
         ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _LIMITS.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
+        ["denial", None, "nsec", f"How signed zones prove what does not exist: {' or '.join(DENIALS)}."],
+        ["signature-validity", None, Policy().validity, "Seconds that signatures hold.", int],
         ["tcp-pipeline", None, _LIMITS.tcp_pipeline, "Queries of one TCP connection in hand at once.", int],
     ]
 
+    optFlags = [["split-keys", None, "Sign with a KSK and a ZSK instead of one key for both."]]
+
     def __init__(self) -> None:
         self.zones: list[ZoneText] = []
+        self.sign: list[str] = []
         super().__init__()
 
     def opt_zone(self, value: str) -> None:
@@ -97,6 +141,10 @@ class Options(MachineOptions):
         except (OSError, UnicodeDecodeError) as error:
             raise usage.UsageError(f"--zone {value}: {error}") from error
 
+    def opt_sign(self, origin: str) -> None:
+        """Sign the zone of this origin (DNSSEC); may be repeated."""
+        self.sign.append(origin)
+
     def postOptions(self) -> None:
         super().postOptions()
         self.config()
@@ -105,7 +153,9 @@ class Options(MachineOptions):
         """The configuration; raises UsageError."""
         limits = ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"])
         try:
-            config = Config(tuple(self.zones), tuple(self.listen) or LISTEN, self["rotation"], limits)
+            policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
+            listen = tuple(self.listen) or LISTEN
+            config = Config(tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy)
             for zone in self.zones:
                 Zone.from_text(zone.origin, zone.text)
         except ValueError as error:
