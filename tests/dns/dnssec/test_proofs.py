@@ -21,7 +21,7 @@ def test_without_do_nothing_changes(denial: Denial) -> None:
         question = asked.replace("ZONE", "umass.edu")
         expected, got = ask(plain, question, want_dnssec=False), ask(signed, question, want_dnssec=False)
         expected.id = got.id
-        assert got.to_wire() == expected.to_wire(), asked
+        assert got.to_wire(want_shuffle=False) == expected.to_wire(want_shuffle=False), asked
 
 
 @pytest.mark.parametrize("denial", DENIALS)
@@ -48,11 +48,12 @@ def test_do_only_adds(denial: Denial) -> None:
 @pytest.mark.parametrize("denial", DENIALS)
 def test_a_reply_that_does_not_fit_is_truncated(denial: Denial) -> None:
     signed = authority(signed_zone("umass.edu", denial=denial), udp_payload=4096)
-    whole = ask(signed, "nowhere.gaia.cs.umass.edu A", stream=False, payload=4096)
-    assert not whole.flags & dns.flags.TC
-    size = len(whole.to_wire())
-    assert size > 512
-    short = ask(signed, "nowhere.gaia.cs.umass.edu A", stream=False, payload=512)
+    questions = [asked.replace("ZONE", "umass.edu") for asked in QUESTIONS]
+    sizes = {asked: len(ask(signed, asked, stream=False, payload=4096).to_wire()) for asked in questions}
+    asked = max(sizes, key=sizes.__getitem__)
+    assert sizes[asked] > 512
+    assert not ask(signed, asked, stream=False, payload=4096).flags & dns.flags.TC
+    short = ask(signed, asked, stream=False, payload=512)
     assert short.flags & dns.flags.TC
     assert len(short.to_wire()) <= 512
     assert not short.authority
