@@ -170,8 +170,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _world_name(text: str) -> str:
-    if not text or not all(char.isascii() and (char.isalnum() or char in "-_") for char in text) or len(text) > 60:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a world's name: expected letters, digits, - and _, at most 60")
+    from netstack.world.control.paths import WORLD_NAME, is_world_name
+
+    if not is_world_name(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a world's name: expected {WORLD_NAME}")
     return text
 
 

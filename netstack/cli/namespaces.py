@@ -5,17 +5,18 @@ from collections.abc import Callable
 from typing import Any
 
 from netstack.cli.errors import PASS, CommandError
-from netstack.world.control.paths import Claim, state_directory
+from netstack.world.control.paths import Claim
 
 
 def serve(world: Any, name: str, options: argparse.Namespace, claim: Claim, ready: Callable[[dict[str, Any]], None]) -> int:
     """Bring all hosts up, serve the control socket until told to stop. This process leaves its own namespaces."""
+    from netstack.kernel.real import default_state_directory
     from netstack.world.namespaces.substrate import NamespaceOptions, NamespaceWorld
     from netstack.world.problems import WorldError
     from netstack.world.running import BringUpError
 
     recorded = () if options.trace is None else tuple(options.trace or world.hosts)
-    directory = state_directory(name)
+    directory = default_state_directory() / name
     try:
         chosen = NamespaceOptions(name, directory, claim.directory, shaped=options.shaped, recorded=recorded)
         hosts = NamespaceWorld(world, chosen)

@@ -15,7 +15,7 @@ from typing import Any
 
 from netstack.cli import namespaces, render
 from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
-from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, names_in_use, state_directory
+from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory, names_in_use
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,6 +56,13 @@ def serve(world: Any, name: str, options: argparse.Namespace, ready: Callable[[d
         return bring_up(world, name, options, claim, lambda status: ready(status, time.monotonic() - started))
     finally:
         claim.release()
+
+
+def state_directory(name: str) -> Path:
+    """Where a world's state and logs lie; nothing is made."""
+    from netstack.kernel.real import default_state_directory
+
+    return default_state_directory() / name
 
 
 def many_descriptors() -> None:

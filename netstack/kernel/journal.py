@@ -1,4 +1,4 @@
-"""The journal: the protocol messages that hosts sent, in a bounded ring buffer; off by default per host.
+"""The journal: the protocol messages that hosts sent, in a ring bounded by rows and octets; off by default per host.
 
 A message is one row: its sender writes it when the sender is one of our hosts' sockets, the receiver only when the sender
 is foreign (a dig, a browser). In one process `Journal.ours` tells the two apart; rows of several processes are merged
@@ -92,8 +92,14 @@ class Journal:
         capacity: int = 100_000,
         names: Callable[[str], str] | None = None,
         standard: Callable[[int], int] | None = None,
+        octets: int = 256 * 1024 * 1024,
     ) -> None:
-        self.rows: deque[Row] = deque(maxlen=capacity)
+        """At most `capacity` rows whose data are at most `octets`: older ones give way."""
+        self.capacity = capacity
+        self.most_octets = octets
+        self.rows: deque[Row] = deque()
+        self.octets = 0
+        """Of the rows' data."""
         self.enabled: set[str] = set()
         """Names of the hosts that record; drivers look it up at every step."""
         self.ours: Counter[tuple[str, Address]] = Counter()
@@ -125,6 +131,7 @@ class Journal:
     def clear(self) -> None:
         """Forget all rows."""
         self.rows.clear()
+        self.octets = 0
 
     def subscribe(self, follower: Callable[[Row], None]) -> Callable[[], None]:
         """Call `follower` with each new row; the returned function ends it."""
@@ -163,7 +170,11 @@ class Journal:
             omitted,
         )
         self.written += 1
-        self.rows.append(row)
+        rows = self.rows
+        rows.append(row)
+        self.octets += len(data)
+        while len(rows) > self.capacity or (self.octets > self.most_octets and len(rows) > 1):
+            self.octets -= len(rows.popleft().data)
         for follower in tuple(self._waiting):
             follower(row)
 

@@ -151,8 +151,8 @@ class Options(MachineOptions):
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""
-        limits = ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"])
         try:
+            limits = ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"])
             policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
             listen = tuple(self.listen) or LISTEN
             config = Config(tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy)

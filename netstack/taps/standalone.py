@@ -9,7 +9,7 @@ from twisted.python import usage
 from netstack.kernel.config import LayeredOptions
 from netstack.kernel.health import health_listener, unbound
 from netstack.kernel.limits import StreamLimits
-from netstack.kernel.listen import Endpoint
+from netstack.kernel.listen import Endpoint, ListenError
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import is_address
@@ -60,6 +60,10 @@ class MachineOptions(LayeredOptions):
                 positive(key, self[key])
             except ValueError as error:
                 raise usage.UsageError(str(error)) from None
+        ports = [Endpoint.parse(text).port for text in self.listen]
+        for key, most in (("health", 65535), ("port-offset", 65535 - max(ports, default=0))):
+            if not 0 <= self[key] <= most:
+                raise usage.UsageError(f"{key}: expected a number from 0 to {most}, got {self[key]}")
         try:
             HostTLS.from_files(None, lambda: 0.0, self["certificate"], self["key"], self["trust"])
         except TLSError as error:
@@ -86,15 +90,24 @@ class MachineOptions(LayeredOptions):
         return machine
 
     def with_health(self, service: IService, machine: Machine) -> IService:
-        """The service, and beside it the health port where one is asked for."""
-        if not self["health"]:
-            return service
-        both: Any = MultiService()
-        health: Any = health_listener(machine, self["health"], lambda: unbound(service))
+        """The service, and beside it the health port where one is asked for; what cannot be bound ends the process."""
+        both: Any = Bound()  # type: ignore[no-untyped-call]
         service.setServiceParent(both)
-        health.setServiceParent(both)
+        if self["health"]:
+            health: Any = health_listener(machine, self["health"], lambda: unbound(service))
+            health.setServiceParent(both)
         together: IService = both
         return together
+
+
+class Bound(MultiService):
+    """Services whose endpoints are all bound, or none of them runs: the process ends, and one line says what is wrong."""
+
+    def privilegedStartService(self) -> None:
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except ListenError as error:
+            raise SystemExit(str(error)) from None
 
 
 def endpoints(key: str, listen: tuple[str, ...]) -> tuple[Endpoint, ...]:

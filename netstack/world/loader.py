@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from netstack.kernel.links import LinkSettings
+from netstack.world.control.paths import WORLD_NAME, is_world_name
 from netstack.world.model import (
     NEGATIVE_TTL,
     PROFILES,
@@ -56,14 +57,14 @@ def find(world: str | os.PathLike[str]) -> Path:
     text = os.fspath(world)
     if "/" in text or text.endswith(".toml"):
         file = Path(text)
-        if file.is_file():
+        if _is_file(file):
             return file
         if "/" in text:
             raise WorldError(text, [Problem("", "there is no such file")])
     name = text.removesuffix(".toml")
     for folder in search_path():
         file = folder / f"{name}.toml"
-        if file.is_file():
+        if _is_file(file):
             return file
     raise WorldError(text, [Problem("", f"there is no such world; expected a file or {one_of(known())}")])
 
@@ -79,12 +80,22 @@ def search_path() -> list[Path]:
     return [Path(config) / "netstack" / "worlds", _SHIPPED]
 
 
+def _is_file(path: Path) -> bool:
+    """Whether there is a file; what the system cannot have as a name is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _read(file: Path, above: tuple[Path, ...]) -> dict[str, object]:
     """A file's table, merged onto those of its bases."""
     try:
         table: dict[str, object] = tomllib.loads(file.read_text("utf-8"))
     except tomllib.TOMLDecodeError as error:
         raise WorldError(str(file), [Problem("", f"not TOML: {error}")]) from None
+    except RecursionError:
+        raise WorldError(str(file), [Problem("", "not a world: brackets within brackets without end")]) from None
     except UnicodeDecodeError as error:
         raise WorldError(str(file), [Problem("", f"not UTF-8: octet {error.start} is wrong")]) from None
     except OSError as error:
@@ -94,9 +105,9 @@ def _read(file: Path, above: tuple[Path, ...]) -> dict[str, object]:
         return table
     if not isinstance(base, str):
         raise WorldError(str(file), [Problem("base", f"{base!r} is not text; expected a world's name or file")])
-    beside = file.with_name(base if base.endswith(".toml") else base + ".toml")
+    beside = file.parent / (base if base.endswith(".toml") else base + ".toml")
     try:
-        lower = beside if beside.is_file() else find(base)
+        lower = beside if _is_file(beside) else find(base)
     except WorldError as error:
         raise WorldError(str(file), [Problem("base", str(error))]) from None
     if lower.resolve() in {one.resolve() for one in (*above, file)} or len(above) >= MOST_BASES:
@@ -199,8 +210,8 @@ class _WorldReader:
         profile = top.text("profile", "textbook")
         if profile not in PROFILES:
             top.wrong("profile", f"unknown profile {profile!r}; expected {one_of(PROFILES)}")
-        if not name or not all(char.isascii() and (char.isalnum() or char in "-_") for char in name):
-            top.wrong("name", f"{name!r} is not a world's name; expected letters, digits, - and _")
+        if not is_world_name(name):
+            top.wrong("name", f"{name!r} is not a world's name; expected {WORLD_NAME}")
         sites = [self._site(*entry) for entry in top.table("sites").tables()]
         zones = {key: self._zone(key, table) for key, table in top.table("zones").tables()}
         hosts = [self._host(key, table, zones) for key, table in top.table("hosts").tables()]

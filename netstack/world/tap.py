@@ -12,7 +12,7 @@ from netstack.kernel.real import default_state_directory
 from netstack.world.addresses import SERVICE_CIDR, Parameters, Substrate, addresses
 from netstack.world.certificates import Certificates
 from netstack.world.compose import certified
-from netstack.world.control.paths import AlreadyRunning, Claim, NoPrivateDirectory
+from netstack.world.control.paths import WORLD_NAME, AlreadyRunning, Claim, NoPrivateDirectory, is_world_name
 from netstack.world.control.server import ControlServer
 from netstack.world.control.verbs import WorldVerbs
 from netstack.world.loader import DEFAULT, load
@@ -51,6 +51,8 @@ class Options(usage.Options):
             self.world = load(self["world"])
         except WorldError as error:
             raise usage.UsageError(str(error)) from None
+        if self["name"] is not None and not is_world_name(self["name"]):
+            raise usage.UsageError(f"--name {self['name']}: expected {WORLD_NAME}")
         if self["substrate"] not in REAL:
             raise usage.UsageError(f"--substrate {self['substrate']}: expected {one_of(REAL)}")
         if self["host"] is not None and self["host"] not in self.world.hosts:

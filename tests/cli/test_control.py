@@ -218,6 +218,11 @@ def test_without_the_variable_a_directory_of_the_users_own() -> None:
     assert runtime_root({}).name == f"netstack-{os.getuid()}"
 
 
+def test_a_directory_too_long_for_a_socket_is_named(tmp_path: Path) -> None:
+    with pytest.raises(NoPrivateDirectory, match="set XDG_RUNTIME_DIR to a shorter one"):
+        runtime_directory("small", {"XDG_RUNTIME_DIR": str(tmp_path / ("x" * 100))})
+
+
 def test_a_link_in_place_of_the_directory_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir(mode=0o700)
     (tmp_path / "link").symlink_to(tmp_path / "other")

@@ -173,7 +173,7 @@ def nginx(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
         events {{}}
         http {{
-            access_log off;
+            access_log off; lingering_timeout 1s;
             {" ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)}
             server {{ listen {address}:{PORT}; root {served.root}; index index.html home.index; client_max_body_size 1m; }}
         }}
@@ -205,7 +205,7 @@ def wait(address: str, process: "subprocess.Popen[bytes]") -> None:
 
 def ask(address: str, request: bytes) -> list[int]:
     """The statuses of everything that is answered on one connection whose sending side is closed at once."""
-    with socket.create_connection((address, PORT), 5) as connection:
+    with socket.create_connection((address, PORT), 20) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         found = b""

@@ -36,7 +36,7 @@ def test_options_become_a_config(tmp_path: Path) -> None:
 
 
 def test_the_service_serves_a_directory_of_the_real_disk(tmp_path: Path) -> None:
-    service = makeService(parsed("--listen", "tcp:0:interface=127.0.0.1", "--site", f"a.test={tmp_path}"))
+    (service,) = makeService(parsed("--listen", "tcp:0:interface=127.0.0.1", "--site", f"a.test={tmp_path}"))  # type: ignore[attr-defined]
     assert isinstance(service, HTTPService)
     assert [str(listener.endpoint) for listener in service.listeners] == ["tcp:0:interface=127.0.0.1"]
 

@@ -196,6 +196,26 @@ def test_shipped_worlds(name: str) -> None:
     assert len(world.hosts) == {"textbook": 44, "intermediate": 45, "small": 8}[name]
 
 
+@pytest.mark.parametrize("base", ["../nowhere", "a/b", "/nowhere", ".", "..", "", "\\u0000", "x" * 300])
+def test_a_base_that_is_not_there(base: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(f'base = "{base}"')
+    with pytest.raises(WorldError, match=r"base: .*there is no such"):
+        load(tmp_path / "mine.toml")
+
+
+def test_a_base_in_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "lower.toml").write_text(GOOD)
+    (tmp_path / "below" / "mine.toml").write_text('base = "../lower"')
+    assert load(tmp_path / "below" / "mine.toml").hosts.keys() == load(tmp_path / "lower.toml").hosts.keys()
+
+
+def test_brackets_without_end(tmp_path: Path) -> None:
+    (tmp_path / "deep.toml").write_text("sites = " + "[" * 20_000)
+    with pytest.raises(WorldError, match="brackets"):
+        load(tmp_path / "deep.toml")
+
+
 leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
 tables = st.recursive(
     leaves,

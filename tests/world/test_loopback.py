@@ -251,6 +251,7 @@ def test_the_tap_brings_up_a_world(tmp_path: Path) -> None:
         (("--host", "moon.test"), "--host moon.test: there is no such host in textbook"),
         (("--substrate", "kubernetes"), "--substrate kubernetes needs --host"),
         (("--substrate", "moon"), "expected loopback, namespaces or kubernetes"),
+        (("--name", "../elsewhere"), "--name ../elsewhere: expected letters, digits, - and _"),
         (("--port-offset", "x"), "--port-offset x: expected a whole number from 0 to 32000"),
     ],
 )

@@ -14,6 +14,15 @@ from tempfile import gettempdir
 
 SOCKET = "control.sock"
 LOCK = "lock"
+LONGEST_SOCKET = 107
+"""Octets of a Unix socket's path (sun_path of sockaddr_un, unix(7), without its final zero)."""
+WORLD_NAME = "letters, digits, - and _, at most 60"
+"""What the name of a world is made of, for errors: it names directories."""
+
+
+def is_world_name(text: str) -> bool:
+    """Whether a text is WORLD_NAME."""
+    return 0 < len(text) <= 60 and all(char.isascii() and (char.isalnum() or char in "-_") for char in text)
 
 
 class NoPrivateDirectory(Exception):
@@ -41,6 +50,8 @@ def runtime_root(environment: Mapping[str, str] = os.environ) -> Path:
 def runtime_directory(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The directory of one world's control socket, made if need be; raises NoPrivateDirectory."""
     root = runtime_root(environment)
+    if len(os.fsencode(root / name / SOCKET)) > LONGEST_SOCKET:
+        raise NoPrivateDirectory(f"{root / name} is too long for a Unix socket's path: set XDG_RUNTIME_DIR to a shorter one")
     for directory in (root, root / name):
         make_private(directory)
     return root / name
@@ -49,12 +60,6 @@ def runtime_directory(name: str, environment: Mapping[str, str] = os.environ) ->
 def control_socket(name: str, environment: Mapping[str, str] = os.environ) -> Path:
     """The path of one world's control socket; nothing is made."""
     return runtime_root(environment) / name / SOCKET
-
-
-def state_directory(name: str, environment: Mapping[str, str] = os.environ) -> Path:
-    """$XDG_STATE_HOME/netstack/WORLD; nothing is made."""
-    base = environment.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "netstack" / name
 
 
 def make_private(directory: Path) -> None:

@@ -1,0 +1,75 @@
+"""What every service under twistd does with options and ports that cannot be: one line that says what is wrong."""
+
+import socket
+import subprocess
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import UsageError
+
+from tests.addresses import own_address
+from tests.processes import ROOT, twistd
+
+
+def upper(directory: Path) -> tuple[str, ...]:
+    return ("netstack-upper",)
+
+
+def dns(directory: Path) -> tuple[str, ...]:
+    zone = directory / "zone"
+    zone.write_text("$TTL 60\n@ SOA ns root 1 60 60 60 60\n@ NS ns\nns A 127.0.0.1\n")
+    return ("netstack-dns", f"--zone=example.={zone}")
+
+
+def resolver(directory: Path) -> tuple[str, ...]:
+    return ("netstack-resolver", "--hint=a.root-servers.net=127.0.0.1")
+
+
+def origin(directory: Path) -> tuple[str, ...]:
+    return ("netstack-origin", f"--site=www.someschool.edu={directory}")
+
+
+SERVICES = [upper, dns, resolver, origin]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_port_in_use_is_one_line(service: Callable[[Path], tuple[str, ...]], tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((own_address(), 0))
+        other.listen()
+        address, port = other.getsockname()
+        command = twistd(*service(tmp_path), f"--listen=tcp:{port}:interface={address}")
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    shown = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"cannot listen on tcp:{port}:interface={address} for localhost: Address already in use" in shown
+    assert "Traceback" not in shown
+
+
+@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--health=99999",), "health: expected a number from 0 to 65535"),
+        (("--health=-1",), "health: expected"),
+        (("--port-offset=-70",), "port-offset: expected"),
+        (("--listen=tcp:60000", "--port-offset=6000"), "port-offset: expected a number from 0 to 5535"),
+        (("--handshake=nan",), "handshake: expected a number above 0"),
+    ],
+)
+def test_numbers_out_of_range(
+    service: Callable[[Path], tuple[str, ...]], options: tuple[str, ...], said: str, tmp_path: Path
+) -> None:
+    name, *least = service(tmp_path)
+    with pytest.raises(UsageError, match=said):
+        import_module(f"netstack.taps.{name.partition('-')[2]}").Options().parseOptions([*least, *options])
+
+
+@pytest.mark.parametrize("option", ["--tcp-idle=nan", "--tcp-connections=0", "--udp-payload=70000", "--tcp-pipeline=-1"])
+def test_bounds_of_the_name_server(option: str, tmp_path: Path) -> None:
+    from netstack.taps.dns import Options
+
+    with pytest.raises(UsageError, match=option[2:].partition("=")[0].replace("-", "_") + ": expected"):
+        Options().parseOptions([*dns(tmp_path)[1:], option])
