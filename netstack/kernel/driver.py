@@ -15,15 +15,16 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.tcp import Client as TCPClient
 from twisted.internet.tcp import Server as TCPServer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from netstack.kernel.accepting import Nursery
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
+from netstack.kernel.transport import PLAIN, close_finished, finish_now, register, send_now, unsent
 from netstack.sansio import (
     Abort,
     Close,
@@ -43,22 +44,6 @@ FILE_CHUNK = 128 * 1024
 """Octets of a file read and written at once where sendfile(2) cannot be used."""
 FILE_TURN = 1024 * 1024
 """Octets of a file sent before other connections get their turn."""
-
-
-def send_now(transport: Any, data: bytes) -> None:
-    """Write to a plain TCP transport, straight to the socket when nothing is queued: half the CPU of a small reply."""
-    if transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting or not transport.connected:
-        transport.write(data)
-        return
-    try:
-        sent = transport.socket.send(data)
-    except BlockingIOError:
-        sent = 0
-    except OSError:
-        transport.write(data)  # meets the same error inside the reactor, which then reports the lost connection
-        return
-    if sent < len(data):
-        transport.write(data[sent:])
 
 
 class _HalfClose(Enum):
@@ -85,6 +70,37 @@ class _Deadline(Enum):
 class StreamDriver(TwistedProtocol):
     """Drives one engine over one stream connection."""
 
+    peer = Peer(("", 0), ("", 0))
+    failure: Failure | None = None
+    """Why the connection was lost, as Twisted says it."""
+    opened = 0.0
+    """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
+
+    # What most connections never change costs them nothing here
+    _direct = False
+    _paused = False
+    _reading = True
+    _busy = False
+    _again = False
+    _closing = False
+    _finished = False
+    _aborted = False
+    _eof = False
+    _gone = False
+    _reason: str | None = None
+    _outbox: deque[bytes | FileSlice | _HalfClose] | tuple[()] = ()
+    """What is to be written before new output; a queue only while there is something."""
+    _queued = 0
+    """Octets in the outbox, files not counted."""
+    _waiting: Iterable[Event] | None = None
+    """Events that wait until there is room for their output."""
+    _timer: IDelayedCall | None = None
+    _due = inf
+    """When the timer fires, or the nursery tells."""
+    _deadline: tuple[_Deadline, float] | None = None
+    _now: Now
+    _active: float
+
     def __init__(
         self,
         machine: Machine,
@@ -97,67 +113,55 @@ class StreamDriver(TwistedProtocol):
         on_lost: Callable[["StreamDriver"], None] | None = None,
         on_up: Callable[["StreamDriver"], None] | None = None,
         server_name: str | None = None,
+        nursery: Nursery | None = None,
     ) -> None:
-        """`secure`: TLS lies below from the start. `server_name`: for StartTLS, the name to verify; None on a server."""
+        """`secure`: TLS lies below from the start. `server_name`: for StartTLS, the name to verify; None on a server.
+
+        `nursery`: shared by the connections that a listener accepts.
+        """
         self.machine = machine
         self.protocol_name = protocol
         self.engine = engine
         self.role = role
         self.traffic = traffic
         self.limits = limits
-        self.peer = Peer(("", 0), ("", 0))
-        self.failure: Failure | None = None
-        """Why the connection was lost, as Twisted says it."""
         self._tls = secure
         self._server_name = server_name
         self._on_lost = on_lost
         self._on_up = on_up
         self._seconds = machine.reactor.seconds
-        self._direct = False
-        self._paused = False
-        self._reading = True
-        self._busy = False
-        self._again = False
-        self._closing = False
-        self._finished = False
-        self._aborted = False
-        self._eof = False
-        self._gone = False
-        self._reason: str | None = None
-        self._outbox: deque[bytes | FileSlice | _HalfClose] = deque()
-        self._queued = 0
-        """Octets in the outbox, files not counted."""
-        self._waiting: Iterable[Event] | None = None
-        """Events that wait until there is room for their output."""
-        self._timer: IDelayedCall | None = None
-        self._due = inf
-        """When the timer fires."""
-        self._active = 0.0
+        self._nursery = nursery
         self._idle = limits.idle
-        self._now = Now(0.0, 0.0)
-        self.opened = 0.0
-        """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
-        self._deadline: tuple[_Deadline, float] | None = None
 
     # What Twisted calls
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        local, remote = transport.getHost(), transport.getPeer()
-        self.peer = Peer((local.host, local.port), (remote.host, remote.port))
-        self._direct = type(transport) in (TCPServer, TCPClient)
-        transport.setTcpNoDelay(True)
-        transport.registerProducer(self, True)
+        nursery, kind = self._nursery, type(transport)
+        self._direct = kind in PLAIN
+        if kind is TCPServer and len(transport.client) == 2:  # IPv4: without two address objects for each connection
+            local, remote = transport.socket.getsockname(), transport.client
+        else:
+            host, peer = transport.getHost(), transport.getPeer()
+            local, remote = (host.host, host.port), (peer.host, peer.port)
+        self.peer = Peer(local, remote)
+        if nursery is None or not nursery.no_delay:
+            transport.setTcpNoDelay(True)
+        if not self._direct:
+            transport.registerProducer(self, True)
         self.traffic.active += 1
         self.traffic.connections += 1
-        self.machine.journal.opened("tcp", self.peer.local)
-        self.opened = self._active = self._seconds()
+        self.machine.journal.opened("tcp", local)
+        self.opened = self._active = now = self._seconds()
         if self._closing:  # stopped while a shaped link was still connecting
             transport.abortConnection()
         elif self._tls:
             self._until(_Deadline.HANDSHAKE, self.limits.handshake)
         else:
-            self._arm(self._active + min(self.limits.discard, self._idle))  # early enough for a short connection's end
+            if nursery is not None:
+                self._due = nursery.add(self, now)
+            else:
+                self._arm(now + first_look(self.limits))
             self._up()
 
     def handshakeCompleted(self) -> None:
@@ -195,8 +199,10 @@ class StreamDriver(TwistedProtocol):
         if not self._closing:
             self._step(self.engine.eof)
         elif self._finished:
-            transport: Any = self.transport
-            transport.loseConnection()
+            if self._direct and self.transport._writeDisconnected:  # type: ignore[union-attr]
+                close_finished(self.transport)
+            else:
+                self.transport.loseConnection()  # type: ignore[union-attr]
 
     def writeConnectionLost(self) -> None:
         """Our FIN is out, and all before it."""
@@ -217,6 +223,8 @@ class StreamDriver(TwistedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._nursery is not None:
+            self._nursery.drop(self)
         self._collect()
         self._drop_output()
         if self._reason is None:
@@ -315,7 +323,8 @@ class StreamDriver(TwistedProtocol):
             events = feed(*arguments, now)
             if self._waiting is not None:
                 events, self._waiting = chain(self._waiting, events), None
-            self._hand_on(events, True)
+            if events:  # an engine that has none may say so with ()
+                self._hand_on(events, True)
             while self._again and not self._closing and self._waiting is None:
                 self._again = False
                 self._hand_on(engine.receive(b"", now), False)
@@ -333,9 +342,7 @@ class StreamDriver(TwistedProtocol):
         output = engine.data_to_send()
         if output:
             if self._direct and not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
-                data = output[0]
-                self.traffic.sent += len(data)
-                send_now(self.transport, data)
+                self._write(output[0])
             else:
                 self._enqueue(output)
         if self._outbox or self._closing:
@@ -384,26 +391,33 @@ class StreamDriver(TwistedProtocol):
         elif kind is CloseWrite:
             if not self._tls:  # TLS has no half close that peers agree on
                 self._collect()
-                self._outbox.append(_HalfClose.HERE)
+                self._enqueue((_HalfClose.HERE,))
         else:
             self._collect()
             self._start_tls()
 
     def _journal(self) -> None:
-        wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
-        for message in self.engine.messages():
-            write(wall, "tcp", self.protocol_name, message.sent, peer.local, peer.remote, message.summary, message.data,
-                  peer.security is not None, message.omitted)  # fmt: skip
+        messages = self.engine.messages()
+        if messages:
+            wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
+            for sent, summary, data, _, omitted in messages:
+                write(wall, "tcp", self.protocol_name, sent, peer.local, peer.remote, summary, data,
+                      peer.security is not None, omitted)  # fmt: skip
 
     def _collect(self) -> None:
         """Take the engine's output and messages."""
         if self.engine.recording:
             self._journal()
-        self._enqueue(self.engine.data_to_send())
+        output = self.engine.data_to_send()
+        if output:
+            self._enqueue(output)
 
-    def _enqueue(self, output: Sequence[bytes | FileSlice]) -> None:
+    def _enqueue(self, output: Sequence[bytes | FileSlice | _HalfClose]) -> None:
+        outbox = self._outbox
+        if not isinstance(outbox, deque):
+            self._outbox = outbox = deque()
+        outbox.extend(output)
         for item in output:
-            self._outbox.append(item)
             if type(item) is bytes:
                 self._queued += len(item)
 
@@ -426,18 +440,17 @@ class StreamDriver(TwistedProtocol):
                 self._queued -= len(item)
                 self._write(item)
         if self._closing and not self._gone and not self._aborted:
-            if not outbox:
+            if not self._outbox:
                 self._close_transport()
             if self._deadline is None:
                 self._until(_Deadline.FLUSH, self.limits.linger)
 
     def _write(self, data: bytes) -> None:
-        transport: Any = self.transport
         self.traffic.sent += len(data)
         if self._direct:
-            send_now(transport, data)
+            send_now(self.transport, data, self)
         else:
-            transport.write(data)
+            self.transport.write(data)  # type: ignore[union-attr]
 
     def _send_file(self, part: FileSlice) -> bool:
         """Send of a file what can be sent now; False when the rest waits or there is none.
@@ -449,7 +462,7 @@ class StreamDriver(TwistedProtocol):
             part.file.close()
             return True
         descriptor = part.file.fileno()
-        if self._direct and descriptor >= 0 and transport.connected and not self._unsent(transport):
+        if self._direct and descriptor >= 0 and not unsent(transport):
             sent, failed = 0, False
             try:
                 sent = os.sendfile(transport.fileno(), descriptor, part.offset, min(FILE_TURN, part.length))
@@ -465,7 +478,8 @@ class StreamDriver(TwistedProtocol):
                 if sent == part.length:
                     part.file.close()
                     return True
-                self._outbox.appendleft(FileSlice(part.file, part.offset + sent, part.length - sent))
+                self._put_back(FileSlice(part.file, part.offset + sent, part.length - sent))
+                register(transport, self)
                 self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
                 transport.startWriting()
                 return False
@@ -473,14 +487,15 @@ class StreamDriver(TwistedProtocol):
         if not data:
             return self._file_changed(part)
         if len(data) < part.length:
-            self._outbox.appendleft(FileSlice(part.file, part.offset + len(data), part.length - len(data)))
+            self._put_back(FileSlice(part.file, part.offset + len(data), part.length - len(data)))
         else:
             part.file.close()
         self._write(data)
         return True
 
-    def _unsent(self, transport: Any) -> bool:
-        return bool(transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting)
+    def _put_back(self, part: FileSlice) -> None:
+        assert isinstance(self._outbox, deque)  # noqa: S101  it was just taken from there
+        self._outbox.appendleft(part)
 
     def _file_changed(self, part: FileSlice) -> bool:
         part.file.close()
@@ -491,7 +506,8 @@ class StreamDriver(TwistedProtocol):
         for item in self._outbox:
             if isinstance(item, FileSlice):
                 item.file.close()
-        self._outbox.clear()
+        if isinstance(self._outbox, deque):
+            self._outbox.clear()
         self._queued = 0
 
     # Closing
@@ -505,12 +521,13 @@ class StreamDriver(TwistedProtocol):
             return
         self._finished = True
         transport: Any = self.transport
-        transport.unregisterProducer()
-        if self._tls or self._eof or not hasattr(transport, "loseWriteConnection"):
+        if not self._direct or transport.producer is not None:
+            transport.unregisterProducer()
+        if self._direct and not self._eof and not unsent(transport):
+            finish_now(transport)
+            self.writeConnectionLost()
+        elif self._tls or self._eof or not hasattr(transport, "loseWriteConnection"):
             transport.loseConnection()
-        elif self._direct and not self._unsent(transport):
-            transport._writeDisconnecting = transport._writeDisconnected = True
-            transport._closeWriteConnection()  # the FIN now, not after a turn of the reactor: calls writeConnectionLost
         else:
             transport.loseWriteConnection()
 
@@ -563,6 +580,11 @@ class StreamDriver(TwistedProtocol):
         self._deadline = what, due
         self._arm(due)
 
+    def grown(self) -> None:
+        """The nursery tells; one that has got a timer of its own meanwhile needs it no more."""
+        if self._timer is None:
+            self._on_timer()
+
     def _on_timer(self) -> None:
         self._timer, self._due = None, inf
         now = self._seconds()
@@ -591,6 +613,11 @@ class StreamDriver(TwistedProtocol):
             self.close()
         else:
             self._arm(idle if wanted is None or wanted > idle or wanted <= now else wanted)
+
+
+def first_look(limits: StreamLimits) -> float:
+    """The age at which a connection's times are first looked at: early enough for the end of a short one."""
+    return min(limits.discard, limits.idle)
 
 
 _REASONS: dict[type[BaseException] | None, str] = {

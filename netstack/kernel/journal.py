@@ -81,6 +81,10 @@ class Selection:
         )
 
 
+_Entry = tuple[bytes, float, str, str, bool, Address, Address, str, bool, int]
+"""What `Journal.write` was given, the octets first."""
+
+
 class Journal:
     """The journal of one process or one simulated world.
 
@@ -97,9 +101,9 @@ class Journal:
         """At most `capacity` rows whose data are at most `octets`: older ones give way."""
         self.capacity = capacity
         self.most_octets = octets
-        self.rows: deque[Row] = deque()
         self.octets = 0
         """Of the rows' data."""
+        self._kept: deque[_Entry] = deque()
         self.enabled: set[str] = set()
         """Names of the hosts that record; drivers look it up at every step."""
         self.ours: Counter[tuple[str, Address]] = Counter()
@@ -130,7 +134,7 @@ class Journal:
 
     def clear(self) -> None:
         """Forget all rows."""
-        self.rows.clear()
+        self._kept.clear()
         self.octets = 0
 
     def subscribe(self, follower: Callable[[Row], None]) -> Callable[[], None]:
@@ -154,8 +158,23 @@ class Journal:
         """Add a message seen by the socket at `local`; one received from a socket of ours is its sender's to write."""
         if not sent and (transport, remote) in self.ours:
             return
+        entry = data, time, transport, protocol, sent, local, remote, summary, secure, omitted
+        kept = self._kept
+        kept.append(entry)
+        self.written += 1
+        self.octets += len(data)
+        while len(kept) > self.capacity or (self.octets > self.most_octets and len(kept) > 1):
+            self.octets -= len(kept.popleft()[0])
+        if self._waiting:
+            row = self._row(entry)
+            for follower in tuple(self._waiting):
+                follower(row)
+
+    def _row(self, entry: "_Entry") -> Row:
+        """Names and standard ports are looked up when a row is read: most rows leave the ring unread."""
+        data, time, transport, protocol, sent, local, remote, summary, secure, omitted = entry
         source, destination = (local, remote) if sent else (remote, local)
-        row = Row(
+        return Row(
             time,
             (source[0], self._standard(source[1])),
             (destination[0], self._standard(destination[1])),
@@ -169,25 +188,18 @@ class Journal:
             sent,
             omitted,
         )
-        self.written += 1
-        rows = self.rows
-        rows.append(row)
-        self.octets += len(data)
-        while len(rows) > self.capacity or (self.octets > self.most_octets and len(rows) > 1):
-            self.octets -= len(rows.popleft().data)
-        for follower in tuple(self._waiting):
-            follower(row)
 
     def __iter__(self) -> Iterator[Row]:
-        return iter(tuple(self.rows))
+        return map(self._row, tuple(self._kept))
 
     def after(self, written: int) -> list[Row]:
         """The rows that came after the first `written` ones, as far as the ring still has them.
 
         A reader that polls remembers `journal.written` and loses nothing unless more rows came than the ring holds.
         """
-        new = min(self.written - written, len(self.rows))
-        return list(islice(self.rows, len(self.rows) - new, None)) if new > 0 else []
+        kept = self._kept
+        new = min(self.written - written, len(kept))
+        return [self._row(entry) for entry in islice(kept, len(kept) - new, None)] if new > 0 else []
 
 
 def merge(journals: Iterable[Iterable[Row]]) -> list[Row]:

@@ -15,13 +15,15 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
+from netstack.kernel.accepting import Nursery
 from netstack.kernel.datagrams import DatagramDriver, DatagramRole
-from netstack.kernel.driver import StreamDriver
+from netstack.kernel.driver import StreamDriver, first_look
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
 from netstack.kernel.shaper import ShapedFactory
+from netstack.kernel.transport import accept_without_delay
 from netstack.sansio import DatagramEngine, Engine
 
 Kind = Literal["tcp", "udp", "tls"]
@@ -82,6 +84,7 @@ class StreamFactory:
         self.traffic = traffic
         self.limits = limits or machine.limits
         self.secure = secure
+        self.nursery = Nursery(machine.reactor, first_look(self.limits))
         self.drivers: dict[StreamDriver, None] = {}
         """The open ones in the order they came: what is done to all of them repeats from run to run."""
         self._waiting: list[Deferred[None]] = []
@@ -108,7 +111,7 @@ class StreamFactory:
             return None
         driver = StreamDriver(
             self.machine, self.protocol_name, self.engine(), self.role(), self.traffic, self.limits, self.secure,
-            self._lost,
+            self._lost, nursery=self.nursery,
         )  # fmt: skip
         self.drivers[driver] = None
         return driver
@@ -179,7 +182,9 @@ class StreamListener(Listener):
             factory = self.machine.tls.server(factory, self.alpn)
         if self.machine.links is not None:
             factory = ShapedFactory(self.machine, factory, False, self.factory.limits)
-        return self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
+        port = self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
+        self.factory.nursery.no_delay = accept_without_delay(port)
+        return port
 
     def stopService(self) -> Deferred[Any]:
         """No more connections; those that are open end by themselves within `grace` seconds or are reset."""

@@ -96,8 +96,7 @@ class FileSlice:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One protocol message, for the journal; `summary` is one line, such as "A gaia.cs.umass.edu"."""
 
     sent: bool
@@ -113,7 +112,7 @@ class Recorder:
     """Mix-in of engines: collects messages for the journal while `recording` is on; costs one test while off."""
 
     recording: bool = False
-    _messages: list[Message]
+    _messages: tuple[Message, ...] = ()
 
     def record(self, sent: bool, summary: str, data: bytes, remote: Address | None = None, omitted: int = 0) -> None:
         """Keep one message; call it only under `if self.recording`.
@@ -121,19 +120,14 @@ class Recorder:
         `data` is what went over the flow, in plaintext, framing included: a DNS message over TCP has its length prefix
         (RFC 1035 §4.2.2), a mail dialogue its CRLFs. The messages of one direction of a stream, joined, are the stream.
         """
-        message = Message(sent, summary, data, remote, omitted)
-        try:
-            self._messages.append(message)
-        except AttributeError:
-            self._messages = [message]
+        self._messages += (Message(sent, summary, data, remote, omitted),)  # few: the driver takes them at every step
 
     def messages(self) -> Sequence[Message]:
         """The messages since the last call, in order."""
-        messages = getattr(self, "_messages", None)
-        if not messages:
-            return ()
-        self._messages = []
-        return tuple(messages)
+        messages = self._messages
+        if messages:
+            self._messages = ()
+        return messages
 
 
 class _Recording(Protocol):

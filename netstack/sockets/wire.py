@@ -34,5 +34,7 @@ def cut(octets: bytes, limit: int) -> bytes:
 def summary(octets: bytes) -> str:
     """A sentence in one printable line, for the journal."""
     text = octets[: 4 * SUMMARY].decode("utf-8", "replace")
-    shown = "".join(letter if letter.isprintable() else "·" for letter in text[:SUMMARY])
+    shown = text[:SUMMARY]
+    if not shown.isprintable():
+        shown = "".join(letter if letter.isprintable() else "·" for letter in shown)
     return f'"{shown}"' if len(shown) == len(text) and len(octets) <= 4 * SUMMARY else f'"{shown}…"'

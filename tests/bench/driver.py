@@ -115,7 +115,8 @@ def serve(variant: str) -> None:
     if variant.startswith("driver"):
         if "once" in variant:
             counted = sentences(machine.registry, "tcp")
-            engine: Any = lambda: StreamServer(Bounds())  # noqa: E731
+            bounds = Bounds()
+            engine: Any = lambda: StreamServer(bounds)  # noqa: E731
             role: Any = lambda: StreamAnswers(upper, counted)  # noqa: E731
         else:
             engine, role = UpperEngine, UpperRole
