@@ -1,6 +1,6 @@
 """The client: a stub resolver (RFC 1034 §5.3.1) that asks a list of recursive servers, and single queries."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import dns.exception
@@ -88,11 +88,12 @@ async def query(
     recursion_desired: bool = True,
     patience: float = 5.0,
     attempts: int = 2,
+    dnssec_ok: bool = False,
 ) -> Message:
     """Ask one server one question; whatever it replies is returned. Raises ResolutionError when it does not reply."""
     question = Question(_name(name), RdataType.from_text(rdtype))
     for _ in range(attempts):
-        reply = await exchange(machine, server, question, recursion_desired, patience)
+        reply = await exchange(machine, server, question, recursion_desired, patience, dnssec_ok=dnssec_ok)
         if reply is not None:
             return reply
     raise ResolutionError(f"{question}: no reply from {server[0]} port {server[1]}", temporary=True)
@@ -105,11 +106,16 @@ async def exchange(
     recursion_desired: bool = True,
     patience: float = 5.0,
     udp_payload: int = 1232,
+    dnssec_ok: bool = False,
 ) -> Message | None:
     """One query over UDP, then over TCP when the reply was truncated; None when there is no reply in time."""
-    reply = await _Exchange(machine, server, question, recursion_desired, patience, udp_payload, stream=False).done
+
+    def made(identity: int) -> bytes:
+        return make_query(identity, question, recursion_desired, udp_payload, dnssec_ok)
+
+    reply = await _Exchange(machine, server, question, made, patience, stream=False).done
     if reply is not None and reply.flags & TC:
-        return await _Exchange(machine, server, question, recursion_desired, patience, udp_payload, stream=True).done
+        return await _Exchange(machine, server, question, made, patience, stream=True).done
     return reply
 
 
@@ -121,9 +127,8 @@ class _Exchange:
         machine: Machine,
         server: Address,
         question: Question,
-        recursion_desired: bool,
+        made: Callable[[int], bytes],
         patience: float,
-        udp_payload: int,
         stream: bool,
     ) -> None:
         self.server = server
@@ -141,7 +146,7 @@ class _Exchange:
         except ListenError:
             self._finish(None)
             return
-        self._upstream.send(make_query(identity, question, recursion_desired, udp_payload))
+        self._upstream.send(made(identity))
 
     def _received(self, data: bytes, source: Address) -> None:
         if source != self.server or data[:2] != self._identity:

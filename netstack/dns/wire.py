@@ -111,13 +111,15 @@ def parse_reply(data: bytes) -> Message:
     return _from_wire(data)
 
 
-def make_query(identity: int, question: Question, recursion_desired: bool, edns_payload: int | None) -> bytes:
-    """A query's octets; `edns_payload` None sends no OPT record."""
+def make_query(
+    identity: int, question: Question, recursion_desired: bool, edns_payload: int | None, dnssec_ok: bool = False
+) -> bytes:
+    """A query's octets; `edns_payload` None sends no OPT record. `dnssec_ok` asks for signatures (RFC 3225)."""
     message = dns.message.QueryMessage(id=identity)
     message.flags = dns.flags.Flag(RD if recursion_desired else 0)
     message.find_rrset(message.question, question.name, RdataClass.IN, question.rdtype, create=True)
     if edns_payload is not None:
-        message.use_edns(0, 0, edns_payload)
+        message.use_edns(0, dns.flags.DO if dnssec_ok else 0, edns_payload)
     return bytes(message.to_wire())
 
 

@@ -37,7 +37,7 @@ class KeyText:
     """A key of a zone, in the texts of dnssec-keygen's two files."""
 
     public: str
-    private: str
+    private: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

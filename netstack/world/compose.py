@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import NoResolver, Resolver
-from netstack.world import content
+from netstack.world import content, signing
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, Service, World
 from netstack.world.problems import Problem, WorldError, one_of, path
@@ -139,7 +139,14 @@ def problems(world: World) -> list[Problem]:
 def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     from netstack.dns.zone import ZoneText
 
-    return {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in composer.world.served_by(host.name))}
+    world, served = composer.world, composer.world.served_by(host.name)
+    derived: dict[str, object] = {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in served)}
+    names = tuple(zone.name for zone in served if signing.signed(world, zone.name))
+    if names:
+        from netstack.taps.dns import KeyText
+
+        derived |= {"sign": names, "keys": tuple(KeyText(*signing.key_texts(world, name)) for name in names)}
+    return derived
 
 
 def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, object]:

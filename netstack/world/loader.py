@@ -150,6 +150,9 @@ class _Table:
     def maybe_integer(self, key: str) -> int | None:
         return self._typed(key, int, "a whole number", 0) if key in self.values else None
 
+    def maybe_boolean(self, key: str) -> bool | None:
+        return self._typed(key, bool, "true or false", False) if key in self.values else None
+
     def names(self, key: str) -> tuple[str, ...]:
         """A list of names; a single one may stand without brackets."""
         value = self.values.pop(key, [])
@@ -271,8 +274,9 @@ class _WorldReader:
             table.integer("ttl", TTL),
             table.integer("negative_ttl", NEGATIVE_TTL),
             table.text("site") or None,
+            table.maybe_boolean("signed"),
         )
-        table.done("servers", "records", "ttl", "negative_ttl", "site")
+        table.done("servers", "records", "ttl", "negative_ttl", "site", "signed")
         return zone
 
     def _host(self, name: str, table: _Table, zones: Mapping[str, Zone]) -> Host | None:

@@ -106,6 +106,8 @@ class Zone:
     negative_ttl: int = NEGATIVE_TTL
     site: str | None = None
     """Where servers that are not declared stand, and hosts of the zone that name no site."""
+    signed: bool | None = None
+    """Whether its servers sign it (DNSSEC); None: as the profile has it."""
 
 
 @dataclass(frozen=True, slots=True)

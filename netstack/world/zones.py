@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, World, Zone, enclosing
 from netstack.world.problems import Problem, path
+from netstack.world.signing import ds_lines
 
 SERIAL = 1
 REFRESH = 3600
@@ -102,6 +103,7 @@ def _delegations(world: World, table: AddressTable, zone: Zone, children: list[Z
             yield f"{absolute(child.name)} IN NS {absolute(server)}"
             if zone.name in enclosing(server) and world.zone_of(server) != zone:
                 glue[server] = None
+        yield from ds_lines(world, child.name)
     for server in glue:
         for address in table.hosts[server]:
             yield f"{absolute(server)} IN A {address}"
