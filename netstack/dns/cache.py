@@ -35,6 +35,9 @@ class Entry:
     size: int = 0
     turn: int = 0
     """The record that comes first when the RRset is given next, counted around."""
+    learned: float = 0.0
+    hits: int = 0
+    """How often it was given to a client."""
 
     def at(self, now: float, rotate: bool = False) -> RRset | None:
         """The RRset with the TTL that is left; `rotate` makes another record the first one next time (RFC 1794)."""
@@ -55,25 +58,28 @@ Key = tuple[Name, int]
 class Cache:
     """Bounded in entries and octets; what was used longest ago goes first. Times are monotonic seconds."""
 
-    def __init__(self, entries: int, size: int) -> None:
+    def __init__(self, entries: int, size: int, stale: float = 0.0) -> None:
+        """What has expired is kept for `stale` seconds more, for `get` with `stale`."""
         self.limit = entries
         self.size_limit = size
+        self.stale = stale
         self.size = 0
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def get(self, name: Name, rdtype: int, now: float, rank: Rank) -> Entry | None:
-        """What is known of exactly this name and type, with at least this rank."""
+    def get(self, name: Name, rdtype: int, now: float, rank: Rank, stale: bool = False) -> Entry | None:
+        """What is known of exactly this name and type, with at least this rank; `stale`: also what has expired."""
         key = (name, rdtype)
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.expires <= now:
-            self._drop(key, entry)
+        if entry.expires <= now and not stale:
+            if entry.expires + self.stale <= now:
+                self._drop(key, entry)
             return None
-        if entry.rank < rank:
+        if entry.rank < rank or entry.expires + self.stale <= now:
             return None
         self._entries.move_to_end(key)
         return entry

@@ -1,6 +1,7 @@
 """What passes between the engines of the DNS, their drivers and their roles."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from dns.rcode import Rcode
 from dns.rrset import RRset
@@ -45,6 +46,19 @@ class SendQuery(Command):
     destination: Address | None = None
 
 
+class ExtendedError(NamedTuple):
+    """Why (RFC 8914): a code of its registry and a text for people."""
+
+    code: int
+    text: str = ""
+
+
+OTHER, STALE_ANSWER, CACHED_ERROR, PROHIBITED, STALE_NXDOMAIN, NOT_AUTHORITATIVE, NO_REACHABLE_AUTHORITY = (
+    0, 3, 13, 18, 19, 20, 22,
+)  # fmt: skip
+"""Codes of RFC 8914 §4."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """The answer to a question: the alias chain and the records, or the SOA of what does not exist; TTLs as left now."""
@@ -52,6 +66,7 @@ class Outcome:
     rcode: Rcode
     answer: tuple[RRset, ...] = ()
     soa: RRset | None = None
+    error: ExtendedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +108,9 @@ class ResolverCounts:
     """Replies whose id or question is not that of the query, or that come from elsewhere: forged or late."""
     failures: int = 0
     """Questions that ended as SERVFAIL."""
+    stale: int = 0
+    """Questions answered by what had expired."""
+    prefetches: int = 0
+    """Questions asked again before they expired."""
+    doubtful: int = 0
+    """Replies without the question's case or the expected cookie, which led to TCP."""

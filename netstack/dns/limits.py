@@ -43,6 +43,8 @@ class ResolverLimits:
     """Questions about name servers within questions about name servers."""
     glueless: int = 4
     """Name servers without an address that are looked up for one delegation (against NXNSAttack)."""
+    hosts: int = 16
+    """Name servers that are looked up for one question of a client, over all delegations (against NXNSAttack)."""
     attempts: int = 3
     """Rounds over the servers of one zone."""
     first_timeout: float = 1.0
@@ -56,6 +58,23 @@ class ResolverLimits:
     """Queries in flight at once, each on a socket of its own; one more fails."""
     lame_time: float = 60.0
     """A server that does not serve a zone is not asked for it again for so long."""
+    minimised: int = 10
+    """Queries for a part of a name, for one question (RFC 9156 §2.3)."""
+    stale_time: float = 86400.0
+    """What has expired is kept so much longer, for want of something better (RFC 8767 §5)."""
+    stale_ttl: int = 30
+    """TTL of what has expired."""
+    stale_wait: float = 1.8
+    """A client is given what has expired when there is no answer after so long."""
+    failure_time: float = 5.0
+    """A question that failed is not tried again for so long (RFC 9520 §3.2); doubled by each further failure."""
+    failure_longest: float = 300.0
+    failure_entries: int = 10_000
+    """Failed questions remembered."""
+    prefetch_part: float = 0.1
+    """Asked again in this last part of its TTL: when a client asks for it, and not for the first time."""
+    prefetches: int = 100
+    """Questions asked again at once."""
 
     def __post_init__(self) -> None:
         _positive(self)

@@ -57,6 +57,9 @@ _RESOLVER = {
     "lame": ("resolver_lame", "Replies of servers that do not serve the zone."),
     "mismatched": ("resolver_mismatched_replies", "Replies that do not belong to the query: forged or late."),
     "failures": ("resolver_failures", "Resolutions that ended without an answer."),
+    "stale": ("resolver_stale_answers", "Questions answered by what had expired."),
+    "prefetches": ("resolver_prefetches", "Questions asked again before they expired."),
+    "doubtful": ("resolver_doubtful_replies", "Replies without the question's case or the expected cookie."),
 }
 
 

@@ -6,6 +6,7 @@ Only records at or below the zone that was asked are taken (bailiwick); no serve
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import dns.name
 from dns.message import Message
 from dns.name import Name
 from dns.rcode import Rcode
@@ -13,7 +14,7 @@ from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
-from netstack.dns.wire import AA, Question
+from netstack.dns.wire import AA, RA, Question
 from netstack.dns.zone import ADDRESS_TYPES
 
 SERVERS = 16
@@ -84,6 +85,39 @@ def scrub(message: Message, zone: Name, question: Question) -> Useful | Useless:
     if not authoritative:
         return Useless("neither authority nor referral")
     useful.absent, useful.rcode, useful.soa = name, rcode, _soa(message, zone, name)
+    return useful
+
+
+def forwarded(message: Message, question: Question) -> Useful | Useless:
+    """Judge the reply of a server that was asked to do the whole work: it speaks for every zone, its own or not."""
+    rcode = message.rcode()
+    if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+        return Useless(Rcode.to_text(rcode), rcode in (Rcode.FORMERR, Rcode.NOTIMP), rcode in (Rcode.REFUSED, Rcode.NOTAUTH))
+    if not message.flags & (RA | AA):
+        return Useless("no recursion")
+    useful = Useful()
+    name, rdtype = question
+    seen = {name}
+    while True:
+        found = _find(message.answer, name, rdtype)
+        if found is not None:
+            useful.answers.append(found)
+            return useful
+        alias = _find(message.answer, name, RdataType.CNAME)
+        if alias is None:
+            break
+        useful.answers.append(alias)
+        name = alias[0].target
+        if name in seen:
+            return useful
+        seen.add(name)
+    soa = _soa(message, dns.name.root, name)
+    if rcode == Rcode.NXDOMAIN or soa is not None:
+        useful.absent, useful.rcode, useful.soa = name, rcode, soa
+    elif not useful.answers:
+        if any(rrset.rdtype == RdataType.NS for rrset in message.authority):
+            return Useless("referral")
+        useful.absent = name
     return useful
 
 

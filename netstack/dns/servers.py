@@ -22,6 +22,14 @@ class RoundTrip:
     deviation: float
 
 
+@dataclass(slots=True)
+class Cookies:
+    """Ours for one server alone (RFC 9018 §3), and the server's for us."""
+
+    client: bytes
+    server: bytes = b""
+
+
 class Servers:
     """Picks whom to ask first and how long to wait. `fraction()` gives 0..1."""
 
@@ -33,6 +41,8 @@ class Servers:
         self._times: OrderedDict[str, RoundTrip] = OrderedDict()
         self._lame: OrderedDict[tuple[str, Name], float] = OrderedDict()
         self._plain: OrderedDict[str, None] = OrderedDict()
+        self._cookies: OrderedDict[str, Cookies] = OrderedDict()
+        self._caseless: OrderedDict[str, None] = OrderedDict()
 
     def order(self, addresses: Iterable[str], zone: Name, now: float) -> list[str]:
         """The addresses that are not lame for the zone: unknown ones first, at random, then the quickest."""
@@ -79,8 +89,42 @@ class Servers:
     def is_plain(self, address: str) -> bool:
         return address in self._plain
 
+    def cookies(self, address: str, bits: Callable[[int], int]) -> Cookies:
+        """Those of a server; a new one gets a random client cookie. `bits(n)` gives n random ones."""
+        known = self._cookies.get(address)
+        if known is None:
+            known = Cookies(bits(64).to_bytes(8, "big"))
+            _remember(self._cookies, address, known)
+        else:
+            self._cookies.move_to_end(address)
+        return known
+
+    def has_cookie(self, address: str) -> bool:
+        """Whether its replies are expected to have a cookie."""
+        known = self._cookies.get(address)
+        return known is not None and known.server != b""
+
+    def learn_cookie(self, address: str, cookie: bytes) -> None:
+        """What it wants to see in the next query."""
+        known = self._cookies.get(address)
+        if known is not None:
+            known.server = cookie
+
+    def forget_cookie(self, address: str) -> None:
+        """It no longer sends one."""
+        self.learn_cookie(address, b"")
+
+    def loses_case(self, address: str) -> None:
+        """Its replies do not keep the case of the question."""
+        _remember(self._caseless, address, None)
+
+    def keeps_case(self, address: str) -> bool:
+        return address not in self._caseless
+
     def forget(self) -> None:
         """As at the start."""
+        self._cookies.clear()
+        self._caseless.clear()
         self._times.clear()
         self._lame.clear()
         self._plain.clear()

@@ -116,6 +116,8 @@ class ResolverService(MultiService):
             "lame": counts.lame,
             "mismatched": counts.mismatched,
             "failures": counts.failures,
+            "stale": counts.stale,
+            "prefetches": counts.prefetches,
         }
 
 

@@ -7,10 +7,12 @@ from typing import Any, Literal
 
 import dns.exception
 import dns.name
+from dns.name import Name
 from dns.rdatatype import RdataType
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.recursion import Network
 from netstack.dns.recursor import Recursor
@@ -42,16 +44,21 @@ class Config:
     """Networks of clients; others are REFUSED."""
     profile: Profile = "hardened"
     """"textbook": the messages of the chapter's figures and no others. "hardened": the root's servers are also asked for
-    their own names first (priming, RFC 8109), and servers' IPv6 addresses are used where the machine has one."""
+    their own names first (priming, RFC 8109), servers' IPv6 addresses are used where the machine has one, and all of
+    `netstack.dns.hardening` is on."""
     port: int = 53
     """Of the servers that it asks; standard: `machine.port()` is put over it."""
     server_limits: ServerLimits = field(default_factory=ServerLimits)
     limits: ResolverLimits = field(default_factory=ResolverLimits)
     rotation: Rotation = "cyclic"
     """The order of a cached RRset's records: each first in turn, or always as it came."""
+    forward: tuple[str, ...] = ()
+    """Servers that are asked to do the whole work (RD), each an address, or ZONE=ADDRESS for the names of one zone."""
+    features: tuple[str, ...] = ()
+    """Switches of `netstack.dns.hardening` that are added to the profile, or taken away by "no-"."""
 
     def __post_init__(self) -> None:
-        if not self.hints:
+        if not self.hints and dns.name.root not in forward_zones(self.forward):
             raise ValueError("hints: expected at least one (name, address) of a root server")
         for name, address in self.hints:
             if not is_address(address):
@@ -64,6 +71,7 @@ class Config:
         networks(self.allow)
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
+        hardening(TEXTBOOK, self.features)
         if self.rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         if not 0 < self.port < 65536:
@@ -78,9 +86,24 @@ def networks(allow: tuple[str, ...]) -> tuple[Network, ...]:
         raise ValueError(f"allow: expected networks such as 127.0.0.0/8: {error}") from None
 
 
+def forward_zones(forward: tuple[str, ...]) -> dict[Name, list[str]]:
+    """The zones of a `forward` field and the servers of each, in order; raises ValueError."""
+    zones: dict[Name, list[str]] = {}
+    for text in forward:
+        zone, _, address = text.rpartition("=")
+        if not is_address(address):
+            raise ValueError(f"forward: expected ADDRESS or ZONE=ADDRESS, got {text!r}")
+        try:
+            zones.setdefault(dns.name.from_text(zone or "."), []).append(address)
+        except dns.exception.DNSException as error:
+            raise ValueError(f"forward: expected a domain name before =, got {text!r}: {error}") from error
+    return zones
+
+
 def build(config: Config, machine: Machine) -> IService:
     """The service, a ResolverService: `flush()` and `counters()` are for the control socket."""
     hardened = config.profile == "hardened"
+    zones = forward_zones(config.forward)
     types = [RdataType.A]
     if hardened and any(":" in address for address in machine.addresses):
         types.append(RdataType.AAAA)
@@ -90,9 +113,11 @@ def build(config: Config, machine: Machine) -> IService:
         machine.rng,
         port=machine.port(config.port),
         address_types=types,
-        priming=hardened,
+        priming=hardened and dns.name.root not in zones,
         rotate=config.rotation == "cyclic",
         udp_payload=config.server_limits.udp_payload,
+        forward=zones,
+        hardening=hardening(HARDENED if hardened else TEXTBOOK, config.features),
     )
     bound = placed(machine, endpoints("listen", config.listen))
     service: Any = ResolverService(machine, recursor, bound, networks(config.allow), config.limits, config.server_limits)
@@ -103,7 +128,7 @@ def build(config: Config, machine: Machine) -> IService:
 class Options(MachineOptions):
     """Command line of `twistd netstack-resolver`."""
 
-    synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--listen ENDPOINT]... [--allow NETWORK]... [options]"
+    synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--forward ADDRESS]... [--allow NETWORK]... [options]"
     optParameters = [
         ["profile", None, "hardened", "textbook: the chapter's messages and no others; or hardened."],
         ["rotation", None, "cyclic", "Order of a cached RRset's records: cyclic or fixed."],
@@ -114,6 +139,10 @@ class Options(MachineOptions):
         ["max-negative-ttl", None, _LIMITS.max_negative_ttl, "The same for what does not exist.", int],
         ["max-queries", None, _LIMITS.queries, "Queries sent for one question.", int],
         ["max-clients", None, _LIMITS.clients, "Clients waiting at once.", int],
+        ["max-hosts", None, _LIMITS.hosts, "Name servers looked up for one question.", int],
+        ["stale-time", None, _LIMITS.stale_time, "Seconds that what has expired is kept, for want of better.", float],
+        ["stale-wait", None, _LIMITS.stale_wait, "Seconds before a client is given what has expired.", float],
+        ["failure-time", None, _LIMITS.failure_time, "Seconds before a question that failed is tried again.", float],
         ["first-timeout", None, _LIMITS.first_timeout, "Seconds for a server that was not asked before.", float],
         ["deadline", None, _LIMITS.deadline, "Seconds for one question.", float],
         ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
@@ -124,6 +153,8 @@ class Options(MachineOptions):
     def __init__(self) -> None:
         self.hints: list[tuple[str, str]] = []
         self.allow: list[str] = []
+        self.forward: list[str] = []
+        self.features: list[str] = []
         super().__init__()
 
     def opt_hint(self, value: str) -> None:
@@ -141,6 +172,14 @@ class Options(MachineOptions):
     def opt_allow(self, value: str) -> None:
         """A network of clients; may be repeated [default: 127.0.0.0/8, ::1/128]."""
         self.allow.append(value)
+
+    def opt_forward(self, value: str) -> None:
+        """A server to ask for the whole work, ADDRESS, or ZONE=ADDRESS for a zone's names alone; may be repeated."""
+        self.forward.append(value)
+
+    def opt_feature(self, value: str) -> None:
+        """A feature to add to the profile, or with no- to take away, such as no-prefetch; may be repeated."""
+        self.features.append(value)
 
     def postOptions(self) -> None:
         super().postOptions()
@@ -163,10 +202,16 @@ class Options(MachineOptions):
                     max_negative_ttl=self["max-negative-ttl"],
                     queries=self["max-queries"],
                     clients=self["max-clients"],
+                    hosts=self["max-hosts"],
+                    stale_time=self["stale-time"],
+                    stale_wait=self["stale-wait"],
+                    failure_time=self["failure-time"],
                     first_timeout=self["first-timeout"],
                     deadline=self["deadline"],
                 ),
                 self["rotation"],
+                tuple(self.forward),
+                tuple(self.features),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

@@ -213,6 +213,10 @@ ZONE = ZoneText("edu", SOA + "@ NS ns\n")
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), profile="soft"), "profile: expected one of"),  # type: ignore[arg-type]
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), port=0), "port: expected"),
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), rotation="x"), "rotation: expected one of cyclic, fixed"),  # type: ignore[arg-type]
+        (lambda: resolver_tap.Config((("a", "1.2.3.4"),), features=("no-x",)), "features: expected some of mixed-case"),
+        (lambda: resolver_tap.Config((), forward=("edu=1.2.3.4",)), "hints: expected at least one"),
+        (lambda: resolver_tap.Config((), forward=("edu",)), "forward: expected ADDRESS or ZONE=ADDRESS, got 'edu'"),
+        (lambda: resolver_tap.Config((), forward=("a..b=1.2.3.4",)), "forward: expected a domain name"),
         (lambda: ResolverLimits(queries=0), "queries: expected a number above 0, got 0"),
         (lambda: ServerLimits(udp_payload=100), "udp_payload: expected 512 to 65535, got 100"),
     ],
@@ -254,7 +258,19 @@ def test_options_of_the_resolver(tmp_path: Path) -> None:
     assert config.hints == (("A.ROOT-SERVERS.NET", "198.41.0.4"), ("b", "192.0.2.1"))
     assert config.allow == ("10.0.0.0/8",)
     assert config.limits == ResolverLimits(queries=9)
-    for wrong in ([], ["--hint=a=b"], [f"--hints={tmp_path}"], [f"--hints={hints}", "--profile=x"]):
+    forwarding = resolver_tap.Options()
+    forwarding.parseOptions(["--forward=192.0.2.1", "--forward=edu=192.0.2.2", "--feature=no-prefetch", "--stale-wait=1"])  # type: ignore[no-untyped-call]
+    config = forwarding.config()
+    assert (config.hints, config.forward) == ((), ("192.0.2.1", "edu=192.0.2.2"))
+    assert (config.features, config.limits) == (("no-prefetch",), ResolverLimits(stale_wait=1))
+    for wrong in (
+        [],
+        ["--feature=x"],
+        ["--forward=x"],
+        ["--hint=a=b"],
+        [f"--hints={tmp_path}"],
+        [f"--hints={hints}", "--profile=x"],
+    ):
         with pytest.raises(usage.UsageError):
             resolver_tap.Options().parseOptions(wrong)  # type: ignore[no-untyped-call]
 
