@@ -89,7 +89,7 @@ class Composer:
                 content.write(
                     machine.disk,
                     f"{WWW}/{service.name}",
-                    content.files(self.content_of(service), self.world, self.table, host, self.ca),
+                    content.files(self.content_of(service), self.subject(host)),
                 )
             tap: Any = import_module(f"netstack.taps.{service.plugin}")
             made: IService = tap.build(config, machine)
@@ -104,6 +104,23 @@ class Composer:
         from netstack.dns.client import StubResolver
 
         return StubResolver(machine, [(address, machine.port(53)) for address in self.table.hosts[server]], types=("A",))
+
+    def subject(self, host: Host) -> content.Subject:
+        """What the pages of a host may write about."""
+        return content.Subject(self.world, self.table, host, self.ca, self.endpoints)
+
+    @cached_property
+    def endpoints(self) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """Host -> service -> where it listens, as `udp:53`, with the ports in use."""
+        return {
+            name: {service.name: self._listens(service) for service in host.services}
+            for name, host in self.world.hosts.items()
+        }
+
+    def _listens(self, service: Service) -> list[str]:
+        listen = service.options.get("listen")
+        standard = _placed(listen if isinstance(listen, list) else COMPOSED[service.plugin].listen, [""], "", [])
+        return [f"{each.kind}:{each.port + self.table.port_offset}" for each in map(Endpoint.parse, standard)]
 
     def content_of(self, service: Service) -> str:
         """Which generated content a Web server shows."""
@@ -161,7 +178,7 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
     from netstack.taps.origin import Site
 
     wanted = service.options.get("content", "plain")
-    if wanted not in content.CONTENTS:
+    if not isinstance(wanted, str) or wanted not in content.CONTENTS:
         key = path("hosts", host.name, "services", service.name, "content")
         problem = Problem(key, f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}")
         raise WorldError(composer.world.file or composer.world.name, [problem])
@@ -181,12 +198,12 @@ COMPOSED: Mapping[str, Plugin] = {
 """Every plugin that a world file can name (`model.PLUGINS`)."""
 
 
-def _placed(listen: Sequence[str], listen_on: Sequence[str], key: str, found: list[Problem]) -> tuple[str, ...]:
+def _placed(listen: Sequence[object], listen_on: Sequence[str], key: str, found: list[Problem]) -> tuple[str, ...]:
     """Endpoints without an interface, on each of the host's addresses."""
     placed = []
     for text in listen:
         try:
-            endpoint = Endpoint.parse(text)
+            endpoint = Endpoint.parse(str(text))
         except ValueError as error:
             found.append(Problem(f"{key}.listen", str(error)))
             continue
@@ -247,14 +264,15 @@ _NOUNS: Mapping[type, str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
-    tuple: "a list",
+    tuple: "a list of texts",
 }
 
 
 def _fitted(value: object, default: object) -> Any:
     """The value as the default's type, or None."""
     if isinstance(value, list):
-        return tuple(value) if isinstance(default, tuple) else None
+        texts = isinstance(default, tuple) and all(isinstance(item, str) for item in default)
+        return tuple(value) if texts and all(isinstance(item, str) for item in value) else None
     if isinstance(default, bool) or isinstance(value, bool):
         return value if type(value) is type(default) else None
     if isinstance(default, float) and isinstance(value, int):

@@ -3,7 +3,7 @@
 Dates and sizes are those of the chapter's dialogues where it gives them, so that a response can be laid beside the book.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -19,7 +19,7 @@ PAGE_MODIFIED = 1439910663.0
 """Tue, 18 Aug 2015 15:11:03 GMT: that of its first response."""
 PAGE_SIZE = 6821
 """Its Content-Length."""
-EDITION = "1"
+EDITION = "2"
 """Changed whenever a generator here changes: content on disk is made again."""
 STAMP = ".edition"
 """Ending of the file beside a site that says what is in it."""
@@ -42,14 +42,16 @@ class Subject:
     table: AddressTable
     host: Host
     ca: bytes
+    endpoints: Mapping[str, Mapping[str, Sequence[str]]]
+    """Host -> service -> where it listens, as `udp:53`, with the ports in use."""
 
 
 Files = Mapping[str, File]
 
 
-def files(content: str, world: World, table: AddressTable, host: Host, ca: bytes = b"") -> Files:
+def files(content: str, subject: Subject) -> Files:
     """The files of a generated site, by path; raises KeyError for an unknown one."""
-    return CONTENTS[content](Subject(world, table, host, ca))
+    return CONTENTS[content](subject)
 
 
 def write(disk: Disk, root: str, site: Files) -> bool:
@@ -171,18 +173,22 @@ def _exotiquecuisine(subject: Subject) -> Files:
 
 
 def _map(subject: Subject) -> Files:
-    """A plain page with all hosts, their addresses and services, and the CA for download."""
+    """A plain page with all hosts, their addresses and endpoints, and the CA for download."""
     world, table = subject.world, subject.table
+
+    def listening(host: Host) -> str:
+        return escape("; ".join(" ".join((name, *where)) for name, where in subject.endpoints[host.name].items()))
+
     rows = "\n".join(
         f"<tr><td>{escape(host.name)}</td><td>{escape(host.site)}</td><td>{', '.join(table.hosts[host.name])}</td>"
-        f"<td>{', '.join(escape(service.plugin) for service in host.services)}</td></tr>"
+        f"<td>{listening(host)}</td></tr>"
         for host in world.hosts.values()
     )
     offset = f"<p>Every port is {table.port_offset} more than the standard one.</p>\n" if table.port_offset else ""
     authority = '<p><a href="ca.pem">The world\'s certificate authority (PEM)</a></p>\n' if subject.ca else ""
     text = (
         f"<p>{escape(world.title)}</p>\n{offset}{authority}<table>\n"
-        f"<tr><th>Host</th><th>Site</th><th>Addresses</th><th>Services</th></tr>\n{rows}\n</table>"
+        f"<tr><th>Host</th><th>Site</th><th>Addresses</th><th>Endpoints</th></tr>\n{rows}\n</table>"
     )
     found = {"index.html": File(lambda: page(f"The world {world.name}", text), None)}
     if subject.ca:

@@ -64,6 +64,16 @@ def test_a_page_and_its_ten_images(internet: Subject, scheme: str) -> None:
         assert found.body.startswith((b"GIF8", b"\x89PNG", b"\xff\xd8"))
 
 
+def test_the_map_shows_every_host_and_gives_the_ca(internet: Subject) -> None:
+    page = internet.get("http://map.test/", CSE).body.decode()
+    rows = dict(re.findall(r"<tr><td>([^<]+)</td><td>[^<]*</td><td>[^<]*</td><td>([^<]*)</td></tr>", page))
+    assert {GAIA, CSE, "a.root-servers.net", "dns.umass.edu", "map.test"} <= set(rows)
+    assert all(internet.address(host) in page for host in rows)
+    assert re.fullmatch(r"dns udp:\d*53 tcp:\d*53", rows["a.root-servers.net"])
+    assert re.fullmatch(r"origin tcp:\d*80 tls:\d*443", rows[GAIA])
+    assert internet.get("http://map.test/ca.pem", CSE).body.startswith(b"-----BEGIN CERTIFICATE-----")
+
+
 def test_what_is_not_there_is_404(internet: Subject) -> None:
     assert internet.get(f"http://{SCHOOL}/no/such/page", CSE).status == 404
 
@@ -91,16 +101,21 @@ def test_the_uppercase_server(internet: Subject, transport: str) -> None:
 
 def test_the_delay_of_a_link_is_felt(internet: Subject) -> None:
     url = f"http://{SCHOOL}/"
+
+    def least() -> float:
+        """Of several, for the machine may have other work."""
+        return min(internet.get(url, CSE).seconds for _ in range(3))
+
     internet.get(url, CSE)
-    quick = internet.get(url, CSE).seconds
+    quick = least()
     internet.delay("someschool", 0.1)
     try:
-        slow = internet.get(url, CSE).seconds
+        slow = least()
     finally:
         internet.delay("someschool", 0.0)
     # a round trip for the handshake and one for the request, each 0.2 s; the way back of a third would make it 0.5 s
     assert 0.39 <= slow - quick < 0.49
-    assert internet.get(url, CSE).seconds < 0.39
+    assert least() < 0.39
 
 
 def test_z_a_host_that_is_down(internet: Subject) -> None:

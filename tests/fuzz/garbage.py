@@ -56,7 +56,7 @@ def throw_stream(rng: Random, address: Where, data: bytes) -> None:
             connection.sendall(data[:cut])
             if cut < len(data):
                 connection.sendall(data[cut:])
-            if isinstance(address, str) and rng.randrange(8) == 0:
+            if isinstance(address, str) and rng.randrange(32) == 0:
                 listen(connection)
             how = rng.randrange(4)
             if how < 2:

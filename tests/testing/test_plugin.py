@@ -78,11 +78,14 @@ def test_reset_between_tests(internet, again):
         requests.get(PAGE, timeout=5)
 
 def test_reset_is_quick(internet):
-    requests.get(PAGE, timeout=5)
-    internet.resolve("gaia.cs.umass.edu")
-    started = time.perf_counter()
-    internet.reset()
-    assert time.perf_counter() - started < 0.1
+    took = []
+    for _ in range(5):  # the least, for the machine may have other work
+        requests.get(PAGE, timeout=5)
+        internet.resolve("gaia.cs.umass.edu")
+        started = time.perf_counter()
+        internet.reset()
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.1
     assert internet.journal == []
     assert internet.running.links.settings("nyu")["up"].delay == 0
 
@@ -94,7 +97,7 @@ def test_wait_for_message(internet):
         internet.wait_for_message(lambda row: row.protocol == "http", timeout=0.05)
 
 def test_a_slow_link_is_felt(internet):
-    assert requests.get(PAGE, timeout=5).elapsed.total_seconds() < 0.15
+    assert min(requests.get(PAGE, timeout=5).elapsed.total_seconds() for _ in range(3)) < 0.09
     internet.link("umass", delay=0.1)
     started = time.perf_counter()
     assert requests.get(PAGE, timeout=5).ok

@@ -13,6 +13,7 @@ from PIL import Image
 from netstack.kernel.disk import RealDisk
 from netstack.world import content
 from netstack.world.addresses import addresses
+from netstack.world.compose import Composer
 from netstack.world.loader import load
 from netstack.world.pictures import Picture, kiwi, ramp, scene
 
@@ -21,7 +22,7 @@ TABLE = addresses(WORLD, "simulated")
 
 
 def site(name: str) -> content.Files:
-    return content.files(name, WORLD, TABLE, WORLD.hosts["map.test"], b"-----BEGIN CERTIFICATE-----\n")
+    return content.files(name, Composer(WORLD, TABLE, b"-----BEGIN CERTIFICATE-----\n").subject(WORLD.hosts["map.test"]))
 
 
 def pixels(data: bytes) -> tuple[tuple[int, int], bytes]:
@@ -78,6 +79,8 @@ def test_sizes_and_dates_of_the_chapter() -> None:
 def test_the_map_lists_every_host() -> None:
     page = site("map")["index.html"].make().decode()
     assert all(name in page and TABLE.first(name) in page for name in WORLD.hosts)
+    assert "<td>dns udp:53 tcp:53</td>" in page
+    assert "<td>origin tcp:80 tls:443</td>" in page
 
 
 def test_written_once(tmp_path: Path) -> None:

@@ -149,6 +149,19 @@ def test_options_of_services_are_checked_by_their_configs() -> None:
     assert problem.key == f"{key}.content"
 
 
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ('content = ["news"]', "content"), ("content = {}", "content"), ("listen = [1]", "listen"),
+        ('listen = "tcp:80"', "listen"), ("listen = [[]]", "listen"), ("index = [1]", "index"),
+        ("http = 1", "http"), ("http = { head = [] }", "http.head"),
+    ],
+)  # fmt: skip
+def test_options_of_another_type_are_a_problem(options: str, key: str) -> None:
+    (problem,) = compose.problems(read(changed("origin = {}", f"origin = {{ {options} }}")))
+    assert problem.key.endswith(f".services.origin.{key}")
+
+
 def test_records_of_zones_are_checked() -> None:
     world = read(changed('"nyu.edu" = {', '"nyu.edu" = { records = "www MX ten mail",'))
     (problem,) = zones.problems(world)
