@@ -15,6 +15,8 @@ class ServerLimits:
     """Without a whole query (RFC 7766 §6.2.3): a client that sends an octet now and then does not stay longer."""
     tcp_pipeline: int = 64
     """Queries of one connection in hand; more wait unread."""
+    compiled_bytes: int = 64 * 1024 * 1024
+    """Replies kept compiled for each datagram socket, estimated; what was not asked for of late is compiled anew."""
 
     def __post_init__(self) -> None:
         _positive(self)

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from netstack.dns.compiled import Tally
 from netstack.dns.events import ResolverCounts
 from netstack.dns.wire import Question
 
@@ -34,6 +35,7 @@ class ServerMetrics:
         self.requests: Counter[tuple[str, str, str]] = Counter()
         """By (proto "udp"|"tcp", family "1"|"2", type or "other")."""
         self.responses: Counter[Rcode] = Counter()
+        self.tallies: dict[tuple[str, str, str, Rcode], Tally] = {}
         self.dropped = 0
         self.buckets = [0] * (len(BUCKETS) + 1)
         self.seconds = 0.0
@@ -48,6 +50,23 @@ class ServerMetrics:
         self.responses[rcode] += 1
         self.buckets[bisect_left(BUCKETS, seconds)] += 1
         self.seconds += seconds
+
+    def replies(self, count: int, seconds: float) -> None:
+        """So many replies that are in a tally were sent, `seconds` after their queries came."""
+        self.buckets[bisect_left(BUCKETS, seconds)] += count
+        self.seconds += seconds * count
+
+    def tally(self, proto: str, family: str, rdtype: RdataType, rcode: int) -> Tally:
+        """Where a hot path counts requests, answered with this RCODE; the same object for the same arguments."""
+        return self.tallies.setdefault((proto, family, _TYPES.get(rdtype, "other"), Rcode(rcode)), Tally())
+
+    def fold(self) -> None:
+        """Take over what was tallied: to be called before requests and responses are read."""
+        for (proto, family, rdtype, rcode), tally in self.tallies.items():
+            if tally.count:
+                self.requests[proto, family, rdtype] += tally.count
+                self.responses[rcode] += tally.count
+                tally.count = 0
 
 
 _RESOLVER = {
@@ -83,6 +102,7 @@ class DNSCollector(Collector):
         dropped = CounterMetricFamily("netstack_dns_dropped", "Messages to which no reply is due.", labels=["server"])
         duration = HistogramMetricFamily("netstack_dns_request_duration_seconds", "From query to reply.", labels=["server"])
         for server, metrics in self.servers.items():
+            metrics.fold()
             for labels, count in metrics.requests.items():
                 requests.add_metric([server, *labels], count)
             for rcode, count in metrics.responses.items():

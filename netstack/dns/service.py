@@ -9,13 +9,14 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
+from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.engine import Datagrams, ServerStream
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.metrics import resolver_collector, server_metrics
 from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
 from netstack.dns.recursor import Recursor
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
-from netstack.kernel.datagrams import DatagramDriver, DatagramRole
+from netstack.kernel.datagrams import Bypass, DatagramDriver, DatagramRole
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
@@ -38,6 +39,7 @@ class AuthoritativeService(MultiService):
             limits,
             lambda: AuthoritativeDatagrams(machine, authority, metrics),
             lambda: AuthoritativeStream(machine, authority, metrics),
+            lambda family: CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -127,14 +129,22 @@ def listeners(
     limits: ServerLimits,
     datagrams: Callable[[], DatagramRole],
     stream: Callable[[], Role],
+    bypass: Callable[[str], Bypass | None] = lambda family: None,
 ) -> list[DatagramListener | StreamListener]:
-    """A listener for each endpoint, with the role that answers there."""
+    """A listener for each endpoint, with the role that answers there; datagrams may have a bypass, by family "1" or "2"."""
     counted = traffic(machine.registry, "dns", "server")
     bounds = replace(machine.limits, connections=limits.tcp_connections)
     made: list[DatagramListener | StreamListener] = []
     for endpoint in endpoints:
         if endpoint.kind == "udp":
-            driver = DatagramDriver(machine, "dns", Datagrams(server=True), datagrams(), counted)
+            driver = DatagramDriver(
+                machine,
+                "dns",
+                Datagrams(server=True),
+                datagrams(),
+                counted,
+                bypass("2" if ":" in endpoint.interface else "1"),
+            )
             made.append(DatagramListener(machine, endpoint, driver))
         else:
             made.append(

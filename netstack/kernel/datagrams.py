@@ -31,12 +31,18 @@ class DatagramRole(Protocol):
         """An event of the engine. May call `socket.send`, now or later."""
 
 
-class DatagramDriver(DatagramProtocol):
-    """Drives one engine over one datagram socket.
+class Bypass(Protocol):
+    """The short way of a hot path, around events, engine and role. It is off while the host's journal is on."""
 
-    `answer` is the bypass of hot paths: datagram and source in, reply or None (not mine: take the plain path) out. It is
-    off while the host's journal is on.
-    """
+    def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
+        """The reply to a datagram, or None: it takes the plain path. `source()` tells the sender, during the call."""
+
+    def answered(self, count: int, seconds: float) -> None:
+        """So many replies went out together, so long after the first of their queries was read."""
+
+
+class DatagramDriver(DatagramProtocol):
+    """Drives one engine over one datagram socket."""
 
     noisy = False
 
@@ -47,14 +53,14 @@ class DatagramDriver(DatagramProtocol):
         engine: DatagramEngine,
         role: DatagramRole,
         traffic: Traffic,
-        answer: Callable[[bytes, Address], bytes | None] | None = None,
+        bypass: Bypass | None = None,
     ) -> None:
         self.machine = machine
         self.protocol_name = protocol
         self.engine = engine
         self.role = role
         self.traffic = traffic
-        self.answer = answer
+        self.bypass = bypass
         self.local: Address = ("", 0)
         self._timer: IDelayedCall | None = None
         self._due = 0.0
@@ -67,7 +73,7 @@ class DatagramDriver(DatagramProtocol):
         host = transport.getHost()
         self.local = (host.host, host.port)
         # Twisted's write looks at the address's form each time; ours come from the socket or from engines
-        self._sendto = transport.socket.sendto if type(transport) is UDPPort else transport.write
+        self._sendto = transport.socket.sendto if isinstance(transport, UDPPort) else transport.write
         self.machine.journal.opened("udp", self.local)
 
     def stopProtocol(self) -> None:
@@ -90,12 +96,33 @@ class DatagramDriver(DatagramProtocol):
         traffic, machine = self.traffic, self.machine
         traffic.datagrams_received += 1
         traffic.received += len(data)
-        if self.answer is not None and machine.name not in machine.journal.enabled:
-            reply = self.answer(data, addr)
+        bypass = self.bypass
+        if bypass is not None and machine.name not in machine.journal.enabled:
+            began = machine.reactor.seconds()
+            reply = bypass.answer(data, lambda: addr)
             if reply is not None:
                 self._write(reply, addr)
+                bypass.answered(1, machine.reactor.seconds() - began)
                 return
-        self._step(self.engine.receive, data, machine.now(), addr)
+        self.plain(data, addr)
+
+    def plain(self, data: bytes, addr: Address) -> None:
+        """A datagram that the bypass left, counted before: through engine and role."""
+        self._step(self.engine.receive, data, self.machine.now(), addr)
+
+    def bypassing(self) -> Bypass | None:
+        """The bypass, if datagrams may go around this driver: no journal is kept and no link is imitated."""
+        machine = self.machine
+        return self.bypass if machine.links is None and machine.name not in machine.journal.enabled else None
+
+    def sent(self, count: int, octets: int, of: int, seconds: float) -> None:
+        """`count` of `of` replies of the bypass went out, with so many octets."""
+        traffic = self.traffic
+        traffic.datagrams_sent += count
+        traffic.sent += octets
+        traffic.datagrams_dropped += of - count
+        if self.bypass is not None:
+            self.bypass.answered(of, seconds)
 
     def send(self, command: Command) -> None:
         """Hand a command to the engine and write what comes of it."""

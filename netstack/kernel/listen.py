@@ -16,6 +16,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from netstack.kernel.accepting import Nursery
+from netstack.kernel.batch import BatchedPort, available
 from netstack.kernel.datagrams import DatagramDriver, DatagramRole
 from netstack.kernel.driver import StreamDriver, first_look
 from netstack.kernel.limits import StreamLimits
@@ -210,6 +211,13 @@ class DatagramListener(Listener):
         self.driver = driver
 
     def _listen(self) -> IListeningPort:
+        reactor: Any = self.machine.reactor
+        if self.driver.bypass is not None and available(reactor):
+            make: Any = BatchedPort
+            port = make(self.endpoint.port, self.driver, self.endpoint.interface, 65535, reactor)
+            port.startListening()
+            bound: IListeningPort = port
+            return bound
         return self.machine.reactor.listenUDP(
             self.endpoint.port, self.driver, interface=self.endpoint.interface, maxPacketSize=65535
         )

@@ -122,6 +122,7 @@ class Options(MachineOptions):
         ["denial", None, "nsec", f"How signed zones prove what does not exist: {' or '.join(DENIALS)}."],
         ["signature-validity", None, Policy().validity, "Seconds that signatures hold.", int],
         ["tcp-pipeline", None, _LIMITS.tcp_pipeline, "Queries of one TCP connection in hand at once.", int],
+        ["compiled-bytes", None, _LIMITS.compiled_bytes, "Replies kept compiled for each UDP socket, octets.", int],
     ]
 
     optFlags = [["split-keys", None, "Sign with a KSK and a ZSK instead of one key for both."]]
@@ -152,7 +153,9 @@ class Options(MachineOptions):
     def config(self) -> Config:
         """The configuration; raises UsageError."""
         try:
-            limits = ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"])
+            limits = ServerLimits(
+                self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"], self["compiled-bytes"]
+            )
             policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
             listen = tuple(self.listen) or LISTEN
             config = Config(tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy)

@@ -1,6 +1,6 @@
 """The datagram driver: engine, bypass, timers, what the system refuses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,6 +82,25 @@ def echo_role(answer: bool = True) -> _Role:
     return _Role(answer)
 
 
+class Hot:
+    """A bypass that answers "hot" and, by its sender's port, "who"."""
+
+    def __init__(self) -> None:
+        self.replies = 0
+        self.seconds = 0.0
+
+    def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
+        if data == b"who":
+            return "{} {}".format(*source()).encode()
+        if data == b"wrong":
+            raise ValueError("a bypass that fails")
+        return b"fast" if data.startswith(b"hot") else None
+
+    def answered(self, count: int, seconds: float) -> None:
+        self.replies += count
+        self.seconds += seconds
+
+
 class Transport:
     """What a DatagramDriver needs of one."""
 
@@ -136,10 +155,12 @@ def test_what_the_system_refuses_to_send_is_counted(error: OSError) -> None:
 
 
 def test_the_bypass_answers_unless_the_journal_is_on() -> None:
-    driver, transport, machine = made(answer=lambda data, source: b"fast" if data == b"hot" else None)
+    bypass = Hot()
+    driver, transport, machine = made(bypass=bypass)
     driver.datagramReceived(b"hot", PEER)
     driver.datagramReceived(b"cold", PEER)
     assert [data for data, _ in transport.sent] == [b"fast", b"COLD"]
+    assert bypass.replies == 1
     machine.journal.enable("host")
     driver.datagramReceived(b"hot", PEER)
     assert transport.sent[-1] == (b"HOT", PEER)

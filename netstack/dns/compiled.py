@@ -1,0 +1,202 @@
+"""Replies compiled to wire: the authoritative server's hot path (RFC 1035 §4.1 for the header, RFC 6891 for EDNS(0)); pure.
+
+A reply depends on its query's octets after the id alone, the letters' case in the question apart (RFC 4343), which is given
+back as asked. So those octets are the key; the first query pays for the plain path, later ones for one look-up and a copy.
+"""
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+from dns.rdatatype import RdataType
+
+from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.wire import HEADER, Query, parse_query, to_wire
+from netstack.dns.zone import Node
+from netstack.sansio import Address
+
+V = TypeVar("V")
+OVERHEAD = 500
+"""Octets of an entry besides its key and replies, estimated."""
+_FLAGS = frozenset(bytes((high, low)) for high in (0, 1) for low in (0, 0x10, 0x20, 0x30))
+"""A query's flags: RD, CD and AD may be set."""
+_META = range(128, 255)
+"""Types that are questions about transfers, transactions and the like (RFC 6895 §3.1); ANY is answered as others are."""
+
+
+def ordinary(data: bytes, end: int) -> bool:
+    """Whether this is a query in the one form in which resolvers send them; `end`: its first zero octet from 12 on.
+
+    Opcode QUERY, one question of class IN whose name is not compressed, then nothing or one OPT record of version 0
+    without options. For such messages what is between the name's letters and the message's end says all.
+    """
+    if end < HEADER or data[2:4] not in _FLAGS or data[4:11] != b"\0\1\0\0\0\0\0" or data[11] > 1:
+        return False
+    at = HEADER
+    while at < end:
+        if data[at] > 63:
+            return False
+        at += data[at] + 1
+    if at != end or end - HEADER > 254 or data[end + 3 : end + 5] != b"\0\1":
+        return False
+    rdtype = int.from_bytes(data[end + 1 : end + 3], "big")
+    if rdtype in _META or rdtype in (0, RdataType.OPT):
+        return False
+    rest = data[end + 5 :]
+    if data[11] == 0:
+        return not rest
+    return len(rest) == 11 and rest[:3] == b"\0\0\x29" and rest[5:7] == b"\0\0" and rest[9:] == b"\0\0"
+
+
+class Memo(Generic[V]):
+    """Values by octets, at most about `limit` octets of them: what was not asked for of late is forgotten, in halves."""
+
+    __slots__ = ("_octets", "_old", "limit", "young")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.young: dict[bytes, V] = {}
+        """What was found or put of late: look here first, then ask `find`."""
+        self._old: dict[bytes, V] = {}
+        self._octets = 0
+
+    def __len__(self) -> int:
+        return len(self.young) + len(self._old)
+
+    def find(self, key: bytes, size: Callable[[V], int]) -> V | None:
+        """A value that is not among the young ones; it is young again."""
+        value = self._old.pop(key, None)
+        if value is not None:
+            self.put(key, value, size(value))
+        return value
+
+    def put(self, key: bytes, value: V, size: int) -> None:
+        """Keep a value that holds so many octets with its key."""
+        self.grow(size)
+        self.young[key] = value
+
+    def grow(self, size: int) -> None:
+        """A value holds so many octets more."""
+        self._octets += size
+        if self._octets > self.limit // 2:
+            self._old, self.young, self._octets = self.young, {}, size
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.young, self._old, self._octets = {}, {}, 0
+
+
+class Tally:
+    """How many replies of one kind were given; the metrics take it over when they are read."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+class Tallies(Protocol):
+    """Where replies are counted: `ServerMetrics`."""
+
+    def tally(self, proto: str, family: str, rdtype: RdataType, rcode: int) -> Tally: ...
+
+    def replies(self, count: int, seconds: float) -> None: ...
+
+
+class _Turns:
+    """The tails of a reply whose records take turns: each is compiled when it is first needed."""
+
+    __slots__ = ("node", "query", "rdtype", "tails")
+
+    def __init__(self, query: Query, records: int, node: Node, rdtype: RdataType) -> None:
+        self.query = query
+        self.node = node
+        self.rdtype = rdtype
+        self.tails: list[bytes | None] = [None] * records
+
+
+class _Compiled:
+    """A reply without id and question: `tail` begins after the question's name; unless `turns`, then one of its tails."""
+
+    __slots__ = ("head", "size", "tail", "tally", "turns")
+
+    def __init__(self, head: bytes, tail: bytes, tally: Tally, turns: _Turns | None, size: int) -> None:
+        self.head = head
+        self.tail = tail
+        self.tally = tally
+        self.turns = turns
+        self.size = size
+
+
+class CompiledAnswers:
+    """One datagram socket's bypass: answers of an Authority's zones, of family "1" (IPv4) or "2" (IPv6)."""
+
+    def __init__(self, authority: Authority, tallies: Tallies, family: str, limit: int) -> None:
+        self.authority = authority
+        self.tallies = tallies
+        self.family = family
+        self.memo: Memo[_Compiled] = Memo(limit)
+        self._version = authority.version
+
+    def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
+        """The reply to a query; None when the plain path must see to it."""
+        if self._version != self.authority.version:
+            self._version = self.authority.version
+            self.memo.clear()
+        end = data.find(0, HEADER)
+        compiled = self.memo.young.get(data[2:end].lower() + data[end:])
+        if compiled is None:
+            compiled = self._compiled(data, end)
+            if compiled is None:
+                return None
+        turns = compiled.turns
+        tail = compiled.tail if turns is None else self._in_turn(compiled, turns, end)
+        compiled.tally.count += 1
+        return data[:2] + compiled.head + data[12:end] + tail
+
+    def answered(self, count: int, seconds: float) -> None:
+        """So many replies went out, so long after their queries were read."""
+        self.tallies.replies(count, seconds)
+
+    def _compiled(self, data: bytes, end: int) -> _Compiled | None:
+        """What is kept or can be compiled for a query."""
+        if not ordinary(data, end):
+            return None
+        key = data[2:end].lower() + data[end:]
+        found = self.memo.find(key, lambda compiled: compiled.size)
+        if found is not None:
+            return found
+        query = parse_query(data, self.authority.udp_payload)
+        if not isinstance(query, Query):
+            return None
+        turns: list[_Turns] = []
+
+        def first(records: int, node: Node, rdtype: RdataType) -> int:
+            turns.append(_Turns(query, records, node, rdtype))
+            return 0
+
+        try:
+            message, referral = self.authority.compose(query, first)
+        except ZoneUnavailable:
+            return None
+        if any(rrset.rdtype == RdataType.DNAME for rrset in message.answer):
+            return None  # RFC 6672 §3.1: the alias made of it has the question's letters as asked
+        wire = to_wire(message, query.payload, additional_needed=referral)
+        if wire[HEADER:end] != data[HEADER:end]:
+            return None
+        head, tail = wire[2:HEADER], wire[end:]
+        tally = self.tallies.tally("udp", self.family, query.question.rdtype, head[1] & 15)
+        compiled = _Compiled(head, tail, tally, turns[0] if turns else None, len(key) + len(tail) + OVERHEAD)
+        self.memo.put(key, compiled, compiled.size)
+        return compiled
+
+    def _in_turn(self, compiled: _Compiled, turns: _Turns, end: int) -> bytes:
+        """The tail with the record first whose turn it is."""
+        which = self.authority.order(len(turns.tails), turns.node, turns.rdtype)
+        tail = turns.tails[which]
+        if tail is None:
+            message, referral = self.authority.compose(turns.query, lambda records, node, rdtype: which)
+            wire = to_wire(message, turns.query.payload, additional_needed=referral)
+            tail = turns.tails[which] = wire[end:]
+            compiled.size += len(tail)
+            self.memo.grow(len(tail))
+        return tail
