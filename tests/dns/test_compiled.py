@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.compiled import CompiledAnswers, Memo, ordinary
+from netstack.dns.dnssec.signer import Denial
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.zone import Zone, ZoneError
+from tests.dns.dnssec.signed import QUESTIONS, signed_zone
 
 SOA = "$TTL 2d\n@ SOA ns. hostmaster. 1 2h 1h 2w 1h\n@ NS ns\n"
 TYPES = ("A", "AAAA", "NS", "MX", "CNAME", "TXT", "SOA", "ANY", "HTTPS", "DS", "SRV", "TYPE97", "DNAME", "AXFR", "MAILB")
@@ -163,6 +165,25 @@ def test_ordinary_questions_take_the_short_way(name: str, rdtype: str, options: 
         reply = bypass.answer(data, nobody)
         assert reply == plain(oracle, data)
     assert len(bypass.memo) == 1
+
+
+@pytest.mark.parametrize("denial", ["nsec", "nsec3"])
+@pytest.mark.parametrize("payload", [512, 1232])
+def test_signed_zones(denial: Denial, payload: int) -> None:
+    zone = signed_zone("example.", denial=denial)
+    bypass, oracle = CompiledAnswers(Authority([zone]), ServerMetrics(), "1", 1 << 24), Authority([zone])
+    for asked in QUESTIONS:
+        name, rdtype = asked.replace("ZONE", "example").split()
+        for text in (name.lower(), name.upper()):
+            for want in (True, False):
+                data = query(text, rdtype, use_edns=0, want_dnssec=want, payload=payload)
+                reply = bypass.answer(data, nobody)
+                assert reply is not None
+                for node in zone.nodes.values():
+                    node.turns.clear()
+                assert reply == plain(oracle, data)
+                for node in zone.nodes.values():
+                    node.turns.clear()
 
 
 @pytest.mark.parametrize(
