@@ -61,14 +61,13 @@ class UntilCloseReader:
 class ChunkedReader:
     """The chunked transfer coding (RFC 9112 §7.1), strictly: CRLF only, sizes of at most 16 digits, bounded trailers."""
 
-    __slots__ = ("_content", "_left", "_limits", "_part", "_total", "ended", "trailers")
+    __slots__ = ("_left", "_limits", "_part", "_total", "ended", "trailers")
 
     def __init__(self, limits: HTTPLimits) -> None:
         self._limits = limits
         self._left = 0
         self._total = 0
         self._part = "size"
-        self._content: list[bytes] = []
         self.ended = False
         self.trailers: Sequence[tuple[str, str]] = ()
 

@@ -193,6 +193,8 @@ class HTTPClient:
         links = self._idle.get(link.key)
         if links is not None and link in links:
             links.remove(link)
+            if not links:
+                del self._idle[link.key]
 
     async def _follow(self, url: str, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
         via: list[str] = []
@@ -213,6 +215,8 @@ class HTTPClient:
         idle = self._idle.get(place.key)
         if idle:
             link = idle.pop()
+            if not idle:
+                del self._idle[place.key]
             try:
                 return await self._exchange(link, url, place, method, fields, body, None)
             except FetchError:
@@ -277,9 +281,9 @@ class HTTPClient:
         return result
 
     def _keep(self, link: _Link) -> None:
-        kept = self._idle.setdefault(link.key, [])
         if link.connection is None or link.error is not None or not link.engine.reusable:
             return
+        kept = self._idle.setdefault(link.key, [])
         if len(kept) < self.options.connections_per_host:
             kept.append(link)
         else:

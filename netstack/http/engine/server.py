@@ -144,6 +144,8 @@ class ServerEngine(Recorder):
         self._chunked = False
         self._left: int | None = None
         self._awaits_continue = False
+        self._head_begun = False
+        """An octet of the next head has come, be it of an empty line before it: `head_seconds` run from the first one."""
         self._due: float | None = None
         self._sent_record = bytearray()
         self._received_record = bytearray()
@@ -156,7 +158,8 @@ class ServerEngine(Recorder):
         if self._closed:
             return
         if data:
-            if not self._buffer and self._receiving is Receiving.HEAD:
+            if not self._head_begun and self._receiving is Receiving.HEAD:
+                self._head_begun = True
                 self._due = now.monotonic + self._limits.head_seconds
             self._buffer += data
         try:
@@ -316,6 +319,7 @@ class ServerEngine(Recorder):
         self._receiving = RECEIVING.next(self._receiving, Step.NEXT)
         self._sending = SENDING.next(self._sending, Step.NEXT)
         self._request = None
+        self._head_begun = bool(self._buffer)
         self._due = now.monotonic + (self._limits.head_seconds if self._buffer else self._limits.idle_seconds)
 
     def _refuse(self, error: BadMessage) -> Iterator[Event]:
