@@ -130,7 +130,7 @@ class ServerStream(_Stream):
             raise LocalProtocolError(f"{command!r} is no reply")
         if self._in_hand == 0:
             raise LocalProtocolError("a reply without a query")
-        self._in_hand -= 1
+        self._in_hand -= command.last
         self._deadline = now.monotonic + self.idle
         if command.data is not None:
             self._frame(command.data)

@@ -36,6 +36,8 @@ class SendReply(Command):
 
     data: bytes | None
     destination: Address | None = None
+    last: bool = True
+    """On a stream: False where the same query is answered by more messages (RFC 5936 §2.2)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,42 @@ class ResolverLimits:
         _positive(self)
 
 
-def _positive(limits: ServerLimits | ResolverLimits) -> None:
+@dataclass(frozen=True, slots=True)
+class ZoneLimits:
+    """What primaries and secondaries spend on zones that change."""
+
+    differences: int = 1000
+    """Of one zone that are remembered for IXFR; who is further behind gets the whole zone."""
+    difference_records: int = 100_000
+    """Records in them."""
+    transfers_out: int = 10
+    """Under way at once; one more is REFUSED."""
+    transfers_in: int = 10
+    """Under way at once; others wait."""
+    transfer_records: int = 10_000_000
+    """Records of a transfer in; a primary that sends more is left."""
+    transfer_idle: float = 60.0
+    """Between two messages of a transfer in."""
+    transfer_time: float = 7200.0
+    """For a whole transfer in."""
+    patience: float = 2.0
+    """For the reply to a SOA query or NOTIFY, doubled by each attempt."""
+    attempts: int = 4
+    """Times that one is sent."""
+    least_refresh: float = 1.0
+    """Least time between two checks of a primary, whatever the SOA says."""
+    first_retry: float = 1.0
+    """After the first failure of a secondary without a zone; doubled by each further one."""
+    most_retry: float = 600.0
+    """Longest time between two attempts of a secondary without a zone."""
+    updates: int = 1000
+    """Updates that wait for the disk; one more is SERVFAIL."""
+
+    def __post_init__(self) -> None:
+        _positive(self)
+
+
+def _positive(limits: ServerLimits | ResolverLimits | ZoneLimits) -> None:
     """Raises ValueError, which names the field, unless all are above 0."""
     for field in fields(limits):
         value = getattr(limits, field.name)

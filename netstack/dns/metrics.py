@@ -69,6 +69,17 @@ class ServerMetrics:
                 tally.count = 0
 
 
+class ZoneCounts:
+    """What a server counts of zones that change."""
+
+    def __init__(self) -> None:
+        self.transfers: Counter[tuple[str, str]] = Counter()
+        """By (direction "in"|"out", kind "whole"|"differences"|"failed")."""
+        self.notifies: Counter[str] = Counter()
+        """By direction."""
+        self.updates: Counter[Rcode] = Counter()
+
+
 _RESOLVER = {
     "cache_requests": ("cache_requests", "Questions looked up in the cache."),
     "cache_hits": ("cache_hits", "Questions answered from the cache."),
@@ -87,6 +98,7 @@ class DNSCollector(Collector):
 
     def __init__(self) -> None:
         self.servers: dict[ServerKind, ServerMetrics] = {}
+        self.zones: ZoneCounts | None = None
         self.resolver: ResolverCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
 
@@ -112,6 +124,8 @@ class DNSCollector(Collector):
             counts = accumulate(metrics.buckets)
             duration.add_metric([server], list(zip(bounds, map(float, counts), strict=True)), metrics.seconds)
         yield from (requests, responses, dropped, duration)
+        if self.zones is not None:
+            yield from _of_zones(self.zones)
         if self.resolver is not None:
             yield from self._of_resolver(self.resolver)
 
@@ -124,6 +138,29 @@ class DNSCollector(Collector):
         yield queries
         for name, read in self.gauges.items():
             yield GaugeMetricFamily(f"netstack_dns_{name}", "Now.", value=read())
+
+
+def _of_zones(counts: ZoneCounts) -> Iterator[Metric]:
+    transfers = CounterMetricFamily(
+        "netstack_dns_zone_transfers", "Zone transfers that ended.", labels=["direction", "kind"]
+    )
+    for labels, count in counts.transfers.items():
+        transfers.add_metric([*labels], count)
+    notifies = CounterMetricFamily("netstack_dns_notifies", "NOTIFY messages.", labels=["direction"])
+    for direction, count in counts.notifies.items():
+        notifies.add_metric([direction], count)
+    updates = CounterMetricFamily("netstack_dns_updates", "Dynamic updates answered.", labels=["rcode"])
+    for rcode, count in counts.updates.items():
+        updates.add_metric([rcode.name], count)
+    yield from (transfers, notifies, updates)
+
+
+def zone_counts(registry: CollectorRegistry) -> ZoneCounts:
+    """What a host's authoritative server counts of zones that change; the same object at every call."""
+    collector = _collector(registry)
+    if collector.zones is None:
+        collector.zones = ZoneCounts()
+    return collector.zones
 
 
 def _collector(registry: CollectorRegistry) -> DNSCollector:

@@ -151,6 +151,13 @@ class Zone:
                 if rrset is not None:
                     yield rrset
 
+    def rrsets_at(self, name: Name) -> list[RRset]:
+        """The RRsets kept for a name, signatures by the type that they cover."""
+        node = self.nodes.get(name)
+        if node is None:
+            return []
+        return [*(rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG), *node.signatures.values()]
+
     def __iter__(self) -> Iterator[RRset]:
         for nodes in (self.nodes, self.hashed):
             for node in nodes.values():
