@@ -162,8 +162,8 @@ class Changes:
         self._go_on()
         if not self._writing:
             idle, self._idle = self._idle, []
-            for each in idle:
-                each.callback(None)
+            for waiting in idle:
+                waiting.callback(None)
 
     def _answer(self, change: Change, answered: Answered, rcode: Rcode) -> None:
         self.counts.updates[rcode] += 1

@@ -1,8 +1,10 @@
-"""The authoritative server's role: what arrives is answered from the zones at once."""
+"""The authoritative server's role: plain questions are answered from the zones at once, other messages by `special`."""
 
 from netstack.dns.authority import Authority
 from netstack.dns.events import QueryReceived, SendReply
 from netstack.dns.metrics import ServerMetrics
+from netstack.dns.nameserver import special
+from netstack.dns.special import Sending, SpecialAnswers
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
@@ -12,13 +14,20 @@ from netstack.sansio import Event
 class AuthoritativeDatagrams:
     """Answers one socket's queries."""
 
-    def __init__(self, machine: Machine, authority: Authority, metrics: ServerMetrics) -> None:
+    def __init__(
+        self, machine: Machine, authority: Authority, metrics: ServerMetrics, answers: SpecialAnswers | None = None
+    ) -> None:
         self.machine = machine
         self.authority = authority
         self.metrics = metrics
+        self.special = answers
 
     def handle(self, event: Event, socket: DatagramDriver) -> None:
         if isinstance(event, QueryReceived) and event.source is not None:
+            if self.special is not None and special(event.data):
+                source = event.source
+                self.special.receive(event.data, "udp", source[0], lambda reply: socket.send(SendReply(reply, source)))
+                return
             reply = _answer(self, event.data, "udp", event.source[0])
             if reply is not None:
                 socket.send(SendReply(reply, event.source))
@@ -27,17 +36,36 @@ class AuthoritativeDatagrams:
 class AuthoritativeStream:
     """Answers one connection's queries, in order."""
 
-    def __init__(self, machine: Machine, authority: Authority, metrics: ServerMetrics) -> None:
+    def __init__(
+        self, machine: Machine, authority: Authority, metrics: ServerMetrics, answers: SpecialAnswers | None = None
+    ) -> None:
         self.machine = machine
         self.authority = authority
         self.metrics = metrics
+        self.special = answers
+        self._sending = None if answers is None else Sending(answers)
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, QueryReceived):
+            sending = self._sending
+            if self.special is not None and sending is not None and special(event.data):
+                self.special.receive(
+                    event.data,
+                    "tcp",
+                    connection.peer.remote[0],
+                    lambda reply: connection.send(SendReply(reply)),
+                    lambda transfer: sending.begin(transfer, connection),
+                )
+                return
             connection.send(SendReply(_answer(self, event.data, "tcp", connection.peer.remote[0])))
 
+    def writable(self, connection: Connection) -> None:
+        if self._sending is not None:
+            self._sending.go_on(connection)
+
     def lost(self, reason: str) -> None:
-        pass
+        if self._sending is not None:
+            self._sending.end()
 
 
 def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: str, address: str) -> bytes | None:

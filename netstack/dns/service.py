@@ -11,11 +11,14 @@ from twisted.logger import Logger
 from netstack.dns.authority import Authority
 from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.engine import Datagrams, ServerStream
-from netstack.dns.limits import ResolverLimits, ServerLimits
-from netstack.dns.metrics import resolver_collector, server_metrics
+from netstack.dns.keeper import ZoneKeeper
+from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
+from netstack.dns.metrics import resolver_collector, server_metrics, zone_counts
+from netstack.dns.nameserver import Nameserver
 from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
 from netstack.dns.recursor import Recursor
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
+from netstack.dns.special import SpecialAnswers
 from netstack.kernel.datagrams import Bypass, DatagramDriver, DatagramRole
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
@@ -28,17 +31,29 @@ class AuthoritativeService(MultiService):
 
     log = Logger()
 
-    def __init__(self, machine: Machine, authority: Authority, endpoints: Sequence[Endpoint], limits: ServerLimits) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        authority: Authority,
+        endpoints: Sequence[Endpoint],
+        limits: ServerLimits,
+        keeper: ZoneKeeper | None = None,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.authority = authority
         metrics = server_metrics(machine.registry, "authoritative")
+        counts = zone_counts(machine.registry)
+        self.keeper = keeper or ZoneKeeper(machine, Nameserver(authority, {}), {}, {}, ZoneLimits(), counts)
+        self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
+        nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
+        special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers)
         self.listeners = listeners(
             machine,
             endpoints,
             limits,
-            lambda: AuthoritativeDatagrams(machine, authority, metrics),
-            lambda: AuthoritativeStream(machine, authority, metrics),
+            lambda: AuthoritativeDatagrams(machine, authority, metrics, special),
+            lambda: AuthoritativeStream(machine, authority, metrics, special),
             lambda family: CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
         )
         for listener in self.listeners:
@@ -50,7 +65,7 @@ class AuthoritativeService(MultiService):
             self.log.info(
                 "{name} serves {zones} zones on {endpoint}",
                 name=self.machine.name,
-                zones=len(self.authority.zones),
+                zones=len(self.authority.zones) + len(self.authority.unavailable),
                 endpoint=listener.endpoint,
             )
 

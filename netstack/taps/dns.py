@@ -14,8 +14,10 @@ from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy
 from netstack.dns.limits import ServerLimits
 from netstack.dns.service import AuthoritativeService
+from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.machine import Machine
+from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
 from netstack.taps.standalone import MachineOptions, endpoints, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
@@ -55,9 +57,11 @@ class Config:
     dnssec: Policy = field(default_factory=Policy)
     keys: tuple[KeyText, ...] = ()
     """Keys to sign with; a zone that has none here has its own on the disk, under `keys`."""
+    changing: Changing = field(default_factory=Changing)
+    """Transfers, updates and secondaries."""
 
     def __post_init__(self) -> None:
-        if not self.zones:
+        if not self.zones and not self.changing.secondary:
             raise ValueError("zones: expected at least one zone")
         if self.rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
@@ -66,7 +70,13 @@ class Config:
         twice = {origin or "." for origin in origins if origins.count(origin) > 1}
         if twice:
             raise ValueError(f"zones: {', '.join(sorted(twice))} is given more than once")
+        copies = {origin_of(origin) for origin in origins} & self.changing.secondaries()
+        if copies:
+            raise ValueError(f"secondary: {name_text(copies.pop())} is a zone of our own")
+        updated = {origin_of(origin) for origin, _ in self.changing.update}
         for origin in self.sign:
+            if origin_of(origin) in updated:
+                raise ValueError(f"sign: {origin} takes updates, which would not be signed")
             if origin.rstrip(".").lower() not in origins:
                 raise ValueError(f"sign: expected the origin of a zone that is served, got {origin!r}")
         try:
@@ -86,7 +96,8 @@ def build(config: Config, machine: Machine) -> IService:
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
-    service: Any = AuthoritativeService(machine, authority, bound, config.limits)
+    kept_zones = zone_keeper(config.changing, machine, authority)
+    service: Any = AuthoritativeService(machine, authority, bound, config.limits, kept_zones)
     if config.sign:
         wanted = {dns.name.from_text(origin) for origin in config.sign}
         kept = [_signed(config, machine, zone) for zone in zones if zone.origin in wanted]
@@ -110,7 +121,7 @@ def _signed(config: Config, machine: Machine, zone: Zone) -> SignedZone:
     return SignedZone(zone, given or kept_keys(machine, zone.origin, config.dnssec.split))
 
 
-class Options(MachineOptions):
+class Options(ChangingOptions, MachineOptions):
     """Command line of `twistd netstack-dns`."""
 
     synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
@@ -158,7 +169,9 @@ class Options(MachineOptions):
             )
             policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
             listen = tuple(self.listen) or LISTEN
-            config = Config(tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy)
+            config = Config(
+                tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy, changing=self.changes()
+            )
             for zone in self.zones:
                 Zone.from_text(zone.origin, zone.text)
         except ValueError as error:
