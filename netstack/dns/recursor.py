@@ -178,6 +178,15 @@ class Recursor:
             self._output = []
         return output
 
+    @property
+    def types(self) -> Sequence[RdataType]:
+        """Of the addresses by which servers are asked."""
+        return self.algorithm.address_types
+
+    def forward_to(self, zone: Name, addresses: Sequence[str]) -> None:
+        """From now on these servers are asked to do the rest for names at and below the zone."""
+        self.algorithm.forward[zone] = tuple(addresses)
+
     def flush(self) -> None:
         """Forget all that was learned: the next question begins at the root, cold."""
         self.algorithm.flush()

@@ -11,7 +11,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import IReactorFDSet
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.udp import Port
 from twisted.logger import Logger
 
@@ -65,7 +65,7 @@ _HEADER, _VECTOR = ctypes.sizeof(_Header), ctypes.sizeof(_Vector)
 
 def available(reactor: object) -> bool:
     """Whether this system has the calls and the reactor real descriptors."""
-    if sys.platform != "linux" or sys.maxsize < 2**32 or not IReactorFDSet.providedBy(reactor):
+    if sys.platform != "linux" or sys.maxsize < 2**32 or not isinstance(reactor, PosixReactorBase):
         return False
     libc = ctypes.CDLL(None)
     return hasattr(libc, "recvmmsg") and hasattr(libc, "sendmmsg")

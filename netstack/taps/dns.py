@@ -9,6 +9,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
+from netstack.dns.chain import chain_service
 from netstack.dns.dnssec.keeper import Keeper, SignedZone, kept_keys
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy
@@ -18,7 +19,7 @@ from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.machine import Machine
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
-from netstack.taps.standalone import MachineOptions, endpoints, placed
+from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "random", "fixed")
@@ -59,6 +60,8 @@ class Config:
     """Keys to sign with; a zone that has none here has its own on the disk, under `keys`."""
     changing: Changing = field(default_factory=Changing)
     """Transfers, updates and secondaries."""
+    recursion_for: tuple[str, ...] = ()
+    """Networks whose queries with RD are answered also where these zones only refer to other servers: those are asked."""
 
     def __post_init__(self) -> None:
         if not self.zones and not self.changing.secondary:
@@ -66,6 +69,9 @@ class Config:
         if self.rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         endpoints("listen", self.listen)
+        networks("recursion_for", self.recursion_for)
+        if self.recursion_for and self.changing != Changing():
+            raise ValueError("recursion_for: expected no transfers and no updates beside it")
         origins = [zone.origin.rstrip(".").lower() for zone in self.zones]
         twice = {origin or "." for origin in origins if origins.count(origin) > 1}
         if twice:
@@ -96,8 +102,13 @@ def build(config: Config, machine: Machine) -> IService:
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
-    kept_zones = zone_keeper(config.changing, machine, authority)
-    service: Any = AuthoritativeService(machine, authority, bound, config.limits, kept_zones)
+    service: Any
+    if config.recursion_for:
+        allowed = networks("recursion_for", config.recursion_for)
+        service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53))
+    else:
+        kept_zones = zone_keeper(config.changing, machine, authority)
+        service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones)
     if config.sign:
         wanted = {dns.name.from_text(origin) for origin in config.sign}
         kept = [_signed(config, machine, zone) for zone in zones if zone.origin in wanted]
@@ -141,6 +152,7 @@ class Options(ChangingOptions, MachineOptions):
     def __init__(self) -> None:
         self.zones: list[ZoneText] = []
         self.sign: list[str] = []
+        self.recursion_for: list[str] = []
         super().__init__()
 
     def opt_zone(self, value: str) -> None:
@@ -152,6 +164,10 @@ class Options(ChangingOptions, MachineOptions):
             self.zones.append(ZoneText(origin, Path(path).read_text("utf-8")))
         except (OSError, UnicodeDecodeError) as error:
             raise usage.UsageError(f"--zone {value}: {error}") from error
+
+    def opt_recursion_for(self, network: str) -> None:
+        """A network for which other servers are asked where the zones only refer to them; may be repeated."""
+        self.recursion_for.append(network)
 
     def opt_sign(self, origin: str) -> None:
         """Sign the zone of this origin (DNSSEC); may be repeated."""
@@ -170,7 +186,14 @@ class Options(ChangingOptions, MachineOptions):
             policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
             listen = tuple(self.listen) or LISTEN
             config = Config(
-                tuple(self.zones), listen, self["rotation"], limits, tuple(self.sign), policy, changing=self.changes()
+                tuple(self.zones),
+                listen,
+                self["rotation"],
+                limits,
+                tuple(self.sign),
+                policy,
+                changing=self.changes(),
+                recursion_for=tuple(self.recursion_for),
             )
             for zone in self.zones:
                 Zone.from_text(zone.origin, zone.text)

@@ -1,7 +1,6 @@
 """netstack-resolver: the recursive, caching server (RFC 1034 §5.3.3): from root hints, by itself."""
 
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +13,12 @@ from twisted.python import usage
 
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
-from netstack.dns.recursion import Network
 from netstack.dns.recursor import Recursor
 from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
-from netstack.taps.standalone import MachineOptions, endpoints, placed
+from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
 
 Profile = Literal["textbook", "hardened"]
 PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
@@ -68,7 +66,7 @@ class Config:
             except dns.exception.DNSException as error:
                 raise ValueError(f"hints: expected a domain name, got {name!r}: {error}") from error
         endpoints("listen", self.listen)
-        networks(self.allow)
+        networks("allow", self.allow)
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
         hardening(TEXTBOOK, self.features)
@@ -76,14 +74,6 @@ class Config:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         if not 0 < self.port < 65536:
             raise ValueError(f"port: expected 1 to 65535, got {self.port}")
-
-
-def networks(allow: tuple[str, ...]) -> tuple[Network, ...]:
-    """The networks of an `allow` field; raises ValueError."""
-    try:
-        return tuple(ip_network(text) for text in allow)
-    except ValueError as error:
-        raise ValueError(f"allow: expected networks such as 127.0.0.0/8: {error}") from None
 
 
 def forward_zones(forward: tuple[str, ...]) -> dict[Name, list[str]]:
@@ -120,7 +110,9 @@ def build(config: Config, machine: Machine) -> IService:
         hardening=hardening(HARDENED if hardened else TEXTBOOK, config.features),
     )
     bound = placed(machine, endpoints("listen", config.listen))
-    service: Any = ResolverService(machine, recursor, bound, networks(config.allow), config.limits, config.server_limits)
+    service: Any = ResolverService(
+        machine, recursor, bound, networks("allow", config.allow), config.limits, config.server_limits
+    )
     found: IService = service
     return found
 

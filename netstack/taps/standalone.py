@@ -1,6 +1,7 @@
 """The options that every tap shares: where it listens, and the machine that it runs on outside a world."""
 
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -118,6 +119,14 @@ def endpoints(key: str, listen: tuple[str, ...]) -> tuple[Endpoint, ...]:
         return tuple(Endpoint.parse(text) for text in listen)
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
+
+
+def networks(key: str, texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The networks of a Config's field `key`; raises ValueError that names it."""
+    try:
+        return tuple(ip_network(text) for text in texts)
+    except ValueError as error:
+        raise ValueError(f"{key}: expected networks such as 127.0.0.0/8: {error}") from None
 
 
 def placed(machine: Machine, found: tuple[Endpoint, ...]) -> list[Endpoint]:

@@ -163,6 +163,8 @@ def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
         from netstack.taps.dns import KeyText
 
         derived |= {"sign": names, "keys": tuple(KeyText(*signing.key_texts(world, name)) for name in names)}
+    if service.options.get("recursion") is True:
+        derived["recursion_for"] = composer.table.client_networks
     return derived
 
 
@@ -171,7 +173,20 @@ def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, obj
         "hints": composer.hints,
         "allow": composer.table.client_networks,
         "profile": composer.world.profile.name,
+        "forward": _forward(composer, service),
     }
+
+
+def _forward(composer: Composer, service: Service) -> tuple[str, ...]:
+    """The option `forward`, where a host's name may stand for its address: `HOST` or `ZONE=HOST`."""
+    given = service.options.get("forward", [])
+    texts = given if isinstance(given, list) else [given]
+    found = []
+    for text in map(str, texts):
+        zone, equals, name = text.rpartition("=")
+        known = composer.table.hosts.get(name)
+        found.append(f"{zone}{equals}{name if known is None else known[0]}")
+    return tuple(found)
 
 
 def _origin(composer: Composer, host: Host, service: Service) -> dict[str, object]:
@@ -190,8 +205,8 @@ def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object
 
 
 COMPOSED: Mapping[str, Plugin] = {
-    "dns": Plugin(("udp:53", "tcp:53"), _dns),
-    "resolver": Plugin(("udp:53", "tcp:53"), _resolver),
+    "dns": Plugin(("udp:53", "tcp:53"), _dns, consumed=("recursion",)),
+    "resolver": Plugin(("udp:53", "tcp:53"), _resolver, consumed=("forward",)),
     "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",), secure=True),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }

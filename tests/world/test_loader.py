@@ -200,13 +200,13 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         load(tmp_path / "no.toml")
 
 
-@pytest.mark.parametrize("name", ["textbook", "intermediate", "small"])
+@pytest.mark.parametrize("name", ["textbook", "intermediate", "recursive", "small"])
 def test_shipped_worlds(name: str) -> None:
     world = load(name)
     assert world.name == name
     assert zones.problems(world) == []
     assert compose.problems(world) == []
-    assert len(world.hosts) == {"textbook": 44, "intermediate": 45, "small": 8}[name]
+    assert len(world.hosts) == {"textbook": 44, "intermediate": 45, "recursive": 44, "small": 8}[name]
 
 
 @pytest.mark.parametrize("base", ["../nowhere", "a/b", "/nowhere", ".", "..", "", "\\u0000", "x" * 300])

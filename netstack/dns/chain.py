@@ -1,0 +1,121 @@
+"""A server that also asks for its clients what it has delegated: the chain of recursive queries (RFC 1034 §4.3.1)."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.logger import Logger
+
+from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.limits import ResolverLimits, ServerLimits
+from netstack.dns.metrics import resolver_collector, server_metrics
+from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
+from netstack.dns.recursor import Recursor
+from netstack.dns.service import listeners
+from netstack.dns.wire import RA, Query, parse_query
+from netstack.dns.zone import Delegation
+from netstack.kernel.listen import Endpoint
+from netstack.kernel.machine import Machine
+
+
+class ChainAnswers(RecursiveAnswers):
+    """Answers from the zones; where these only refer to other servers and the client wishes it, those are asked."""
+
+    def __init__(self, authority: Authority, machine: Machine, recursion: Recursion, allow: Sequence[Network]) -> None:
+        super().__init__(recursion, allow, server_metrics(machine.registry, "resolver"), authority.udp_payload)
+        self.authority = authority
+        self.own = server_metrics(machine.registry, "authoritative")
+
+    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+        if self._delegated(data, address):
+            super().answer(data, address, stream, send)
+            return
+        seconds = self.recursion.machine.reactor.seconds
+        began = seconds()
+        reply = self.authority.answer(data, stream)
+        if reply is None:
+            self.own.dropped += 1
+            send(None)
+            return
+        self.own.request("tcp" if stream else "udp", address, reply.question)
+        self.own.response(reply.rcode, seconds() - began)
+        offered = self._allowed(address)
+        send(reply.data[:3] + bytes([reply.data[3] | RA]) + reply.data[4:] if offered else reply.data)
+
+    def _delegated(self, data: bytes, address: str) -> bool:
+        """Whether others are to be asked; they are made known to the recursor."""
+        query = parse_query(data, self.udp_payload)
+        if not isinstance(query, Query) or not query.recursion_desired or not self._allowed(address):
+            return False
+        try:
+            zone = self.authority.zone_of(*query.question)
+        except ZoneUnavailable:
+            return False
+        found = None if zone is None else zone.lookup(*query.question)
+        if not isinstance(found, Delegation):
+            return False
+        known = [rdata.address for rrset in found.glue for rdata in rrset if rrset.rdtype in self.recursion.recursor.types]
+        if known:
+            self.recursion.recursor.forward_to(found.cut, known)
+        return bool(known)
+
+
+class ChainService(MultiService):
+    """Such a server behind its endpoints."""
+
+    log = Logger()
+
+    def __init__(
+        self,
+        machine: Machine,
+        authority: Authority,
+        recursor: Recursor,
+        endpoints: Sequence[Endpoint],
+        allow: Sequence[Network],
+        limits: ServerLimits,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.machine = machine
+        self.authority = authority
+        self.recursor = recursor
+        self.recursion = Recursion(machine, recursor, recursor.limits)
+        resolver_collector(machine.registry).resolver = recursor.counts
+        answers = ChainAnswers(authority, machine, self.recursion, allow)
+        self.listeners = listeners(
+            machine, endpoints, limits, lambda: RecursiveDatagrams(answers), lambda: RecursiveStream(answers)
+        )
+        for listener in self.listeners:
+            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        for listener in self.listeners:
+            self.log.info(
+                "{name} serves {zones} zones and asks for others on {endpoint}",
+                name=self.machine.name,
+                zones=len(self.authority.zones),
+                endpoint=listener.endpoint,
+            )
+
+    def stopService(self) -> Deferred[Any]:
+        stopped: Deferred[Any] = maybeDeferred(super().stopService)
+        self.recursion.close()
+        return stopped
+
+    def flush(self) -> None:
+        """Forget what other servers said."""
+        self.recursor.flush()
+
+
+def chain_service(
+    machine: Machine,
+    authority: Authority,
+    endpoints: Sequence[Endpoint],
+    allow: Sequence[Network],
+    limits: ServerLimits,
+    port: int,
+) -> ChainService:
+    """The service; `port` is that of the servers it asks."""
+    recursor = Recursor((), ResolverLimits(), machine.rng, port=port, udp_payload=limits.udp_payload)
+    return ChainService(machine, authority, recursor, endpoints, allow, limits)
