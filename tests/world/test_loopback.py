@@ -46,7 +46,7 @@ async def messages(run: Running, host: str, name: str = "gaia.cs.umass.edu") -> 
     return [(row.source_name, row.destination_name) for row in run.journal]
 
 
-@pytest.mark.parametrize(("world", "cold"), [("textbook", 8), ("intermediate", 10), ("recursive", 8), ("small", 8)])
+@pytest.mark.parametrize(("world", "cold"), [("textbook", 8), ("intermediate", 10), ("small", 8)])
 @pytest_twisted.ensureDeferred
 async def test_messages_of_the_chapters_look_up(world: str, cold: int, tmp_path: Path) -> None:
     async with up(world, tmp_path) as run:
