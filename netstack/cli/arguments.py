@@ -18,7 +18,11 @@ NAME_VARIABLE = "NETSTACK_NAME"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 pass, 1 fail, 2 nothing to run or bad usage, 3 warnings."""
-    options = parser().parse_args(arguments)
+    commands = parser()
+    options = commands.parse_args(arguments)
+    if not hasattr(options, "module"):
+        commands.print_help(sys.stderr)
+        commands.exit(USAGE)
     try:
         run: Callable[[argparse.Namespace], int] = import_module(f"netstack.cli.{options.module}").run
         code = run(options)
@@ -44,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
         description="Bring up an Internet of DNS servers, Web servers and hosts on this machine, and use it.",
         epilog="Exit codes: 0 pass, 1 fail, 2 nothing to run or bad usage, 3 warnings.",
     )
-    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    commands = top.add_subparsers(metavar="COMMAND")
 
     def command(
         name: str, about: str, module: str | None = None, world: bool = True, **more: str
@@ -113,17 +117,21 @@ def parser() -> argparse.ArgumentParser:
     link = command("link", "show or set a site's access link")
     link.add_argument("site", metavar="SITE", nargs="?")
     link.add_argument(
-        "--delay", metavar="TIME", type=_quantity("parse_delay"), default=argparse.SUPPRESS, help="one way, such as 50ms"
+        "--delay",
+        metavar="TIME",
+        type=_quantity("parse_delay", "250ms or 0.25s"),
+        default=argparse.SUPPRESS,
+        help="one way, such as 50ms",
     )
     link.add_argument(
         "--rate",
         metavar="RATE",
-        type=_quantity("parse_rate"),
+        type=_quantity("parse_rate", "1.54Mbit or 64kbit"),
         default=argparse.SUPPRESS,
         help="such as 1.54Mbit, or unlimited",
     )
     link.add_argument(
-        "--loss", metavar="LOSS", type=_quantity("parse_loss"), default=argparse.SUPPRESS, help="such as 0.01 or 1%%"
+        "--loss", metavar="LOSS", type=_quantity("parse_loss", "1%"), default=argparse.SUPPRESS, help="such as 1%% or 0.01"
     )
     link.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
 
@@ -144,7 +152,7 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--no-follow", action="store_true", help="write what was recorded so far, then end")
 
     lab = command("lab", "run labs", world=False)
-    labs = lab.add_subparsers(metavar="ACTION", required=True)
+    labs = lab.add_subparsers(metavar="list|run", required=True)
     lab_list = labs.add_parser("list", help="which labs there are")
     lab_list.add_argument("--json", action="store_true", help="print JSON")
     lab_list.set_defaults(action="list")
@@ -199,14 +207,19 @@ def _seconds(text: str) -> float:
     return value
 
 
-def _quantity(parser: str) -> Callable[[str], object]:
+def _quantity(parser: str, example: str) -> Callable[[str], object]:
+    """A quantity with its unit: who types `--delay 250` means milliseconds, and would wait for minutes."""
+
     def parse(text: str) -> object:
         from netstack.world import quantities
 
         try:
-            return getattr(quantities, parser)(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            value = getattr(quantities, parser)(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not understood; expected for example {example}") from None
+        if value and text.strip()[-1].isdigit() and not (parser == "parse_loss" and value < 1):
+            raise argparse.ArgumentTypeError(f"{text!r} has no unit; expected for example {example}")
+        return value
 
     return parse
 

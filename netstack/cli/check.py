@@ -79,7 +79,9 @@ def python() -> Iterator[Finding]:
     about = f"pip install {' '.join(lacking)}" if lacking else f"{len(REQUIRED)} packages"
     yield Finding("Python packages", "missing" if lacking else "ok", about)
     for module, about in OPTIONAL.items():
-        yield Finding(f"Python package {module}", "ok" if find_spec(module) else "warning", about)
+        there = find_spec(module) is not None
+        install = "" if there else f"; {sys.executable} -m pip install {module}"
+        yield Finding(f"Python package {module}", "ok" if there else "warning", about + install)
 
 
 def programs() -> Iterator[Finding]:

@@ -15,6 +15,8 @@ def run(options: argparse.Namespace) -> int:
     headers = [[part.strip() for part in line.partition(":")[::2]] for line in options.header]
     if not all(name for name, _ in headers) or not all(":" in line for line in options.header):
         raise CommandError("-H: expected 'NAME: VALUE'", USAGE, "usage")
+    if "://" not in options.url:
+        raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
     with Client(options.name) as client:
         found = client.call("get", url=options.url, host=options.host, headers=headers, trace=options.trace)
     code = PASS if found["status"] < 400 else FAIL
@@ -38,6 +40,17 @@ def run(options: argparse.Namespace) -> int:
     if not options.output:
         notes.print()
         sys.stderr.flush()
+        if sys.stdout.isatty() and not readable(body):
+            notes.print(f"netstack: {len(body)} octets that are no text; -o FILE writes them to a file", markup=False)
+            return code
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
     return code
+
+
+def readable(body: bytes) -> bool:
+    """Whether a terminal may be sent this: other octets would garble it."""
+    try:
+        return not any(ord(char) < 32 and char not in "\t\n\r\f" for char in body.decode())
+    except UnicodeDecodeError:
+        return False

@@ -1,6 +1,7 @@
 """`netstack up --substrate namespaces`: a process for each host, and this one as their supervisor."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,13 @@ from netstack.world.control.paths import Claim
 def serve(world: Any, name: str, options: argparse.Namespace, claim: Claim, ready: Callable[[dict[str, Any]], None]) -> int:
     """Bring all hosts up, serve the control socket until told to stop. This process leaves its own namespaces."""
     from netstack.kernel.real import default_state_directory
-    from netstack.world.namespaces.substrate import NamespaceOptions, NamespaceWorld
     from netstack.world.problems import WorldError
     from netstack.world.running import BringUpError
 
+    try:
+        from netstack.world.namespaces.substrate import NamespaceOptions, NamespaceWorld
+    except ImportError as error:
+        raise CommandError(missing(error), kind="bring-up") from None
     recorded = () if options.trace is None else tuple(options.trace or world.hosts)
     directory = default_state_directory() / name
     try:
@@ -22,13 +26,20 @@ def serve(world: Any, name: str, options: argparse.Namespace, claim: Claim, read
         hosts = NamespaceWorld(world, chosen)
         hosts.start()
     except ImportError as error:
-        raise CommandError(f"{error}; install it with: pip install 'netstack[namespaces]'", kind="bring-up") from None
+        raise CommandError(missing(error), kind="bring-up") from None
     except (BringUpError, WorldError) as error:
         raise CommandError(str(error), kind="bring-up") from None
     try:
         return supervise(hosts, claim, ready)
     finally:
         hosts.stop()
+
+
+def missing(error: ImportError) -> str:
+    """What to do about a package that is not there: in this very environment, which need not be the one of `pip`."""
+    package = error.name or "pyroute2"
+    install = f"{sys.executable} -m pip install {package}"
+    return f"hosts in namespaces need the Python package {package}; install it with: {install}"
 
 
 def supervise(hosts: Any, claim: Claim, ready: Callable[[dict[str, Any]], None]) -> int:

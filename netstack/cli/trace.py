@@ -21,12 +21,21 @@ def run(options: argparse.Namespace) -> int:
                 print(f"{len(enabled)} host{'' if len(enabled) == 1 else 's'} recorded")
             return PASS
         if options.no_follow:
-            for row in client.call("journal.read", hosts=options.hosts, protocol=options.protocol)["messages"]:
+            rows = client.call("journal.read", hosts=options.hosts, protocol=options.protocol)["messages"]
+            for row in rows:
                 show(row, options.json)
+            if not rows:
+                print(nothing(options), file=sys.stderr)
             return PASS
         if not options.json:
             print(f"recording on {client.world}; Ctrl-C ends it", flush=True)
         return follow(client, options)
+
+
+def nothing(options: argparse.Namespace) -> str:
+    """Why there may be nothing to show, and what to do."""
+    wanted = "no such messages were recorded" if options.hosts or options.protocol else "no messages were recorded"
+    return f"netstack: {wanted}; netstack trace --on starts recording, netstack trace shows messages as they happen"
 
 
 def follow(client: Client, options: argparse.Namespace) -> int:

@@ -23,7 +23,10 @@ def run(options: argparse.Namespace) -> int:
     world = load(options.world)
     unknown = [host for host in options.trace or () if host not in world.hosts]
     if unknown:
-        raise CommandError(f"--trace: no host {unknown[0]} in {world.name}", USAGE, "usage")
+        from netstack.world.problems import nearest
+
+        close = nearest(unknown[0], world.hosts)
+        raise CommandError(f"--trace: no host {unknown[0]} in {world.name}{close}", USAGE, "usage")
     name = options.name or world.name
     if options.detach:
         return detach(lambda ready: serve(world, name, options, ready), name, options)

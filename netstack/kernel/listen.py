@@ -138,7 +138,7 @@ class Listener(Service):
             try:
                 self.port = self._listen()
             except CannotListenError as error:
-                raise ListenError(f"cannot listen on {self.endpoint} for {self.machine.name}: {_reason(error)}") from error
+                raise ListenError(f"cannot listen on {self.endpoint} for {self.machine.name}: {_reason(error)}") from None
 
     def privilegedStartService(self) -> None:
         self.bind()

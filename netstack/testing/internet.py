@@ -126,7 +126,8 @@ class Internet(LoopbackSession):
             found: Row = self.drive(_first, predicate, within=timeout)
         except TimeoutError:
             seen = self.rows()[-SHOWN:]
-            raise TimeoutError(f"no such message within {timeout:g} s; the last ones were:\n{listing(seen)}") from None
+            came = f"the last ones were:\n{listing(seen)}" if seen else "none came at all"
+            raise TimeoutError(f"no such message within {timeout:g} s; {came}") from None
         return found
 
     # Faults

@@ -70,7 +70,7 @@ class Composer:
         for name in plugin.consumed:
             options.pop(name, None)
         found: list[Problem] = []
-        chosen = _chosen(tap.Config, {"listen": plugin.listen, **derived}, options, key, found)
+        chosen = _chosen(tap.Config, {"listen": plugin.listen, **derived}, options, key, found, plugin.consumed)
         if not found:
             chosen["listen"] = _placed(chosen["listen"], listen_on, key, found)
         if not found:
@@ -228,15 +228,23 @@ def _placed(listen: Sequence[object], listen_on: Sequence[str], key: str, found:
 
 
 def _chosen(
-    kind: Any, derived: Mapping[str, object], options: Mapping[str, object], key: str, found: list[Problem]
+    kind: Any,
+    derived: Mapping[str, object],
+    options: Mapping[str, object],
+    key: str,
+    found: list[Problem],
+    consumed: tuple[str, ...] = (),
 ) -> dict[str, Any]:
-    """The fields for a Config: what the world says, overridden by options where those are of the default's type."""
+    """The fields for a Config: what the world says, overridden by options where those are of the default's type.
+
+    `consumed`: options of the service that are not the Config's; they are named where another is not known.
+    """
     chosen: dict[str, Any] = dict(derived)
     known = {field.name: field for field in fields(kind)}
     free = [name for name in known if name == "listen" or name not in derived]
     for name, value in options.items():
         if name not in free:
-            found.append(Problem(f"{key}.{name}", f"unknown option; expected {one_of(free)}"))
+            found.append(Problem(f"{key}.{name}", f"unknown option; expected {one_of([*consumed, *free])}"))
             continue
         field = known[name]
         default: Any = derived.get(name, field.default)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,14 @@ def one_of(names: Iterable[str]) -> str:
     if len(listed) > 12:
         return ", ".join(listed[:12]) + f" or {len(listed) - 12} more"
     return " or ".join(filter(None, (", ".join(listed[:-1]), *listed[-1:]))) or "none at all"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """ "; did you mean A or B?" for names that resemble `name`: a typing error, or a name of which the rest was left out."""
+    listed = list(names)
+    begun = [each for each in listed if name and each.startswith(f"{name}.")]
+    found = begun[:3] or get_close_matches(name, listed, 1, 0.75)
+    return f"; did you mean {one_of(found)}?" if found else ""
 
 
 def _bare(key: str) -> bool:

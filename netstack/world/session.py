@@ -20,6 +20,7 @@ from netstack.kernel.journal import Row
 from netstack.kernel.pcapng import export
 from netstack.world import loader
 from netstack.world.model import World
+from netstack.world.problems import nearest, one_of
 from netstack.world.running import BringUpError, Running
 from netstack.world.sites import Direction
 
@@ -97,13 +98,14 @@ class Session(ABC):
         for one in self.world.hosts.values():
             if host == one.name or host in one.aliases:
                 return self.running.table.first(one.name)
-        raise LookupError(f"there is no host {host} in {self.world.name}")
+        close = nearest(host, [also for one in self.world.hosts.values() for also in (one.name, *one.aliases)])
+        raise LookupError(f"there is no host {host} in {self.world.name}{close}")
 
     # What hosts do
 
     def resolve(self, name: str, rdtype: str = "A", host: str | None = None, patience: float = 20.0) -> Lookup:
         """Ask the resolver of a host's site, once, from that host; ResolutionError after `patience` seconds."""
-        host = host or self.client
+        host = self._known(host or self.client)
         server = self.world.resolver_of(host)
         if server is None:
             raise LookupError(f"the site of {host} has no resolver")
@@ -149,7 +151,15 @@ class Session(ABC):
 
     def link(self, site: str, direction: Direction = "both", **settings: Any) -> None:
         """Change `rate_bps`, `delay` (seconds), `loss` or `queue` of a site's access link."""
+        if site not in self.world.sites:
+            raise LookupError(f"there is no site {site} in {self.world.name}; expected {one_of(self.world.sites)}")
         self.drive(lambda running: running.links.change(site, direction, **settings))
+
+    def _known(self, host: str) -> str:
+        """The host of that name; raises LookupError."""
+        if host not in self.world.hosts:
+            raise LookupError(f"there is no host {host} in {self.world.name}{nearest(host, self.world.hosts)}")
+        return host
 
 
 class SimulatedSession(Session):
@@ -163,7 +173,7 @@ class SimulatedSession(Session):
         self.running: Running = self.up.running
 
     def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
-        return self.up.ask(host, f, *arguments, within=within)
+        return self.up.ask(self._known(host), f, *arguments, within=within)
 
     def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 3600.0) -> Any:
         return self.up.drive(f, *arguments, within=within)
@@ -226,7 +236,7 @@ class LoopbackSession(Session):
         raise last
 
     def ask(self, host: str, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
-        return self.thread.call(f, self.running.hosts[host].machine, *arguments, within=within)
+        return self.thread.call(f, self.running.hosts[self._known(host)].machine, *arguments, within=within)
 
     def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
         return self.thread.call(f, self.running, *arguments, within=within)

@@ -5,6 +5,8 @@ import json
 import pytest
 
 from netstack.cli.arguments import main, parser
+from netstack.cli.get import readable
+from netstack.cli.namespaces import missing
 
 
 def usage_code(*arguments: str) -> object:
@@ -27,6 +29,9 @@ def usage_code(*arguments: str) -> object:
         ("up", "--port-offset", "40000"),
         ("up", "--name", "../../etc"),
         ("up", "--substrate", "paper"),
+        ("link", "nyu", "--delay", "250"),
+        ("link", "nyu", "--rate", "10"),
+        ("link", "nyu", "--loss", "1"),
         ("trace", "--count", "0"),
         ("trace", "--seconds", "nan"),
         ("capture",),
@@ -54,6 +59,8 @@ def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     [
         ("delay", "50ms", 0.05),
         ("delay", "2 s", 2.0),
+        ("delay", "0", 0.0),
+        ("loss", "0", 0.0),
         ("rate", "1.54Mbit", 1_540_000.0),
         ("rate", "1.54 Mbit/s", 1_540_000.0),
         ("rate", "56k", 56_000.0),
@@ -88,3 +95,30 @@ def test_no_world_is_code_2_and_says_what_to_do(
     assert "netstack up" in capsys.readouterr().err
     assert main([*command, "--json"]) == 2
     assert json.loads(capsys.readouterr().out)["error"]["kind"] == "not-running"
+
+
+def test_without_a_command_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_code() == 2
+    assert "bring a world up" in capsys.readouterr().err
+
+
+def test_a_quantity_without_its_unit_is_refused_with_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert usage_code("link", "umass", "--delay", "250") == 2
+    assert "'250' has no unit; expected for example 250ms" in capsys.readouterr().err
+
+
+def test_a_url_without_its_scheme_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "gaia.cs.umass.edu/"]) == 2
+    assert "try http://gaia.cs.umass.edu/" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named_with_the_command_that_installs_it() -> None:
+    text = missing(ModuleNotFoundError("No module named 'pyroute2'", name="pyroute2"))
+    assert text.endswith("-m pip install pyroute2")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"), [(b"<p>\xc3\xa9t\xc3\xa9\r\n\t", True), (b"GIF89a\x00", False), (b"\xff\xd8", False)]
+)
+def test_what_a_terminal_is_spared(body: bytes, shown: bool) -> None:
+    assert readable(body) is shown

@@ -138,7 +138,7 @@ def test_options_of_services_are_checked_by_their_configs() -> None:
     )
     texts = [str(problem) for problem in compose.problems(world)]
     key = 'hosts."www.nyu.edu".services.origin'
-    assert any(text.startswith(f"{key}.sever: unknown option; expected listen") for text in texts)
+    assert any(text.startswith(f"{key}.sever: unknown option; expected content, listen") for text in texts)
     assert f"{key}.access_log: 3 is not true or false" in texts
     assert f"{key}.http.head: 'big' is not a whole number" in texts
     world = read(changed("origin = {}", 'origin = { listen = ["udp:80"] }'))

@@ -93,6 +93,12 @@ def test_what_is_not_there(internet: Session) -> None:
         internet.address("nobody.test")
     with pytest.raises(LookupError):
         internet.resolve("gaia.cs.umass.edu", host="a.root-servers.net")
+    with pytest.raises(LookupError, match=r"no host cse in small; did you mean cse\.nyu\.edu\?"):
+        internet.resolve("gaia.cs.umass.edu", host="cse")
+    with pytest.raises(LookupError, match=r"no host cse\.nyu\.ed in small; did you mean cse\.nyu\.edu\?"):
+        internet.fetch("http://gaia.cs.umass.edu/", host="cse.nyu.ed")
+    with pytest.raises(LookupError, match="no site umas in small; expected core, umass or nyu"):
+        internet.link("umas", delay=1)
 
 
 def test_a_stopped_host_can_be_started_again(internet: Session) -> None:

@@ -10,6 +10,7 @@ from netstack.world.addresses import AddressTable
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.model import World
+from netstack.world.problems import nearest
 
 Arguments = Mapping[str, Any]
 Message = dict[str, Any]
@@ -211,7 +212,8 @@ class MergedVerbs:
         for host in self.world.hosts.values():
             if wanted == host.name or wanted in host.aliases or wanted in self.table.hosts[host.name]:
                 return host.name
-        raise ControlError(f"no host {wanted} in {self.about['world']}; netstack status lists them", "usage")
+        close = nearest(wanted, [also for host in self.world.hosts.values() for also in (host.name, *host.aliases)])
+        raise ControlError(f"no host {wanted} in {self.about['world']}{close or '; netstack status lists them'}", "usage")
 
     def _remote(self, name: str) -> RemoteControl:
         remote = self.hosts.get(name)

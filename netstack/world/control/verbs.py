@@ -12,6 +12,7 @@ from twisted.internet.defer import DeferredLock
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
 from netstack.world.control.server import ControlError, Stream, Verb
+from netstack.world.problems import nearest
 from netstack.world.running import Running, RunningHost
 
 Arguments = Mapping[str, Any]
@@ -225,7 +226,8 @@ class WorldVerbs:
             for host in self.running.hosts.values():
                 if name in host.host.aliases or name in host.machine.addresses:
                     return host
-            raise ControlError(f"no host {name} in {self.running.name}; netstack status lists them", "usage")
+            close = nearest(name, [also for host in self.running.hosts.values() for also in (host.name, *host.host.aliases)])
+            raise ControlError(f"no host {name} in {self.running.name}{close or '; netstack status lists them'}", "usage")
         return found
 
     def _client(self, arguments: Arguments) -> RunningHost:
