@@ -50,7 +50,8 @@ class Respond(Command):
 
     status: int
     fields: bytes
-    body: bytes | FileSlice = b""
+    body: bytes | FileSlice | tuple[bytes | FileSlice, ...] = b""
+    """In one piece or in several."""
     length: int | None = None
     """The Content-Length of an answer to HEAD whose body is not given."""
     close: bool = False

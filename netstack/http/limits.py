@@ -29,3 +29,5 @@ class HTTPLimits:
     """Request heads whose parse is remembered, for all connections of a service together."""
     memo_head: int = 2048
     """A longer head is not remembered."""
+    requests: int = 10_000
+    """Answered on one connection, which is then closed; 0 for any number."""

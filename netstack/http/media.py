@@ -1,6 +1,6 @@
 """Media types by a file's name (RFC 9110 §8.3); a table of our own, so that every machine says the same."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 _TYPES: Mapping[str, str] = MappingProxyType(
@@ -44,7 +44,13 @@ _TYPES: Mapping[str, str] = MappingProxyType(
 )
 
 
-def media_type(name: str) -> str:
-    """The Content-Type of a file."""
-    _, dot, ending = name.rpartition("/")[2].rpartition(".")
-    return _TYPES.get(ending.lower(), "application/octet-stream") if dot else "application/octet-stream"
+def media_type(name: str, languages: Sequence[str] = ()) -> str:
+    """The Content-Type of a file; one whose name ends in a language or in a program has that of the name before it."""
+    name = name.rpartition("/")[2]
+    before, dot, ending = name.rpartition(".")
+    known = _TYPES.get(ending.lower()) if dot else None
+    if known is None and ending in languages:
+        return media_type(before)
+    if known is None and "@" in name:
+        return media_type(name.rpartition("@")[0])
+    return known or "application/octet-stream"

@@ -1,23 +1,29 @@
 """The origin server's role: answers requests with the files of virtual hosts (RFC 9110 §7.2, §9.3)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from netstack.http.access import AccessLog
+from netstack.http.answers import error, moved
 from netstack.http.conditional import evaluate
-from netstack.http.events import Drain, RequestReceived, RequestRefused, Respond
+from netstack.http.engine.server import body_length
+from netstack.http.events import BodyReceived, Drain, RequestEnded, RequestReceived, RequestRefused, Respond
 from netstack.http.metrics import METHODS, Requests
-from netstack.http.pages import error_page, moved_page
-from netstack.http.store import Moved, Store, StoreLimits
+from netstack.http.passwords import Verifier
+from netstack.http.ranges import asked_ranges, content_range, part_heads, range_applies
+from netstack.http.store import Moved, Representation, Store, StoreLimits
+from netstack.http.uploads import Upload, UploadLimits, Uploads
 from netstack.http.wire import BadMessage, Request
-from netstack.kernel.disk import Disk
+from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
 from netstack.sansio import Event, FileSlice
 
-HTML = b"Content-Type: text/html; charset=utf-8\r\n"
-_access = Logger(namespace="netstack.http.access")
-ALLOW = b"Allow: GET, HEAD\r\n"
+PLANS = 1024
+"""Answers that are kept for requests that come again; then all are forgotten."""
+_log = Logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,105 +34,240 @@ class Site:
     root: str
 
 
+@dataclass(frozen=True, slots=True)
+class OriginOptions:
+    """What an origin does with its sites."""
+
+    default_site: str = "first"
+    """Who answers for a host that no site has: "first", "refuse" (421), or a site's name."""
+    index: tuple[str, ...] = ("index.html", "home.index")
+    languages: tuple[str, ...] = ("en", "fr")
+    """Endings of file names that are languages; the first is that of files without one."""
+    ranges: int = 16
+    """Ranges of one request; one that asks for more gets the whole file."""
+    store: StoreLimits = field(default_factory=StoreLimits)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
+    writers: Mapping[str, Verifier] = field(default_factory=dict)
+    """Who may PUT and DELETE; if nobody, the methods are not allowed."""
+
+
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """An answer that holds until a time, for any connection, and what the log says of it."""
+
+    until: float
+    answer: Respond
+    octets: int
+    logged: str
+
+
 class Origin:
-    """Answers for all connections of a service; it keeps nothing about any of them."""
+    """Answers for all connections of a service."""
 
     def __init__(
-        self,
-        disk: Disk,
-        sites: Sequence[Site],
-        default_site: str,
-        index: tuple[str, ...],
-        store_limits: StoreLimits,
-        requests: Requests,
-        access_log: bool,
+        self, machine: Machine, sites: Sequence[Site], options: OriginOptions, requests: Requests, log: AccessLog | None
     ) -> None:
+        self._machine = machine
+        self._seconds = machine.reactor.seconds
         self._stores: Mapping[str, Store] = {
             name: store
             for site in sites
-            for store in (Store(disk.below(site.root), index, store_limits),)
+            for store in (
+                Store(machine.disk.below(site.root), options.index, options.languages, options.store, self._seconds),
+            )
             for name in site.names
         }
-        self._default = (
-            None
-            if default_site == "refuse"
-            else self._stores[sites[0].names[0] if default_site == "first" else default_site]
-        )
+        default = sites[0].names[0] if options.default_site == "first" else options.default_site
+        self._default = None if default == "refuse" else self._stores[default]
+        self._name = sites[0].names[0] if default == "refuse" else default
+        self._ranges = options.ranges
         self._requests = requests
-        self._access_log = access_log
+        self.log = log
+        self.uploads = Uploads(machine, options.writers, options.uploads) if options.writers else None
+        self.allow = b"Allow: GET, HEAD, OPTIONS" + (b", PUT, DELETE\r\n" if self.uploads else b"\r\n")
+        self._plans: dict[Request, _Plan] = {}
+
+    def conversation(self, https_port: int | None = None) -> "Conversation":
+        """The role of one connection; with `https_port` every request is sent to that port (301)."""
+        return Conversation(self, https_port)
+
+    def respond(self, request: Request, connection: Connection) -> None:
+        """Answer a request that changes nothing."""
+        plan = self._plans.get(request)
+        if plan is None or self._seconds() >= plan.until:
+            answer, until = self._answer(request)
+            plan = self._plan(request, answer, until)
+        answer = plan.answer
+        connection.send(answer)
+        self._requests.count(request.method, answer.status)
+        if self.log is not None:
+            self.log.record(connection.peer.remote[0], plan.logged, plan.octets)
+
+    def done(self, request: Request | None, start: str, answer: Respond, connection: Connection) -> None:
+        """Send an answer, count it, log it."""
+        connection.send(answer)
+        self._requests.count(request.method if request is not None else start.partition(" ")[0], answer.status)
+        if self.log is not None:
+            host = None if request is None else request.host
+            described = self.log.described(request, start, host, answer.status)
+            self.log.record(connection.peer.remote[0], described, _octets(request, answer))
+
+    def changed(self) -> None:
+        """A file is another one: no kept answer holds."""
+        self._plans.clear()
+
+    def store_of(self, request: Request) -> Store | None:
+        """The site that a request is for."""
+        return self._stores.get(request.host or "", self._default)
+
+    def secure_place(self, request: Request, port: int) -> str:
+        """The same under https, at a host that is ours."""
+        host = request.host if request.host in self._stores else self._name
+        query = f"?{request.query}" if request.query is not None else ""
+        path = "/" + request.path.lstrip("/") if request.path != "*" else "/"
+        return f"https://{host}{'' if port == 443 else f':{port}'}{path}{query}"
+
+    def _plan(self, request: Request, answer: Respond, until: float) -> _Plan:
+        logged = "" if self.log is None else self.log.described(request, "", request.host, answer.status)
+        plan = _Plan(until, answer, _octets(request, answer), logged)
+        if until and isinstance(answer.body, bytes):
+            if len(self._plans) >= PLANS:
+                self._plans.clear()
+            self._plans[request] = plan
+        return plan
+
+    def _answer(self, request: Request) -> tuple[Respond, float]:
+        """The answer, and until when it holds: 0.0 for this time only."""
+        method = request.method
+        if method not in ("GET", "HEAD"):
+            if method == "OPTIONS":
+                return Respond(204, self.allow), 0.0
+            if method not in METHODS:
+                return error(501, f"{method[:80]} is no method that is known here."), 0.0
+            return error(405, f"{method} is not allowed.", self.allow), 0.0
+        store = self.store_of(request)
+        if store is None:
+            return error(421, f"{request.host or 'A request without a host'} is not served."), 0.0
+        try:
+            return self._file(store, request)
+        except BadMessage as refusal:
+            return error(refusal.code, str(refusal)), 0.0
+        except (FileNotFoundError, NotADirectoryError):
+            return error(404, f"{request.path} was not found."), 0.0
+        except PermissionError:
+            return error(403), 0.0
+        except OSError as trouble:  # a name that is too long, a disk that fails
+            return error(404 if trouble.errno == 36 else 500), 0.0
+
+    def _file(self, store: Store, request: Request) -> tuple[Respond, float]:
+        found = store.find(request.path, request.fields)
+        if isinstance(found, Moved):
+            return moved(found.location + (f"?{request.query}" if request.query is not None else "")), 0.0
+        until = store.until(request.path)
+        status = evaluate(request.fields, request.method, found.etag, found.modified)
+        if status == 304:
+            return Respond(304, found.validators), until
+        if status is not None:
+            return error(status), 0.0
+        size = found.stat.size
+        if request.method == "HEAD":
+            return Respond(200, found.fields, length=size), until
+        if "range" in request.fields:
+            part = self._part(request, found)
+            if part is not None:
+                return part, 0.0
+        return Respond(200, found.fields, found.part(0, size)), until
+
+    def _part(self, request: Request, found: Representation) -> Respond | None:
+        """206 or 416 (RFC 9110 §14.2); None when the whole is to be sent."""
+        size = found.stat.size
+        ranges = asked_ranges(request.fields["range"], size, self._ranges)
+        if ranges is None or not range_applies(request.fields, found.etag, found.modified, self._machine.wall()):
+            return None
+        if not ranges:
+            return error(416, "", f"Content-Range: bytes */{size}\r\n".encode())
+        if len(ranges) == 1:
+            [(start, length)] = ranges
+            fields = found.fields + f"Content-Range: {content_range(start, length, size)}\r\n".encode()
+            return Respond(206, fields, found.part(start, length))
+        boundary = f"{self._machine.rng.getrandbits(96):024x}"
+        heads, end = part_heads(ranges, size, found.media, boundary)
+        body: list[bytes | FileSlice] = []
+        for head, each in zip(heads, ranges, strict=True):
+            body += head, found.part(*each)
+        _, _, rest = found.fields.partition(b"\r\n")  # without its Content-Type, which the parts have
+        fields = f"Content-Type: multipart/byteranges; boundary={boundary}\r\n".encode() + rest
+        return Respond(206, fields, (*body, end))
+
+
+class Conversation:
+    """One connection: what comes on it, and what is under way for it."""
+
+    __slots__ = ("_https_port", "_origin", "_upload")
+
+    def __init__(self, origin: Origin, https_port: int | None) -> None:
+        self._origin = origin
+        self._https_port = https_port
+        self._upload: Upload | None = None
 
     def handle(self, event: Event, connection: Connection) -> None:
-        if isinstance(event, RequestReceived):
-            request = event.request
-            answer = self._answer(request)
-            self._done(connection, request.method, request.target, request.host, answer)
+        kind = type(event)
+        if kind is RequestReceived:
+            request: Request = event.request  # type: ignore[attr-defined]  # by its type
+            if self._https_port is not None:
+                place = self._origin.secure_place(request, self._https_port)
+                self._origin.done(request, "", moved(place), connection)
+            elif request.method in ("PUT", "DELETE") and self._origin.uploads is not None:
+                self._change(request, connection, self._origin.uploads)
+            else:
+                self._origin.respond(request, connection)
+        elif isinstance(event, BodyReceived):
+            if self._upload is not None:
+                self._upload.receive(event.data)
+        elif isinstance(event, RequestEnded):
+            if self._upload is not None:
+                self._upload.end()
         elif isinstance(event, RequestRefused):
-            method, _, target = event.start.partition(" ")
-            answer = _error(event.status, event.reason)
-            self._done(connection, method, target, None, answer)
+            self._drop()
+            self._origin.done(None, event.start, error(event.status, event.reason), connection)
 
     def lost(self, reason: str) -> None:
-        """Nothing is kept about a connection."""
+        """What was under way for the client is dropped, unless it is being written."""
+        self._drop()
 
     def drain(self, connection: Connection) -> None:
         """Finish the request in hand."""
         connection.send(Drain())
 
-    def _done(self, connection: Connection, method: str, target: str, host: str | None, answer: Respond) -> None:
-        connection.send(answer)
-        self._requests.count(method, answer.status)
-        if self._access_log:
-            _access.info(
-                "{client} {host} {method} {target} {status} {octets}",
-                client=connection.peer.remote[0],
-                host=host or "-",
-                method=method,
-                target=target,
-                status=answer.status,
-                octets=answer.length if answer.length is not None else _octets(answer),
-            )
+    def _drop(self) -> None:
+        upload, self._upload = self._upload, None
+        if upload is not None:
+            upload.drop()
 
-    def _answer(self, request: Request) -> Respond:
-        method = request.method
-        if method not in ("GET", "HEAD"):
-            if method not in METHODS:
-                return _error(501, f"{method[:80]} is no method that is known here.")
-            return _error(405, f"{method} is not allowed.", ALLOW)
-        store = self._stores.get(request.host or "", self._default)
+    def _change(self, request: Request, connection: Connection, uploads: Uploads) -> None:
+        store = self._origin.store_of(request)
         if store is None:
-            return _error(421, f"{request.host or 'A request without a host'} is not served.")
-        try:
-            return self._file(store, request)
-        except BadMessage as error:
-            return _error(error.code, str(error))
-        except (FileNotFoundError, NotADirectoryError):
-            return _error(404, f"{request.path} was not found.")
-        except PermissionError:
-            return _error(403)
-        except OSError as error:  # a name that is too long, a disk that fails
-            return _error(404 if error.errno == 36 else 500)
+            answer = error(421, f"{request.host or 'A request without a host'} is not served.")
+            self._origin.done(request, "", answer, connection)
+            return
+        upload = self._upload = uploads.begin(request)
 
-    def _file(self, store: Store, request: Request) -> Respond:
-        found = store.find(request.path)
-        if isinstance(found, Moved):
-            location = found.location + (f"?{request.query}" if request.query is not None else "")
-            return Respond(301, b"Location: " + location.encode() + b"\r\n" + HTML, moved_page(location))
-        status = evaluate(request.fields, request.method, found.etag, found.modified)
-        if status == 304:
-            return Respond(304, found.validators)
-        if status is not None:
-            return _error(status)
-        if found.content is not None:
-            return Respond(200, found.fields, found.content)
-        if request.method == "HEAD":
-            return Respond(200, found.fields, length=found.stat.size)
-        found, file = store.open(request.path)  # it may have been replaced meanwhile
-        return Respond(200, found.fields, FileSlice(file, 0, found.stat.size))
+        async def change() -> None:
+            try:
+                answer = await uploads.change(store, request, upload, connection)
+            except Exception:
+                _log.failure("{method} failed", method=request.method)
+                answer = error(500)
+            self._origin.changed()
+            if self._upload is upload:
+                self._drop()
+                self._origin.done(request, "", answer, connection)
+
+        Deferred.fromCoroutine(change())
 
 
-def _error(status: int, reason: str = "", fields: bytes = b"") -> Respond:
-    return Respond(status, HTML + fields, error_page(status, reason))
-
-
-def _octets(answer: Respond) -> int:
-    return len(answer.body) if isinstance(answer.body, bytes) else answer.body.length
+def _octets(request: Request | None, answer: Respond) -> int:
+    """Octets of content that were sent."""
+    if answer.status in (204, 304) or (request is not None and request.method == "HEAD"):
+        return 0
+    return body_length(answer.body)

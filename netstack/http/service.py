@@ -1,8 +1,10 @@
 """The origin server as a Twisted service: one listener for each endpoint, all with the same sites."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.http.engine import Heads, ServerEngine
@@ -12,6 +14,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Role
 
 PROTOCOL = "http"
 """The name in the journal and in the metrics."""
@@ -31,18 +34,42 @@ class HTTPService(MultiService):
         http_limits: HTTPLimits,
         limits: StreamLimits,
         server: str,
+        hsts: int = 0,
+        redirect_to_https: bool = False,
+        grace: float = 5.0,
     ) -> None:
+        """`hsts`: seconds for which browsers are told to use HTTPS alone (RFC 6797 §6.1); 0 tells them nothing."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.listeners: list[StreamListener] = []
-        heads = Heads(http_limits, server)
+        self._origin = origin
+        strict = f"Strict-Transport-Security: max-age={hsts}\r\n".encode() if hsts else b""
+        plain, secure = Heads(http_limits, server), Heads(http_limits, server, strict)
+        https_port = next((each.port for each in endpoints if each.kind == "tls"), None) if redirect_to_https else None
         counts = traffic(machine.registry, PROTOCOL, "server")
-        for endpoint in endpoints:
-            listener = StreamListener(
-                machine, endpoint, PROTOCOL, lambda: ServerEngine(heads), lambda: origin, counts, limits, ALPN
+
+        def listener(endpoint: Endpoint, heads: Heads, port: int | None) -> StreamListener:
+            def role() -> Role:
+                return origin.conversation(port)
+
+            return StreamListener(
+                machine, endpoint, PROTOCOL, lambda: ServerEngine(heads), role, counts, limits, ALPN, grace
             )
-            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
-            self.listeners.append(listener)
+
+        for endpoint in endpoints:
+            made = listener(endpoint, secure, None) if endpoint.kind == "tls" else listener(endpoint, plain, https_port)
+            made.setServiceParent(self)  # type: ignore[no-untyped-call]
+            self.listeners.append(made)
+
+    def stopService(self) -> Deferred[Any]:
+        """Drains every connection; what the access log still holds is written at the end."""
+        stopped = maybeDeferred(super().stopService)
+        return stopped.addBoth(self._flush)
+
+    def _flush(self, result: Any) -> Any:
+        if self._origin.log is not None:
+            self._origin.log.flush()
+        return result
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]

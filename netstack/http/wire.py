@@ -73,6 +73,8 @@ class Request:
     """Octets of the body; meaningless when `chunked`."""
     chunked: bool
     expects_continue: bool
+    asks_keep_alive: bool = False
+    """Connection: keep-alive was sent; then the answer says how long (RFC 9112 appendix C.2.2)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -142,6 +144,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
         place[0] if place else None, place[1] if place else None, minor, MappingProxyType(fields),
         _keeps_alive(fields, minor), length, chunked,
         expect is not None and minor == 1 and (chunked or length > 0),
+        "keep-alive" in tokens(fields.get("connection", "")),
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """netstack-origin: a Web server of files under virtual hosts (RFC 9110, RFC 9112)."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.http.access import FORMATS, AccessLog, LogLimits
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import requests
-from netstack.http.server import Origin, Site
+from netstack.http.passwords import parse_verifiers
+from netstack.http.server import Origin, OriginOptions, Site
 from netstack.http.service import HTTPService
 from netstack.http.store import StoreLimits
+from netstack.http.uploads import UploadLimits
 from netstack.http.values import authority
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.limits import StreamLimits
@@ -36,7 +40,24 @@ class Config:
     """The Server field; empty for none."""
     index: tuple[str, ...] = ("index.html", "home.index")
     """Files that stand for their directory, the first that exists."""
+    languages: tuple[str, ...] = ("en", "fr")
+    """Endings of file names that are languages; the first is that of files without one."""
+    ranges: int = 16
+    """Ranges of one request; one that asks for more gets the whole file."""
+    writers: tuple[str, ...] = ()
+    """Lines of `python -m netstack.http.passwords`: who may PUT and DELETE, over TLS only; if nobody, nobody may."""
+    hsts: int = 0
+    """Seconds for which browsers that came by HTTPS are told to use nothing else (RFC 6797); 0 tells them nothing."""
+    redirect_to_https: bool = False
+    """Plain endpoints answer 301 to the first `tls` endpoint."""
+    grace: float = 5.0
+    """Seconds that connections get to end by themselves when the service stops."""
     access_log: bool = True
+    access_file: str = ""
+    """A file of the machine's disk; empty for the process's log."""
+    access_format: str = "combined"
+    log: LogLimits = field(default_factory=LogLimits)
+    uploads: UploadLimits = field(default_factory=UploadLimits)
     http: HTTPLimits = field(default_factory=HTTPLimits)
     store: StoreLimits = field(default_factory=StoreLimits)
     connections: StreamLimits = field(default_factory=StreamLimits)
@@ -64,7 +85,23 @@ class Config:
         for name in self.index:
             if not name or "/" in name:
                 raise ValueError(f"index: {name!r} is not a file's name")
-        for bounds in (self.http, self.store, self.connections):
+        for language in self.languages:
+            if not re.fullmatch(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*", language):
+                raise ValueError(f"languages: {language!r} is not a language such as en or pt-BR")
+        if len(set(self.languages)) != len(self.languages) or not self.languages:
+            raise ValueError("languages: at least one was expected, and none twice")
+        try:
+            parse_verifiers(self.writers)
+        except ValueError as error:
+            raise ValueError(f"writers: {error}") from None
+        if self.redirect_to_https and not any(each.kind == "tls" for each in endpoints("listen", self.listen)):
+            raise ValueError("redirect_to_https: a tls endpoint was expected")
+        if self.access_format not in FORMATS:
+            raise ValueError(f"access_format: {self.access_format!r} is none of {', '.join(FORMATS)}")
+        for name, number in (("ranges", self.ranges), ("hsts", self.hsts), ("grace", self.grace)):
+            if not number >= 0:
+                raise ValueError(f"{name}: a number not below zero was expected")
+        for bounds in (self.http, self.store, self.connections, self.log, self.uploads):
             for bound in fields(bounds):
                 if not getattr(bounds, bound.name) >= 0:
                     raise ValueError(f"{bound.name}: a number not below zero was expected")
@@ -72,23 +109,21 @@ class Config:
 
 def build(config: Config, machine: Machine) -> IService:
     """The service of one host."""
-    origin = Origin(
-        machine.disk,
-        config.sites,
-        config.default_site,
-        config.index,
-        config.store,
-        requests(machine.registry),
-        config.access_log,
-    )
+    log = AccessLog(machine, config.access_format, config.access_file, config.log) if config.access_log else None
+    options = OriginOptions(
+        config.default_site, config.index, config.languages, config.ranges, config.store, config.uploads,
+        parse_verifiers(config.writers),
+    )  # fmt: skip
+    origin = Origin(machine, config.sites, options, requests(machine.registry), log)
     service: Any = HTTPService(
-        machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections, config.server
-    )
+        machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections,
+        config.server, config.hsts, config.redirect_to_https, config.grace,
+    )  # fmt: skip
     built: IService = service
     return built
 
 
-_CONNECTIONS, _HTTP, _STORE = StreamLimits(), HTTPLimits(), StoreLimits()
+_CONNECTIONS, _HTTP, _STORE, _LOG, _UPLOADS = StreamLimits(), HTTPLimits(), StoreLimits(), LogLimits(), UploadLimits()
 
 
 def _number(option: str, kind: type[int] | type[float]) -> Callable[[str], float]:
@@ -108,7 +143,10 @@ class Options(MachineOptions):
 
     synopsis = "[--listen ENDPOINT]... --site NAME[,NAME...]=DIRECTORY... [options]"
     longdesc = "Serves files over HTTP/1.0 and HTTP/1.1 under virtual hosts. Without --listen: tcp:80."
-    optFlags = [["no-access-log", None, "Do not log requests."]]
+    optFlags = [
+        ["no-access-log", None, "Do not log requests."],
+        ["redirect-to-https", None, "Plain endpoints answer 301 to the first tls endpoint."],
+    ]
     optParameters = [
         ["default-site", None, "first", "Who answers for a host that no site has: first, refuse, or a site's name."],
         ["server", None, "netstack", "The Server field; empty for none."],
@@ -124,6 +162,28 @@ class Options(MachineOptions):
         ["memo", None, _HTTP.memo, "Request heads whose parse is remembered.", _number("memo", int)],
         ["inline", None, _STORE.inline, "Octets up to which a file is kept and sent in one piece.", _number("inline", int)],
         ["kept", None, _STORE.kept, "Octets of files that are kept, for each site.", _number("kept", int)],
+        ["paths", None, _STORE.paths, "Paths that are remembered, for each site.", _number("paths", int)],
+        ["open-files", None, _STORE.files, "Large files kept open, for each site.", _number("open-files", int)],
+        ["check", None, _STORE.check, "Seconds until a file is looked up again.", _number("check", float)],
+        ["languages", None, "en,fr", "Endings of names that are languages; the first is that of files without one."],
+        ["ranges", None, 16, "Ranges of one request; for more the whole file is sent.", _number("ranges", int)],
+        [
+            "max-requests",
+            None,
+            _HTTP.requests,
+            "Requests of one connection; 0 for any number.",
+            _number("max-requests", int),
+        ],
+        ["writers", None, None, "File of those who may PUT and DELETE: see python -m netstack.http.passwords."],
+        ["upload-memory", None, _UPLOADS.memory, "Octets of uploads under way (503).", _number("upload-memory", int)],
+        ["verifying", None, _UPLOADS.verifying, "Passwords being verified (503).", _number("verifying", int)],
+        ["hsts", None, 0, "Seconds of Strict-Transport-Security; 0 for none.", _number("hsts", int)],
+        ["grace", None, 5.0, "Seconds that connections get to end when the service stops.", _number("grace", float)],
+        ["access-file", None, None, "File of the access log [default: the process's log]."],
+        ["access-format", None, "combined", "combined or json."],
+        ["access-lines", None, _LOG.lines, "Lines that wait to be written.", _number("access-lines", int)],
+        ["access-seconds", None, _LOG.seconds, "Seconds that a line waits.", _number("access-seconds", float)],
+        ["access-octets", None, _LOG.file, "Octets of the file, which then becomes FILE.1.", _number("access-octets", int)],
     ]
 
     def __init__(self) -> None:
@@ -150,6 +210,14 @@ class Options(MachineOptions):
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
 
+    def _writers(self) -> tuple[str, ...]:
+        if not self["writers"]:
+            return ()
+        try:
+            return tuple(Path(self["writers"]).read_text("utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"--writers {self['writers']}: {error}") from None
+
     def _config(self) -> Config:
         return Config(
             sites=tuple(self.sites),
@@ -157,7 +225,17 @@ class Options(MachineOptions):
             default_site=self["default-site"],
             server=self["server"],
             index=tuple(name for name in self["index"].split(",") if name),
+            languages=tuple(name for name in self["languages"].split(",") if name),
+            ranges=self["ranges"],
+            writers=self._writers(),
+            hsts=self["hsts"],
+            redirect_to_https=bool(self["redirect-to-https"]),
+            grace=self["grace"],
             access_log=not self["no-access-log"],
+            access_file=str(Path(self["access-file"]).resolve()).lstrip("/") if self["access-file"] else "",
+            access_format=self["access-format"],
+            log=LogLimits(self["access-lines"], self["access-seconds"], self["access-octets"]),
+            uploads=UploadLimits(self["upload-memory"], self["verifying"]),
             http=HTTPLimits(
                 head=self["max-head"],
                 target=self["max-target"],
@@ -167,8 +245,9 @@ class Options(MachineOptions):
                 body_seconds=self["body-seconds"],
                 idle_seconds=self["idle-seconds"],
                 memo=self["memo"],
+                requests=self["max-requests"],
             ),
-            store=StoreLimits(self["inline"], self["kept"]),
+            store=StoreLimits(self["inline"], self["kept"], self["paths"], self["open-files"], self["check"]),
             connections=StreamLimits(connections=self["max-connections"]),
         )
 

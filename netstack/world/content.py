@@ -137,14 +137,20 @@ def _someschool(subject: Subject) -> Files:
     home = page("Some Department", f"<p>Ten pictures of the department:</p>\n<p>\n{images}\n</p>")
     links = (
         '<ul>\n<li><a href="somedepartment/home.index">Some department</a>, with ten pictures</li>\n'
-        '<li><a href="somedir/page.html">A page</a></li>\n<li><a href="campus.gif">The campus</a></li>\n</ul>'
+        '<li><a href="somedir/page.html">A page</a>, in English and in French</li>\n'
+        '<li><a href="somedir/browser.html">A page for your browser</a></li>\n'
+        '<li><a href="campus.gif">The campus</a></li>\n</ul>'
     )
     found = {
         "index.html": File(lambda: page("Some School", links)),
         "somedepartment/home.index": File(lambda: home),
         "somedir/page.html": File(_somedir_page),
+        "somedir/page.html.fr": File(_somedir_page_french),
+        "somedir/browser.html": File(lambda: _browser_page("")),
         "campus.gif": File(lambda: _scene(11, "gif")),
     }
+    for program in PROGRAMS:
+        found[f"somedir/browser.html@{program}"] = File(_for_program(program))
     for number, name in enumerate(IMAGES, 1):
         found[f"somedepartment/{name}"] = File(_drawn(number, name.rpartition(".")[2]))
     return found
@@ -161,6 +167,27 @@ def _somedir_page() -> bytes:
     empty = len(page("A page", "<p></p>"))
     text = (sentence * (PAGE_SIZE // len(sentence) + 1))[: PAGE_SIZE - empty]
     return page("A page", f"<p>{text}</p>")
+
+
+@cache
+def _somedir_page_french() -> bytes:
+    """The same page for those who prefer French (Accept-Language)."""
+    text = "Le serveur a envoyé l'objet que le client a demandé. " * 100
+    return page("Une page", f"<p>{text.strip()}</p>", "fr")
+
+
+PROGRAMS = ("Chrome", "Firefox", "Wget", "curl")
+"""Programs that get a version of `/somedir/browser.html` of their own (User-Agent)."""
+
+
+def _for_program(program: str) -> Callable[[], bytes]:
+    return lambda: _browser_page(program)
+
+
+def _browser_page(program: str) -> bytes:
+    """The chapter's server that sends different versions of an object to different types of browsers."""
+    told = f"Your browser says that it is {program}, and this version is for it." if program else "Your browser is new here."
+    return page("Your browser", f"<p>{told} The server read the User-Agent field of the request.</p>")
 
 
 def _exotiquecuisine(subject: Subject) -> Files:

@@ -1,5 +1,7 @@
 """The origin over real sockets, plain and TLS, built by its tap; our own client at the other end."""
 
+import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -109,9 +111,10 @@ def metric(machine: Machine, name: str, **labels: str) -> float | None:
         (request("GET", "/nothing/"), 403, b"403 Forbidden"),
         (request("GET", "/missing<b>"), 404, b"/missing&lt;b&gt;"),
         (request("GET", "/../x"), 400, b"leads out"),
-        (request("POST", "/"), 405, b"\r\nAllow: GET, HEAD\r\n"),
-        (request("DELETE", "/"), 405, b"\r\nAllow: GET, HEAD\r\n"),
-        (request("OPTIONS", "*"), 405, b"\r\nAllow: GET, HEAD\r\n"),
+        (request("POST", "/"), 405, b"\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+        (request("DELETE", "/"), 405, b"\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+        (request("OPTIONS", "*"), 204, b"\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+        (request("TRACE", "/"), 405, b"\r\nAllow: GET, HEAD, OPTIONS\r\n"),
         (request("BREW", "/"), 501, b"BREW"),
         (request("GET", "/", "a.test", "If-None-Match: *"), 304, b"ETag"),
         (request("GET", "/", "a.test", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT"), 304, b"Last-Modified"),
@@ -353,22 +356,33 @@ async def test_one_connection_too_many_is_refused(machine: Machine) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_the_access_log(machine: Machine) -> None:
-    lines: list[Any] = []
+    lines: list[str] = []
 
     def observe(event: Any) -> None:
         if event.get("log_namespace") == "netstack.http.access":
-            lines.append(tuple(event[key] for key in ("client", "host", "method", "target", "status", "octets")))
+            lines.extend(event["lines"])
 
     globalLogPublisher.addObserver(observe)
     try:
         async with serving(machine) as ports:
-            await by_hand(ports["tcp"], request("GET", "/"))
+            await by_hand(ports["tcp"], request("GET", "/", "a.test", 'User-Agent: a"b'))
             await by_hand(ports["tcp"], b"GET /x\r\n\r\n")
+        async with serving(machine, replace(CONFIG, access_format="json")) as ports:
+            await by_hand(ports["tcp"], request("HEAD", "/large.bin", "a.test", "Referer: http://b.test/"))
         async with serving(machine, replace(CONFIG, access_log=False)) as ports:
             await by_hand(ports["tcp"], request("GET", "/"))
     finally:
         globalLogPublisher.removeObserver(observe)
-    assert [line[:5] for line in lines] == [("127.0.0.1", "a.test", "GET", "/", 200), ("127.0.0.1", "-", "GET", "/x", 400)]
+    combined = r"127\.0\.0\.1 - - \[[0-9]{2}/[A-Z][a-z]{2}/[0-9]{4}:[0-9:]{8} \+0000\] "
+    assert re.fullmatch(combined + r'"GET / HTTP/1\.1" 200 4 "-" "a\\x22b"', lines[0])
+    assert re.fullmatch(combined + r'"GET /x" 400 [0-9]+ "-" "-"', lines[1])
+    logged = json.loads(lines[2])
+    assert logged.pop("time").endswith("Z")
+    assert logged == {
+        "client": "127.0.0.1", "octets": 0, "host": "a.test", "request": "HEAD /large.bin HTTP/1.1", "status": 200,
+        "referrer": "http://b.test/", "agent": "-",
+    }  # fmt: skip
+    assert len(lines) == 3
 
 
 @pytest_twisted.ensureDeferred

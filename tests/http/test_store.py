@@ -1,5 +1,7 @@
 """A site's files: names, indexes, what is kept, what is refused."""
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from netstack.http.store import Moved, Representation, Store, StoreLimits, file_name
 from netstack.http.wire import BadMessage
 from netstack.kernel.disk import RealDisk
+from netstack.sansio import FileSlice
 
 INDEX = ("index.html", "home.index")
 
@@ -27,12 +30,12 @@ def disk(tmp_path: Path) -> RealDisk:
     return disk
 
 
-def store(disk: RealDisk, **limits: int) -> Store:
-    return Store(disk, INDEX, StoreLimits(**limits))
+def store(disk: RealDisk, check: float = 0.0, **limits: int) -> Store:
+    return Store(disk, INDEX, ("en", "fr"), StoreLimits(check=check, **limits), time.monotonic)
 
 
-def found(store: Store, path: str) -> Representation:
-    result = store.find(path)
+def found(store: Store, path: str, fields: Mapping[str, str] | None = None) -> Representation:
+    result = store.find(path, fields or {})
     assert isinstance(result, Representation)
     return result
 
@@ -41,7 +44,7 @@ def test_a_representation_is_ready_to_be_sent(disk: RealDisk) -> None:
     page = found(store(disk), "/index.html")
     assert page.fields == (
         b"Content-Type: text/html; charset=utf-8\r\nLast-Modified: Sun, 09 Sep 2001 01:46:40 GMT\r\n"
-        + b'ETag: "38d7ea4ca5090-7"\r\n'
+        + b'ETag: "38d7ea4ca5090-7"\r\nAccept-Ranges: bytes\r\n'
     )
     assert (page.content, page.modified) == (b"<p>home", 1_000_000_000)
 
@@ -60,7 +63,7 @@ def test_paths_that_lead_to_a_file(disk: RealDisk, path: str, content: bytes) ->
 
 @pytest.mark.parametrize(("path", "location"), [("/somedepartment", "/somedepartment/"), ("//a%20b", "/a%20b/")])
 def test_a_directory_gets_its_slash(disk: RealDisk, path: str, location: str) -> None:
-    assert store(disk).find(path) == Moved(location)
+    assert store(disk).find(path, {}) == Moved(location)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +78,7 @@ def test_a_directory_gets_its_slash(disk: RealDisk, path: str, location: str) ->
 )  # fmt: skip
 def test_paths_that_lead_nowhere(disk: RealDisk, path: str, error: type[Exception]) -> None:
     with pytest.raises(error):
-        store(disk).find(path)
+        store(disk).find(path, {})
 
 
 def test_a_changed_file_is_seen_at_once(disk: RealDisk) -> None:
@@ -90,11 +93,17 @@ def test_a_changed_file_is_seen_at_once(disk: RealDisk) -> None:
 def test_large_files_are_not_kept_and_what_is_kept_is_bounded(disk: RealDisk) -> None:
     disk.write("large", b"x" * 101)
     files = store(disk, inline=100, kept=2000)
-    assert found(files, "/large").content is None
+    large = found(files, "/large")
+    assert large.content is None
+    part = large.part(99, 2)
     disk.write("large", b"y" * 102)  # replaced between the two
-    now, file = files.open("/large")
-    assert (now.stat.size, file.read_at(100, 5)) == (102, b"yy")
-    file.close()
+    assert isinstance(part, FileSlice)
+    assert part.file.read_at(part.offset, part.length) == b"xx"
+    part.file.close()
+    assert part.file.read_at(part.offset, part.length) == b""
+    now = found(files, "/large").part(100, 2)
+    assert isinstance(now, FileSlice)
+    assert now.file.read_at(now.offset, now.length) == b"yy"
     for number in range(20):
         disk.write(f"f{number}", b"x" * 100)
         found(files, f"/f{number}")

@@ -61,7 +61,7 @@ def write(root: Path) -> None:
 
 
 @contextmanager
-def serving(directory: Path) -> Iterator[Served]:
+def serving(directory: Path, *options: str) -> Iterator[Served]:
     """The origin as a process of its own, plain and TLS, with an access log; nothing wrong may be in its log."""
     root = directory / "site"
     root.mkdir()
@@ -75,7 +75,7 @@ def serving(directory: Path) -> Iterator[Served]:
     command = twistd(
         "netstack-origin", f"--address={address}", f"--listen=tcp:{PORT}", f"--listen=tls:{TLS_PORT}",
         f"--site={NAME}={root}", f"--certificate={directory}/leaf.pem", f"--key={directory}/leaf.key",
-        "--idle-seconds=3", "--head-seconds=2",
+        "--idle-seconds=3", "--head-seconds=2", *options,
     )  # fmt: skip
     with running(*command, ready="serves HTTP on", count=2) as process:
         yield Served(address, root, directory / "ca" / "ca.pem", process)

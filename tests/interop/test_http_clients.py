@@ -93,7 +93,7 @@ def test_curl_keeps_its_connection(served: Served) -> None:
 def test_curl_posts_with_expect_and_is_told_which_methods_there_are(served: Served) -> None:
     shown = curl(served, "-i", "-H", "Expect: 100-continue", "-d", "@" + str(served.root / "index.html"), PLAIN + "/")
     assert shown.startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
-    assert b"\r\nAllow: GET, HEAD\r\n" in shown
+    assert b"\r\nAllow: GET, HEAD, OPTIONS\r\n" in shown
 
 
 def test_curl_does_not_trust_a_name_that_the_certificate_lacks(served: Served) -> None:

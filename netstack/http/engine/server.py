@@ -1,6 +1,6 @@
 """The server's side of a connection (RFC 9112 §9): one request in hand at a time, pipelined ones wait in the buffer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
@@ -92,11 +92,13 @@ SENDING: Transitions[Sending, Step] = Transitions(
 class Heads:
     """What the connections of one service share: the parse memo and the octets that all responses have."""
 
-    def __init__(self, limits: HTTPLimits, server: str = "") -> None:
+    def __init__(self, limits: HTTPLimits, server: str = "", fields: bytes = b"") -> None:
+        """`fields` are field lines for every response."""
         self.limits = limits
         self._memo: dict[bytes, RequestReceived] = {}
         self._second = -1
         self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
+        self._server += fields
         self._common = b""
 
     def parse(self, head: bytes) -> RequestReceived:
@@ -104,7 +106,8 @@ class Heads:
         found = self._memo.get(head)
         if found is None:
             found = RequestReceived(parse_request(head, self.limits))
-            if len(head) <= self.limits.memo_head and self.limits.memo:
+            secret = "authorization" in found.request.fields
+            if len(head) <= self.limits.memo_head and self.limits.memo and not secret:
                 if len(self._memo) >= self.limits.memo:
                     self._memo.clear()
                 self._memo[head] = found
@@ -146,6 +149,7 @@ class ServerEngine(Recorder):
         self._awaits_continue = False
         self._head_begun = False
         """An octet of the next head has come, be it of an empty line before it: `head_seconds` run from the first one."""
+        self._left_requests = heads.limits.requests or -1
         self._due: float | None = None
         self._sent_record = bytearray()
         self._received_record = bytearray()
@@ -275,7 +279,8 @@ class ServerEngine(Recorder):
         self._searched = 0
         self._line_seen = False
         request = self._request = received.request
-        if not request.keep_alive:
+        self._left_requests -= 1
+        if not request.keep_alive or not self._left_requests:
             self._close = True
         self._sending = SENDING.next(self._sending, Step.REQUEST)
         if request.chunked or request.length:
@@ -350,8 +355,10 @@ class ServerEngine(Recorder):
             parts.append(b"Content-Length: %d\r\n" % length)
         if self._close:
             parts.append(b"Connection: close\r\n\r\n")
-        elif self._request is not None and not self._request.minor:
-            parts.append(b"Connection: keep-alive\r\n\r\n")
+        elif self._request is not None and self._request.asks_keep_alive:
+            seconds, left = self._limits.idle_seconds, self._left_requests
+            parts.append(b"Connection: keep-alive\r\nKeep-Alive: timeout=%d" % seconds)
+            parts.append(b", max=%d\r\n\r\n" % left if left > 0 else b"\r\n\r\n")
         else:
             parts.append(b"\r\n")
         return parts
@@ -367,25 +374,34 @@ class ServerEngine(Recorder):
         body = command.body
         length = command.length
         if length is None:
-            length = len(body) if isinstance(body, bytes) else body.length
+            length = body_length(body)
         parts = self._head(command.status, command.fields, length, now)
-        bodiless = self._bodiless(command.status)
-        if isinstance(body, bytes):
-            if body and not bodiless:
-                parts.append(body)
+        pieces = body if isinstance(body, tuple) else (body,)
+        if self._bodiless(command.status):
+            for piece in pieces:
+                if isinstance(piece, FileSlice):
+                    piece.file.close()
+            pieces = ()
+        start = len(self._out)
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                parts.append(piece)
+            else:
+                if parts:
+                    self._out.append(b"".join(parts))
+                    parts = []
+                self._out.append(piece)
+        if parts:
             self._out.append(b"".join(parts))
-            if self.recording:
-                octets = b"".join(parts)
-                self.record(True, _status(command.status), octets[:RECORDED], omitted=max(0, len(octets) - RECORDED))
-            return
-        head = b"".join(parts)
-        self._out.append(head)
         if self.recording:
-            self.record(True, _status(command.status), head, omitted=0 if bodiless else body.length)
-        if bodiless:
-            body.file.close()
-        else:
-            self._out.append(body)
+            self._record_response(command.status, self._out[start:])
+
+    def _record_response(self, status: int, sent: Sequence[bytes | FileSlice]) -> None:
+        """Of what comes after a part of a file only its length is kept."""
+        first = next((at for at, piece in enumerate(sent) if not isinstance(piece, bytes)), len(sent))
+        octets = b"".join(piece for piece in sent[:first] if isinstance(piece, bytes))
+        omitted = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in sent[first:])
+        self.record(True, _status(status), octets[:RECORDED], omitted=omitted + max(0, len(octets) - RECORDED))
 
     def _bodiless(self, status: int) -> bool:
         return status in (204, 304) or (self._request is not None and self._request.method == "HEAD")
@@ -433,6 +449,15 @@ class ServerEngine(Recorder):
         self._out.append(data)
         if self.recording:
             self._sent_record += data[: RECORDED - len(self._sent_record)]
+
+
+def body_length(body: bytes | FileSlice | tuple[bytes | FileSlice, ...]) -> int:
+    """Octets of a response's body."""
+    if isinstance(body, bytes):
+        return len(body)
+    if isinstance(body, FileSlice):
+        return body.length
+    return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in body)
 
 
 def _summary(request: Request) -> str:

@@ -1,0 +1,16 @@
+"""Responses that are made here: errors and redirects, each with a page that a person can read (RFC 9110 §15)."""
+
+from netstack.http.events import Respond
+from netstack.http.pages import error_page, moved_page
+
+HTML = b"Content-Type: text/html; charset=utf-8\r\n"
+
+
+def error(status: int, reason: str = "", fields: bytes = b"") -> Respond:
+    """An error; `reason` says what was wrong with this very request."""
+    return Respond(status, HTML + fields, error_page(status, reason))
+
+
+def moved(location: str) -> Respond:
+    """301 (RFC 9110 §15.4.2)."""
+    return Respond(301, b"Location: " + location.encode() + b"\r\n" + HTML, moved_page(location))
