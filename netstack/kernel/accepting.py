@@ -5,6 +5,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from netstack.kernel.reactor import Reactor
+from netstack.sansio import Address
 
 
 class Young(Protocol):
@@ -24,6 +25,8 @@ class Nursery:
         self.age = age
         self.no_delay = False
         """Whether accepted sockets inherit TCP_NODELAY from the listening one."""
+        self.local: Address | None = None
+        """The connections' local address, unless the listener has all of the host's."""
         self._reactor = reactor
         self._young: dict[Young, float] = {}
         """When each is grown; the oldest first."""

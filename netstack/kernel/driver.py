@@ -15,7 +15,6 @@ from typing import Any
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
-from twisted.internet.tcp import Server as TCPServer
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -24,7 +23,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
-from netstack.kernel.transport import PLAIN, close_finished, finish_now, register, send_now, unsent
+from netstack.kernel.transport import PLAIN, AcceptedTransport, finish_now, register, send_now, unsent
 from netstack.sansio import (
     Abort,
     Close,
@@ -137,10 +136,11 @@ class StreamDriver(TwistedProtocol):
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
-        nursery, kind = self._nursery, type(transport)
+        nursery: Any = self._nursery
+        kind = type(transport)
         self._direct = kind in PLAIN
-        if kind is TCPServer and len(transport.client) == 2:  # IPv4: without two address objects for each connection
-            local, remote = transport.socket.getsockname(), transport.client
+        if kind is AcceptedTransport and len(transport.client) == 2:  # IPv4: without address objects for each connection
+            local, remote = nursery.local or transport.socket.getsockname(), transport.client
         else:
             host, peer = transport.getHost(), transport.getPeer()
             local, remote = (host.host, host.port), (peer.host, peer.port)
@@ -199,10 +199,7 @@ class StreamDriver(TwistedProtocol):
         if not self._closing:
             self._step(self.engine.eof)
         elif self._finished:
-            if self._direct and self.transport._writeDisconnected:  # type: ignore[union-attr]
-                close_finished(self.transport)
-            else:
-                self.transport.loseConnection()  # type: ignore[union-attr]
+            self.transport.loseConnection()  # type: ignore[union-attr]
 
     def writeConnectionLost(self) -> None:
         """Our FIN is out, and all before it."""
@@ -226,7 +223,8 @@ class StreamDriver(TwistedProtocol):
         if self._nursery is not None:
             self._nursery.drop(self)
         self._collect()
-        self._drop_output()
+        if self._outbox:
+            self._drop_output()
         if self._reason is None:
             self._reason = _REASONS.get(reason.type) or reason.getErrorMessage()
         self.role.lost(self._reason)
@@ -348,7 +346,8 @@ class StreamDriver(TwistedProtocol):
         if self._outbox or self._closing:
             self._flush()
         if self._closing:
-            self._read_or_not()
+            if not self._reading:
+                self._read_or_not()
             return
         due = engine.next_timer()
         idle = active + self._idle
@@ -362,11 +361,12 @@ class StreamDriver(TwistedProtocol):
     def _hand_on(self, events: Iterable[Event], first: bool) -> None:
         """Give events to the role; when their output fills the queue, the rest waits. The `first` has room."""
         for event in (iterator := iter(events)):
-            if not first and not self._room():
+            ours = type(event) in _OURS
+            if not first and (self._paused if ours else not self._room()):
                 self._waiting = chain((event,), iterator)
                 return
             first = False
-            if type(event) in _OURS:
+            if ours:
                 self._carry_out(event)
             else:
                 if self.engine.recording:

@@ -10,7 +10,7 @@ octets of the stream; that is what the pcapng export relies on. Octets that an e
 from a file) are counted in `Row.omitted`, and follow `data`.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -106,7 +106,7 @@ class Journal:
         self._kept: deque[_Entry] = deque()
         self.enabled: set[str] = set()
         """Names of the hosts that record; drivers look it up at every step."""
-        self.ours: Counter[tuple[str, Address]] = Counter()
+        self.ours: dict[tuple[str, Address], int] = {}
         """(transport, address) of our drivers' open sockets, counted: a server's connections share its address."""
         self.written = 0
         """Rows since the start, also those that the ring has dropped."""
@@ -116,13 +116,15 @@ class Journal:
 
     def opened(self, transport: str, address: Address) -> None:
         """A driver opened a socket: its messages are its own to write."""
-        self.ours[transport, address] += 1
+        end = transport, address
+        self.ours[end] = self.ours.get(end, 0) + 1
 
     def closed(self, transport: str, address: Address) -> None:
         """The reverse of `opened`."""
-        self.ours[transport, address] -= 1
-        if self.ours[transport, address] <= 0:
-            del self.ours[transport, address]
+        end = transport, address
+        others = self.ours.pop(end, 0) - 1
+        if others > 0:
+            self.ours[end] = others
 
     def enable(self, *hosts: str) -> None:
         """Record the messages of these hosts from now on."""

@@ -24,7 +24,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
 from netstack.kernel.shaper import ShapedFactory
-from netstack.kernel.transport import accept_without_delay
+from netstack.kernel.transport import accept_plainly
 from netstack.sansio import DatagramEngine, Engine
 
 Kind = Literal["tcp", "udp", "tls"]
@@ -184,7 +184,7 @@ class StreamListener(Listener):
         if self.machine.links is not None:
             factory = ShapedFactory(self.machine, factory, False, self.factory.limits)
         port = self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
-        self.factory.nursery.no_delay = accept_without_delay(port)
+        self.factory.nursery.no_delay, self.factory.nursery.local = accept_plainly(port)
         return port
 
     def stopService(self) -> Deferred[Any]:

@@ -7,21 +7,47 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Client, Port, Server
 from twisted.python.failure import Failure
 
-PLAIN = frozenset({Server, Client})
-"""Transports over a socket of the system, without TLS."""
+from netstack.sansio import Address
 
 _CLOSED = Failure(ConnectionDone())
 
 
-def accept_without_delay(port: object) -> bool:
-    """Set TCP_NODELAY on a listening socket, once for all connections; False where each needs it of its own."""
-    if type(port) is not Port or sys.platform != "linux":
-        return False
+class AcceptedTransport(Server):
+    """Twisted's transport, closed by the peer's FIN at once when ours is out."""
+
+    def _getLogPrefix(self, applicationObject: object) -> str:
+        return "StreamDriver"
+
+    def _dataReceived(self, data: bytes | None) -> ConnectionDone | None:
+        if data:
+            self.protocol.dataReceived(data)
+            return None
+        if not self._writeDisconnected:
+            return CONNECTION_DONE
+        self._shouldShutdown = False  # both FINs have passed: shutdown(2) could do nothing more
+        self.connectionLost(_CLOSED)
+        return None
+
+
+PLAIN = frozenset({AcceptedTransport, Server, Client})
+"""Transports over a socket of the system, without TLS."""
+
+
+def accept_plainly(port: Any) -> tuple[bool, Address | None]:
+    """Set a listening port up for its connections: whether they inherit TCP_NODELAY, and their local address if known."""
+    if type(port) is not Port:
+        return False, None
+    port.transport = AcceptedTransport
+    host = port.getHost()
+    local = None if host.host in ("0.0.0.0", "::") else (host.host, host.port)  # noqa: S104  compared, not bound
+    if sys.platform != "linux":
+        return False, local
     port.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # Linux: an accepted socket has the options of its listener
-    return True
+    return True, local
 
 
 def unsent(transport: Any) -> bool:
@@ -57,9 +83,3 @@ def finish_now(transport: Any) -> None:
     transport._writeDisconnecting = transport._writeDisconnected = True
     with suppress(OSError):  # reset meanwhile: reading tells
         transport.socket.shutdown(SHUT_WR)
-
-
-def close_finished(transport: Any) -> None:
-    """Close a transport whose FIN is sent and whose peer's FIN is read: shutdown(2) could do nothing more."""
-    transport._shouldShutdown = False
-    transport.connectionLost(_CLOSED)
