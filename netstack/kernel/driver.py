@@ -340,7 +340,7 @@ class StreamDriver(TwistedProtocol):
         output = engine.data_to_send()
         if output:
             if self._direct and not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
-                self._write(output[0])
+                self._write(output[0], self._closing)
             else:
                 self._enqueue(output)
         if self._outbox or self._closing:
@@ -438,17 +438,17 @@ class StreamDriver(TwistedProtocol):
                         parts.append(outbox.popleft())  # type: ignore[arg-type]  # just tested
                     item = b"".join(parts)
                 self._queued -= len(item)
-                self._write(item)
+                self._write(item, self._closing and not outbox)
         if self._closing and not self._gone and not self._aborted:
             if not self._outbox:
                 self._close_transport()
             if self._deadline is None:
                 self._until(_Deadline.FLUSH, self.limits.linger)
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, is_last: bool = False) -> None:
         self.traffic.sent += len(data)
         if self._direct:
-            send_now(self.transport, data, self)
+            send_now(self.transport, data, self, is_last)
         else:
             self.transport.write(data)  # type: ignore[union-attr]
 

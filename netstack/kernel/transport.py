@@ -1,5 +1,6 @@
 """Twisted's plain TCP transports, driven without a turn of the reactor: send, FIN and close at once."""
 
+import socket
 import sys
 from contextlib import suppress
 from socket import IPPROTO_TCP, SHUT_WR, TCP_NODELAY
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 
 from netstack.sansio import Address
 
+_MORE = getattr(socket, "MSG_MORE", 0)  # Linux
 _CLOSED = Failure(ConnectionDone())
 
 
@@ -55,14 +57,15 @@ def unsent(transport: Any) -> bool:
     return bool(transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting or not transport.connected)
 
 
-def send_now(transport: Any, data: bytes, producer: IPushProducer) -> None:
+def send_now(transport: Any, data: bytes, producer: IPushProducer, is_last: bool = False) -> None:
     """Write, straight to the socket when nothing is queued: half the CPU of a small reply.
 
-    `producer` is registered when the transport has to queue: before, there is nothing to pause for.
+    `producer` is registered when the transport has to queue: before, there is nothing to pause for. `is_last`: the FIN
+    follows at once, and goes in the same segment: one packet less, and the peer is woken once.
     """
     if not unsent(transport):
         try:
-            sent = transport.socket.send(data)
+            sent = transport.socket.send(data, _MORE if is_last else 0)
         except OSError:
             sent = 0  # full, or broken: inside the reactor it meets the same error, and reports the lost connection
         if sent == len(data):
