@@ -55,6 +55,10 @@ _OURS = frozenset({StartTLS, CloseWrite, Close, Abort})
 """Events that are not the role's."""
 
 
+_NOWHERE = Peer(("", 0), ("", 0))
+_NEVER = Now(0.0, 0.0)
+
+
 class _Deadline(Enum):
     """What has to end in its time."""
 
@@ -69,36 +73,15 @@ class _Deadline(Enum):
 class StreamDriver(TwistedProtocol):
     """Drives one engine over one stream connection."""
 
-    peer = Peer(("", 0), ("", 0))
+    __slots__ = (
+        "_active", "_again", "_busy", "_closing", "_deadline", "_direct", "_due", "_eof", "_finished", "_gone", "_idle",
+        "_now", "_nursery", "_on_lost", "_on_up", "_outbox", "_paused", "_queued", "_reading", "_reason", "_seconds",
+        "_server_name", "_timer", "_tls", "_waiting", "engine", "limits", "machine", "opened", "peer", "protocol_name",
+        "role", "traffic",
+    )  # fmt: skip
     failure: Failure | None = None
     """Why the connection was lost, as Twisted says it."""
-    opened = 0.0
-    """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
-
-    # What most connections never change costs them nothing here
-    _direct = False
-    _paused = False
-    _reading = True
-    _busy = False
-    _again = False
-    _closing = False
-    _finished = False
     _aborted = False
-    _eof = False
-    _gone = False
-    _reason: str | None = None
-    _outbox: deque[bytes | FileSlice | _HalfClose] | tuple[()] = ()
-    """What is to be written before new output; a queue only while there is something."""
-    _queued = 0
-    """Octets in the outbox, files not counted."""
-    _waiting: Iterable[Event] | None = None
-    """Events that wait until there is room for their output."""
-    _timer: IDelayedCall | None = None
-    _due = inf
-    """When the timer fires, or the nursery tells."""
-    _deadline: tuple[_Deadline, float] | None = None
-    _now: Now
-    _active: float
 
     def __init__(
         self,
@@ -124,13 +107,32 @@ class StreamDriver(TwistedProtocol):
         self.role = role
         self.traffic = traffic
         self.limits = limits
+        self.peer = _NOWHERE
+        self.opened = 0.0
+        """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
         self._tls = secure
         self._server_name = server_name
         self._on_lost = on_lost
         self._on_up = on_up
-        self._seconds = machine.reactor.seconds
         self._nursery = nursery
+        self._seconds = machine.reactor.seconds
+        self._direct = self._paused = self._busy = self._again = False
+        self._closing = self._finished = self._eof = self._gone = False
+        self._reading = True
+        self._reason: str | None = None
+        self._outbox: deque[bytes | FileSlice | _HalfClose] | tuple[()] = ()
+        """What is to be written before new output; a queue only while there is something."""
+        self._queued = 0
+        """Octets in the outbox, files not counted."""
+        self._waiting: Iterable[Event] | None = None
+        """Events that wait until there is room for their output."""
+        self._timer: IDelayedCall | None = None
+        self._due = inf
+        """When the timer fires, or the nursery tells."""
+        self._active = 0.0
         self._idle = limits.idle
+        self._now = _NEVER
+        self._deadline: tuple[_Deadline, float] | None = None
 
     # What Twisted calls
 

@@ -101,7 +101,7 @@ class StreamFactory:
 
     def _lost(self, driver: StreamDriver) -> None:
         self.drivers.pop(driver, None)
-        if not self.drivers:
+        if self._waiting and not self.drivers:
             waiting, self._waiting = self._waiting, []
             for each in waiting:
                 each.callback(None)

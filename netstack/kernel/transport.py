@@ -2,7 +2,6 @@
 
 import socket
 import sys
-from contextlib import suppress
 from socket import IPPROTO_TCP, SHUT_WR, TCP_NODELAY
 from typing import Any
 
@@ -63,7 +62,7 @@ def send_now(transport: Any, data: bytes, producer: IPushProducer, is_last: bool
     `producer` is registered when the transport has to queue: before, there is nothing to pause for. `is_last`: the FIN
     follows at once, and goes in the same segment: one packet less, and the peer is woken once.
     """
-    if not unsent(transport):
+    if not (transport.dataBuffer or transport._tempDataBuffer or transport.disconnecting or not transport.connected):
         try:
             sent = transport.socket.send(data, _MORE if is_last else 0)
         except OSError:
@@ -84,5 +83,7 @@ def register(transport: Any, producer: IPushProducer) -> None:
 def finish_now(transport: Any) -> None:
     """Send the FIN of a transport without unsent octets."""
     transport._writeDisconnecting = transport._writeDisconnected = True
-    with suppress(OSError):  # reset meanwhile: reading tells
+    try:  # noqa: SIM105  a third of the cost of suppress()
         transport.socket.shutdown(SHUT_WR)
+    except OSError:
+        pass  # reset meanwhile: reading tells

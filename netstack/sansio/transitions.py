@@ -16,11 +16,13 @@ class Transitions(Generic[State, Input]):
     def __init__(self, name: str, table: Mapping[tuple[State, Input], State]) -> None:
         self.name = name
         self.table = dict(table)
+        self._next = {(id(state), id(given)): then for (state, given), then in self.table.items()}
+        """The same by identity: members of an Enum are hashed by a function in Python."""
 
     def next(self, state: State, given: Input) -> State:
         """The state after `given`; raises LocalProtocolError when the table has no such pair."""
         try:
-            return self.table[state, given]
+            return self._next[id(state), id(given)]
         except KeyError:
             raise LocalProtocolError(f"{self.name}: {given.name} is not allowed in state {state.name}") from None
 
