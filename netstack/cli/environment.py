@@ -57,6 +57,7 @@ def curl_configuration(view: Mapping[str, Any]) -> str:
             lines.append(f'connect-to = "{name}:{port}:{addresses[0]}:{port + offset}"')
         for port in (80 + offset, 443 + offset) if offset else ():
             lines.append(f'connect-to = "{name}:{port}:{addresses[0]}:{port}"')
+        lines.append(f'connect-to = "{name}::{addresses[0]}:"')  # any other port: refused there, not an unknown name
     return "\n".join(lines) + "\n"
 
 

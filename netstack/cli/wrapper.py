@@ -183,6 +183,17 @@ def chromium(table: Table, arguments: Sequence[str]) -> list[str]:
     return ["--host-resolver-rules=" + ", ".join(rules), *arguments]
 
 
+def strange(table: Table, arguments: Sequence[str]) -> list[str]:
+    """A program that asks the system's resolver whatever it is told: run as it was given, after a word on why it fails."""
+    if any(name in argument.lower() for argument in arguments for name in table["names"]):
+        print(
+            "netstack: this program asks the system's resolver, which knows no name of this world: use curl or an address"
+            " (netstack status), or bring the world up with --substrate namespaces",
+            file=sys.stderr,
+        )
+    return list(arguments)
+
+
 def trusting_home(table: Table, directory: str) -> str | None:
     """A home directory whose NSS database trusts the world's CA, for browsers; None where certutil is not installed."""
     certutil = shutil.which("certutil")
@@ -210,6 +221,8 @@ PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
     "openssl": openssl,
     "chromium": chromium,
     "google-chrome": chromium,
+    "wget": strange,
+    "ping": strange,
 }
 
 

@@ -21,6 +21,12 @@ PAGE_SIZE = 6821
 """Its Content-Length."""
 EDITION = "2"
 """Changed whenever a generator here changes: content on disk is made again."""
+MAP_STYLE = (
+    "body{font-family:sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;width:100%}"
+    "th,td{text-align:left;padding:.25em .8em;border-bottom:1px solid #ddd}th{background:#f2f2f2}"
+    "td:nth-child(n+3){font-family:monospace}"
+)
 STAMP = ".edition"
 """Ending of the file beside a site that says what is in it."""
 
@@ -70,11 +76,12 @@ def write(disk: Disk, root: str, site: Files) -> bool:
     return True
 
 
-def page(title: str, body: str, language: str = "en") -> bytes:
+def page(title: str, body: str, language: str = "en", style: str = "") -> bytes:
     """An HTML page."""
+    style = style and f"<style>{style}</style>\n"
     return (
         f'<!DOCTYPE html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+        f"{style}</head>\n<body>\n<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
     ).encode()
 
 
@@ -206,8 +213,12 @@ def _map(subject: Subject) -> Files:
     def listening(host: Host) -> str:
         return escape("; ".join(" ".join((name, *where)) for name, where in subject.endpoints[host.name].items()))
 
+    def named(host: Host) -> str:
+        web = any(service.plugin == "origin" for service in host.services)
+        return f'<a href="http://{escape(host.name)}/">{escape(host.name)}</a>' if web else escape(host.name)
+
     rows = "\n".join(
-        f"<tr><td>{escape(host.name)}</td><td>{escape(host.site)}</td><td>{', '.join(table.hosts[host.name])}</td>"
+        f"<tr><td>{named(host)}</td><td>{escape(host.site)}</td><td>{', '.join(table.hosts[host.name])}</td>"
         f"<td>{listening(host)}</td></tr>"
         for host in world.hosts.values()
     )
@@ -217,7 +228,7 @@ def _map(subject: Subject) -> Files:
         f"<p>{escape(world.title)}</p>\n{offset}{authority}<table>\n"
         f"<tr><th>Host</th><th>Site</th><th>Addresses</th><th>Endpoints</th></tr>\n{rows}\n</table>"
     )
-    found = {"index.html": File(lambda: page(f"The world {world.name}", text), None)}
+    found = {"index.html": File(lambda: page(f"The world {world.name}", text, style=MAP_STYLE), None)}
     if subject.ca:
         found["ca.pem"] = File(lambda: subject.ca, None)
     return found

@@ -82,10 +82,19 @@ def view(ca: Path) -> dict[str, object]:
     return TABLE | {"ca": str(ca), "host": "cse.nyu.edu", "world": "small"}
 
 
+def test_a_program_that_cannot_know_the_names_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert wrapper.PROGRAMS["wget"](TABLE, ["-q", "http://cnn.com/"]) == ["-q", "http://cnn.com/"]
+    assert "knows no name of this world: use curl" in capsys.readouterr().err
+    assert wrapper.PROGRAMS["wget"](TABLE, ["http://127.53.2.1/"]) == ["http://127.53.2.1/"]
+    assert capsys.readouterr().err == ""
+
+
 def test_curl_finds_standard_and_shifted_ports(tmp_path: Path) -> None:
     lines = curl_configuration(view(tmp_path / "ca.pem")).splitlines()
     assert 'connect-to = "gaia.cs.umass.edu:80:127.53.2.1:8080"' in lines
     assert 'connect-to = "gaia.cs.umass.edu:8443:127.53.2.1:8443"' in lines
+    names = [line for line in lines if "gaia" in line]
+    assert names[-1] == 'connect-to = "gaia.cs.umass.edu::127.53.2.1:"', "the first line that fits counts"
     assert f'cacert = "{tmp_path}/ca.pem"' in lines
 
 
