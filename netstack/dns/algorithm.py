@@ -85,10 +85,12 @@ class Algorithm:
         """Follow aliases from the question to the end of the chain."""
         name, rdtype = task.question
         answer: list[RRset] = []
+        used: list[Entry] | None = []
         seen = {name}
         while True:
             entry = self._known(task, name, rdtype)
             if entry is None:
+                used = None
                 question = Question(name, rdtype)
                 if self.hardening.remember_failures and not task.refresh and self.failures.holds(question, self.now):
                     return _REMEMBERED
@@ -102,14 +104,16 @@ class Algorithm:
                     return FAILED
             elif self.hardening.prefetch and task.depth == 0:
                 self._count(name, rdtype, entry)
+            if used is not None:
+                used.append(entry)
             rrset = entry.at(self.now, self.rotate)
             if entry.negative:
-                return Outcome(entry.rcode, tuple(answer), rrset)
+                return Outcome(entry.rcode, tuple(answer), rrset, kept=tuple(used or ()))
             if rrset is None:
                 return FAILED
             answer.append(rrset)
             if rrset.rdtype == rdtype:
-                return Outcome(Rcode.NOERROR, tuple(answer))
+                return Outcome(Rcode.NOERROR, tuple(answer), kept=tuple(used or ()))
             name = rrset[0].target
             if name in seen or len(seen) > self.limits.aliases:
                 return _ALIASES

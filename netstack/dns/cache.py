@@ -38,6 +38,8 @@ class Entry:
     learned: float = 0.0
     hits: int = 0
     """How often it was given to a client."""
+    held: bool = False
+    """It is in a cache."""
 
     def at(self, now: float, rotate: bool = False) -> RRset | None:
         """The RRset with the TTL that is left; `rotate` makes another record the first one next time (RFC 1794)."""
@@ -96,17 +98,21 @@ class Cache:
             self._drop(key, old)
         entry.size = _OVERHEAD + len(name.labels) * 16 + _octets(entry.rrset)
         self._entries[key] = entry
+        entry.held = True
         self.size += entry.size
         while len(self._entries) > self.limit or self.size > self.size_limit:
             self._drop(*next(iter(self._entries.items())))
 
     def flush(self) -> None:
         """Forget everything."""
+        for entry in self._entries.values():
+            entry.held = False
         self._entries.clear()
         self.size = 0
 
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._entries[key]
+        entry.held = False
         self.size -= entry.size
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dns.rcode import Rcode
 from dns.rrset import RRset
 
+from netstack.dns.cache import Entry
 from netstack.sansio import Address, Command, Event
 
 
@@ -69,6 +70,8 @@ class Outcome:
     answer: tuple[RRset, ...] = ()
     soa: RRset | None = None
     error: ExtendedError | None = None
+    kept: tuple[Entry, ...] = ()
+    """What of the cache it was made of, in the order of its RRsets; nothing unless it came from there alone."""
 
 
 @dataclass(frozen=True, slots=True)

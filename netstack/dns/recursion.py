@@ -9,6 +9,7 @@ from dns.rrset import from_text
 from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.events import Dismiss, Outcome, QueryReceived, Resolved, SendReply, SendUpstream
+from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.recursor import Recursor
@@ -132,11 +133,23 @@ class RecursiveAnswers:
         allow: Sequence[Network],
         metrics: ServerMetrics,
         udp_payload: int,
+        kept_bytes: int,
     ) -> None:
         self.recursion = recursion
         self.allow = tuple(allow)
         self.metrics = metrics
         self.udp_payload = udp_payload
+        limits, hardening = recursion.limits, recursion.recursor.hardening
+        self.kept = KeptReplies(
+            self._allowed,
+            recursion.machine.reactor.seconds,
+            recursion.recursor.counts,
+            metrics,
+            kept_bytes,
+            recursion.recursor.algorithm.rotate,
+            limits.prefetch_part if hardening.prefetch else 0.0,
+        )
+        """The datagrams' short way: whoever decides in `answer` who is answered, or what, decides it there too."""
 
     def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
         """Call `send` once: with the reply, or with None when none is due."""
@@ -155,7 +168,10 @@ class RecursiveAnswers:
 
         def answered(outcome: Outcome) -> None:
             metrics.response(outcome.rcode, seconds() - began)
-            send(self._reply(query, outcome, stream))
+            reply = self._reply(query, outcome, stream)
+            if not stream:
+                self.kept.keep(data, query, outcome, reply)
+            send(reply)
 
         if not query.recursion_desired or not self._allowed(address):
             answered(Outcome(Rcode.REFUSED))  # without RD others would learn what our clients asked (cache snooping)

@@ -12,6 +12,7 @@ from netstack.dns.authority import Authority
 from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.engine import Datagrams, ServerStream
 from netstack.dns.keeper import ZoneKeeper
+from netstack.dns.kept import KeptAnswers
 from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
 from netstack.dns.metrics import resolver_collector, server_metrics, zone_counts
 from netstack.dns.nameserver import Nameserver
@@ -94,7 +95,11 @@ class ResolverService(MultiService):
         collector.gauges["cache_bytes"] = lambda: recursor.cache.size
         collector.gauges["resolver_questions_active"] = lambda: recursor.in_flight
         answers = RecursiveAnswers(
-            self.recursion, allow, server_metrics(machine.registry, "resolver"), server_limits.udp_payload
+            self.recursion,
+            allow,
+            server_metrics(machine.registry, "resolver"),
+            server_limits.udp_payload,
+            server_limits.compiled_bytes,
         )
         self.listeners = listeners(
             machine,
@@ -102,6 +107,7 @@ class ResolverService(MultiService):
             server_limits,
             lambda: RecursiveDatagrams(answers),
             lambda: RecursiveStream(answers),
+            lambda family: KeptAnswers(answers.kept, family),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]

@@ -140,6 +140,7 @@ class Options(MachineOptions):
         ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _SERVER.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _SERVER.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
+        ["compiled-bytes", None, _SERVER.compiled_bytes, "Replies kept as octets beside the cache.", int],
     ]
 
     def __init__(self) -> None:
@@ -186,7 +187,9 @@ class Options(MachineOptions):
                 tuple(self.allow) or ALLOW,
                 self["profile"],
                 self["upstream-port"],
-                ServerLimits(self["udp-payload"], self["tcp-connections"], self["tcp-idle"]),
+                ServerLimits(
+                    self["udp-payload"], self["tcp-connections"], self["tcp-idle"], compiled_bytes=self["compiled-bytes"]
+                ),
                 ResolverLimits(
                     cache_entries=self["cache-entries"],
                     cache_bytes=self["cache-bytes"],
