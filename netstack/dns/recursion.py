@@ -133,23 +133,30 @@ class RecursiveAnswers:
         allow: Sequence[Network],
         metrics: ServerMetrics,
         udp_payload: int,
-        kept_bytes: int,
     ) -> None:
         self.recursion = recursion
         self.allow = tuple(allow)
         self.metrics = metrics
         self.udp_payload = udp_payload
-        limits, hardening = recursion.limits, recursion.recursor.hardening
+        self.kept: KeptReplies | None = None
+
+    def keep(self, limit: int) -> KeptReplies:
+        """Keep replies to datagrams, about `limit` octets of them, to be given around this object.
+
+        Whoever decides in `answer` who is answered, or what, decides it there too.
+        """
+        recursion = self.recursion
+        recursor = recursion.recursor
         self.kept = KeptReplies(
             self._allowed,
             recursion.machine.reactor.seconds,
-            recursion.recursor.counts,
-            metrics,
-            kept_bytes,
-            recursion.recursor.algorithm.rotate,
-            limits.prefetch_part if hardening.prefetch else 0.0,
+            recursor.counts,
+            self.metrics,
+            limit,
+            recursor.algorithm.rotate,
+            recursion.limits.prefetch_part if recursor.hardening.prefetch else 0.0,
         )
-        """The datagrams' short way: whoever decides in `answer` who is answered, or what, decides it there too."""
+        return self.kept
 
     def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
         """Call `send` once: with the reply, or with None when none is due."""
@@ -169,7 +176,7 @@ class RecursiveAnswers:
         def answered(outcome: Outcome) -> None:
             metrics.response(outcome.rcode, seconds() - began)
             reply = self._reply(query, outcome, stream)
-            if not stream:
+            if self.kept is not None and not stream:
                 self.kept.keep(data, query, outcome, reply)
             send(reply)
 

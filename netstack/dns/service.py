@@ -99,15 +99,15 @@ class ResolverService(MultiService):
             allow,
             server_metrics(machine.registry, "resolver"),
             server_limits.udp_payload,
-            server_limits.compiled_bytes,
         )
+        kept = answers.keep(server_limits.compiled_bytes)
         self.listeners = listeners(
             machine,
             endpoints,
             server_limits,
             lambda: RecursiveDatagrams(answers),
             lambda: RecursiveStream(answers),
-            lambda family: KeptAnswers(answers.kept, family),
+            lambda family: KeptAnswers(kept, family),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]

@@ -48,8 +48,9 @@ class Resolver:
             limits=recursor.limits,
             ask=self._ask,
         )
-        self.answers = RecursiveAnswers(recursion, [ip_network("127.0.0.0/8")], self.metrics, 1232, limit)
-        self.bypass = KeptAnswers(self.answers.kept, "1")
+        self.answers = RecursiveAnswers(recursion, [ip_network("127.0.0.0/8")], self.metrics, 1232)
+        self.kept = self.answers.keep(limit)
+        self.bypass = KeptAnswers(self.kept, "1")
 
     def _ask(self, question: Question, answered: Any) -> None:
         waiter = object()
@@ -189,4 +190,4 @@ def test_what_is_kept_is_bounded() -> None:
     for number in range(200):
         for _ in range(2):
             resolver.plain(query(f"x{number}."))
-        assert len(resolver.answers.kept.memo) < 40
+        assert len(resolver.kept.memo) < 40
