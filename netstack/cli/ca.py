@@ -1,11 +1,10 @@
 """`netstack ca export`: the certificate to trust."""
 
 import argparse
-from pathlib import Path
 
-from netstack.cli import render
+from netstack.cli import output, render
 from netstack.cli.client import Client
-from netstack.cli.errors import PASS, CommandError
+from netstack.cli.errors import PASS
 
 
 def run(options: argparse.Namespace) -> int:
@@ -14,10 +13,7 @@ def run(options: argparse.Namespace) -> int:
         found = client.call("ca")
     pem: str = found["pem"]
     if options.output:
-        try:
-            Path(options.output).write_text(pem)
-        except OSError as error:
-            raise CommandError(f"cannot write {options.output}: {error.strerror}") from error
+        output.write(options.output, pem.encode())
     if options.json:
         render.print_json({"ca": options.output or found["path"], "pem": pem})
     elif not options.output:

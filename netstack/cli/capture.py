@@ -3,7 +3,6 @@
 import argparse
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -53,23 +52,13 @@ def recorded(client: Client, options: argparse.Namespace) -> Iterator[Row]:
 
 def followed(client: Client, options: argparse.Namespace, notes: Any) -> Iterator[Row]:
     """Rows as they are written."""
-    end = None if options.seconds is None else time.monotonic() + options.seconds
-    client.timeout(options.seconds)
     before = signal.signal(signal.SIGTERM, _interrupt)
     print(f"recording {client.world} into {options.output}; Ctrl-C ends it", file=notes, flush=True)
     try:
-        for item in client.stream("journal.follow", hosts=options.hosts, octets=True):
+        for item in client.stream("journal.follow", options.seconds, hosts=options.hosts, octets=True):
             yield row_of(item)
-            if end is not None:
-                left = end - time.monotonic()
-                if left <= 0:
-                    break
-                client.timeout(left)
     except KeyboardInterrupt:
         pass
-    except CommandError as error:
-        if error.kind != "timeout":
-            raise
     finally:
         signal.signal(signal.SIGTERM, before)
     items, result = client.end_stream()

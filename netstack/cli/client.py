@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any
@@ -68,11 +69,24 @@ class Client:
             if answer.get("id") == identifier and "item" not in answer:
                 return answer.get("result")
 
-    def stream(self, verb: str, **arguments: object) -> Iterator[Any]:
-        """Carry out a streaming verb: its items. Whoever stops iterating calls `end_stream`, or closes the client."""
+    def stream(self, verb: str, seconds: float | None = None, **arguments: object) -> Iterator[Any]:
+        """Carry out a streaming verb: its items, for so long, or without end.
+
+        Whoever stops iterating calls `end_stream`, or closes the client.
+        """
+        end = None if seconds is None else time.monotonic() + seconds
         identifier = self._streaming = self._send(verb, arguments)
         while True:
-            answer = self._receive()
+            left = None if end is None else end - time.monotonic()
+            if left is not None and left <= 0:
+                return
+            self.timeout(left)
+            try:
+                answer = self._receive()
+            except CommandError as error:
+                if error.kind == "timeout":
+                    return
+                raise
             if answer.get("id") != identifier:
                 continue
             if "item" not in answer:

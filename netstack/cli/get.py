@@ -3,9 +3,8 @@
 import argparse
 import base64
 import sys
-from pathlib import Path
 
-from netstack.cli import render
+from netstack.cli import output, render
 from netstack.cli.client import Client
 from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
 
@@ -22,10 +21,7 @@ def run(options: argparse.Namespace) -> int:
     code = PASS if found["status"] < 400 else FAIL
     body = base64.b64decode(found["body"])
     if options.output:
-        try:
-            Path(options.output).write_bytes(body)
-        except OSError as error:
-            raise CommandError(f"cannot write {options.output}: {error.strerror}") from error
+        output.write(options.output, body)
     if options.json:
         render.print_json(found)
         return code

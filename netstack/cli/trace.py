@@ -3,11 +3,10 @@
 import argparse
 import json
 import sys
-import time
 
 from netstack.cli import render
 from netstack.cli.client import Client
-from netstack.cli.errors import FAIL, PASS, CommandError
+from netstack.cli.errors import FAIL, PASS
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,24 +39,15 @@ def nothing(options: argparse.Namespace) -> str:
 
 def follow(client: Client, options: argparse.Namespace) -> int:
     """Print the rows of a stream; what a slow terminal has missed is said at the end."""
-    seen, end = 0, None if options.seconds is None else time.monotonic() + options.seconds
-    client.timeout(options.seconds)
+    seen = 0
     try:
-        for row in client.stream("journal.follow", hosts=options.hosts, protocol=options.protocol):
+        for row in client.stream("journal.follow", options.seconds, hosts=options.hosts, protocol=options.protocol):
             show(row, options.json)
             seen += 1
             if options.count is not None and seen >= options.count:
                 break
-            if end is not None:
-                left = end - time.monotonic()
-                if left <= 0:
-                    break
-                client.timeout(left)
     except KeyboardInterrupt:
         pass
-    except CommandError as error:
-        if error.kind != "timeout":
-            raise
     _, result = client.end_stream()
     if result and result["dropped"]:
         print(f"netstack: {result['dropped']} messages were not shown: they came too fast", file=sys.stderr)
