@@ -76,7 +76,7 @@ class Grant:
         try:
             types = frozenset(dns.rdatatype.from_text(word) for word in rest)
         except (dns.exception.DNSException, ValueError) as error:
-            raise ValueError(f"{text!r}: {error or 'expected names of record types'}") from error
+            raise ValueError(f"{text!r}: expected names of record types: {error}") from error
         return cls(name_of(words[0]), scope, name, types)
 
     def covers(self, name: Name, rdtype: RdataType) -> bool:

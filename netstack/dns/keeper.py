@@ -96,16 +96,18 @@ class ZoneKeeper(Service):
             store.close()
 
     def replace(self, zone: Zone) -> bool:
-        """Serve another version of a primary's zone, such as a changed file; False when its serial is not newer."""
+        """Serve another version of a primary's zone, such as a changed file.
+
+        False when its serial is not newer, and for a zone that is changed by updates or transfers.
+        """
         served = self.nameserver.authority.zones.get(zone.origin)
         rules = self.nameserver.rules_of(zone.origin)
+        if rules.policy is not None or rules.notify_from is not None:
+            return False
         if served is not None:
             if not newer(serial_of(zone.soa), serial_of(served.soa)):
                 return False
             rules.history.add(difference(served, zone))
-        if rules.policy is not None:
-            self.store(zone.origin).write(zone, list(rules.history))
-            self.changes.begin(zone.origin)
         self.nameserver.authority.put(zone)
         self.announce(zone)
         return True

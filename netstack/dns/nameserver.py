@@ -221,7 +221,7 @@ class Nameserver:
         try:
             update = parse_update(seal.query)
         except MalformedMessage:
-            return seal.error(Rcode.FORMERR, now.wall)
+            return Reply(seal.close(echo(seal.query[:HEADER], Rcode.FORMERR), now.wall), Rcode.FORMERR, None)
         zone = self._zone(update.zone) if update.rdclass == RdataClass.IN else Rcode.NOTAUTH
         if isinstance(zone, Rcode):
             return seal.error(zone, now.wall)

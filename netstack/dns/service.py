@@ -48,7 +48,7 @@ class AuthoritativeService(MultiService):
         self.keeper = keeper or ZoneKeeper(machine, Nameserver(authority, {}), {}, {}, ZoneLimits(), counts)
         self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
-        special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers)
+        self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers)
         self.listeners = listeners(
             machine,
             endpoints,
@@ -69,6 +69,17 @@ class AuthoritativeService(MultiService):
                 zones=len(self.authority.zones) + len(self.authority.unavailable),
                 endpoint=listener.endpoint,
             )
+
+    def counters(self) -> dict[str, int]:
+        """For the control socket: zones and their transfers."""
+        counts = self.keeper.counts
+        return {
+            "zones": len(self.authority.zones),
+            "zones_unavailable": len(self.authority.unavailable),
+            "transfers_out": self.special.sending,
+            "transfers_in_failed": counts.transfers["in", "failed"],
+            "updates": counts.updates.total(),
+        }
 
 
 class ResolverService(MultiService):

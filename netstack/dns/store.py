@@ -29,7 +29,7 @@ _HEAD = struct.Struct("!II")
 """Before each difference in the journal: octets, and their CRC-32."""
 
 
-class StoreError(Exception):
+class StoreError(ZoneError):
     """The files of a zone cannot be used; the text names them."""
 
 

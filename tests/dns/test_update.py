@@ -1,0 +1,239 @@
+"""Dynamic updates in memory: the tables of RFC 2136 §2.4, §2.5 and §3, policies, and whatever octets come."""
+
+from collections.abc import Callable
+
+import dns.name
+import dns.rdatatype
+import dns.update
+import pytest
+from dns.rcode import Rcode
+from dns.rdataclass import RdataClass
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netstack.dns.access import Access, Grant, UpdatePolicy
+from netstack.dns.history import changed
+from netstack.dns.serial import serial_of
+from netstack.dns.tsig import Key
+from netstack.dns.update import Refused, apply, parse_update
+from netstack.dns.wire import MalformedMessage
+from netstack.dns.zone import Zone
+
+ZONE = Zone.from_text(
+    "umass.edu",
+    "$TTL 2d\n@ SOA dns h 10 2h 1h 2w 1h\n@ NS dns\n@ MX 5 mail\n"
+    "dns A 10.0.0.1\nmail A 10.0.0.2\nmail A 10.0.0.3\nmail TXT x\nwww CNAME mail\n",
+)
+Build = Callable[[dns.update.UpdateMessage], object]
+
+
+def everybody(name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> bool:
+    return True
+
+
+def wire(*builds: Build) -> bytes:
+    message = dns.update.UpdateMessage("umass.edu")
+    for build in builds:
+        build(message)
+    return message.to_wire()
+
+
+def after(*builds: Build, zone: Zone = ZONE) -> list[str]:
+    """The records that are other than before, gone ones with a minus."""
+    found = apply(zone, parse_update(wire(*builds)), everybody)
+    if found is None:
+        return []
+    new = changed(zone, [found])
+    before = {line for rrset in zone for line in rrset.to_text().splitlines()}
+    now = {line for rrset in new for line in rrset.to_text().splitlines()}
+    lines = [f"-{line}" for line in before - now] + [f"+{line}" for line in now - before]
+    return sorted(line.replace(" IN", "").replace(".umass.edu.", "") for line in lines if " SOA " not in line)
+
+
+def refusal(*builds: Build) -> Rcode:
+    with pytest.raises(Refused) as raised:
+        apply(ZONE, parse_update(wire(*builds)), everybody)
+    return raised.value.rcode
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda m: m.add("new", 60, "A", "10.9.9.9"), ["+new 60 A 10.9.9.9"]),
+        (lambda m: m.add("mail", 172800, "A", "10.0.0.4"), ["+mail 172800 A 10.0.0.4"]),
+        (lambda m: m.add("mail", 172800, "A", "10.0.0.2"), []),
+        (lambda m: m.add("mail", 60, "TXT", "x"), ['+mail 60 TXT "x"', '-mail 172800 TXT "x"']),
+        (lambda m: m.add("www", 60, "A", "10.0.0.4"), []),  # data beside a CNAME is left out in silence
+        (lambda m: m.add("mail", 60, "CNAME", "dns"), []),
+        (lambda m: m.add("www", 172800, "CNAME", "dns"), ["+www 172800 CNAME dns", "-www 172800 CNAME mail"]),
+        (lambda m: m.delete("mail"), ["-mail 172800 A 10.0.0.2", "-mail 172800 A 10.0.0.3", '-mail 172800 TXT "x"']),
+        (lambda m: m.delete("mail", "A"), ["-mail 172800 A 10.0.0.2", "-mail 172800 A 10.0.0.3"]),
+        (lambda m: m.delete("mail", "A", "10.0.0.2"), ["-mail 172800 A 10.0.0.2"]),
+        (lambda m: m.delete("mail", "A", "10.0.0.99"), []),
+        (lambda m: m.delete("nobody"), []),
+        (lambda m: m.delete("@"), ["-umass.edu. 172800 MX 5 mail"]),  # SOA and NS stay
+        (lambda m: m.delete("@", "NS"), []),
+        (lambda m: m.delete("@", "NS", "dns"), []),  # the last one
+        (lambda m: m.delete("@", "SOA"), []),
+    ],
+)  # fmt: skip
+def test_changes(build: Build, expected: list[str]) -> None:
+    assert after(build) == expected
+
+
+def test_the_order_of_changes_counts() -> None:
+    assert after(lambda m: m.add("a", 60, "A", "10.1.1.1"), lambda m: m.delete("a")) == []
+    assert after(lambda m: m.replace("mail", 172800, "A", "10.0.0.2")) == ["-mail 172800 A 10.0.0.3"]
+    two = after(lambda m: m.add("@", 172800, "NS", "ns2"), lambda m: m.delete("@", "NS", "dns"))
+    assert two == ["+umass.edu. 172800 NS ns2", "-umass.edu. 172800 NS dns"]
+
+
+def test_the_serial_goes_up_with_every_change() -> None:
+    def serial(*builds: Build) -> int | None:
+        found = apply(ZONE, parse_update(wire(*builds)), everybody)
+        return None if found is None else serial_of(found.new)
+
+    assert serial(lambda m: m.add("new", 60, "A", "10.9.9.9")) == 11
+    assert serial(lambda m: m.delete("nobody")) is None
+    soa = "dns h {} 7200 3600 1209600 3600"
+    assert serial(lambda m: m.add("@", 172800, "SOA", soa.format(4000))) == 4000
+    assert serial(lambda m: m.add("@", 172800, "SOA", soa.format(9))) is None
+    both = (lambda m: m.add("@", 172800, "SOA", soa.format(20)), lambda m: m.add("new", 60, "A", "10.9.9.9"))
+    assert serial(*both) == 20
+
+
+@pytest.mark.parametrize(
+    ("build", "expected"),
+    [
+        (lambda m: m.present("mail"), None),
+        (lambda m: m.present("nobody"), Rcode.NXDOMAIN),
+        (lambda m: m.absent("nobody"), None),
+        (lambda m: m.absent("mail"), Rcode.YXDOMAIN),
+        (lambda m: m.present("mail", "A"), None),
+        (lambda m: m.present("mail", "MX"), Rcode.NXRRSET),
+        (lambda m: m.absent("mail", "MX"), None),
+        (lambda m: m.absent("mail", "A"), Rcode.YXRRSET),
+        (lambda m: [m.present("mail", "A", "10.0.0.3"), m.present("mail", "A", "10.0.0.2")], None),
+        (lambda m: m.present("mail", "A", "10.0.0.2"), Rcode.NXRRSET),
+        (lambda m: m.present("mail", "A", "10.0.0.2", "10.0.0.9"), Rcode.NXRRSET),
+        (lambda m: m.present("nobody", "A", "10.0.0.2"), Rcode.NXRRSET),
+        (lambda m: m.present("elsewhere.org."), Rcode.NOTZONE),
+    ],
+)
+def test_prerequisites(build: Build, expected: Rcode | None) -> None:
+    change: Build = lambda m: m.add("new", 172800, "A", "10.9.9.9")  # noqa: E731
+    if expected is None:
+        assert after(build, change) == ["+new 172800 A 10.9.9.9"]
+    else:
+        assert refusal(build, change) == expected
+
+
+def raw(section: int, rdtype: int, rdclass: int, ttl: int, rdata: bytes, name: bytes = b"\3new\xc0\x0c") -> bytes:
+    """An update of one record, whatever it is; section 1 is the prerequisites."""
+    counts = [1, *(1 if number == section else 0 for number in (1, 2)), 0]
+    head = b"\0\7\x28\0" + b"".join(count.to_bytes(2, "big") for count in counts)
+    fixed = rdtype.to_bytes(2, "big") + rdclass.to_bytes(2, "big") + ttl.to_bytes(4, "big")
+    return head + b"\5umass\3edu\0\0\6\0\1" + name + fixed + len(rdata).to_bytes(2, "big") + rdata
+
+
+ANY, NONE, IN, CH = RdataClass.ANY, RdataClass.NONE, RdataClass.IN, RdataClass.CH
+ADDRESS = b"\12\0\0\1"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (raw(1, 1, ANY, 5, b""), Rcode.FORMERR),
+        (raw(1, 1, ANY, 0, ADDRESS), Rcode.FORMERR),
+        (raw(1, 1, NONE, 0, ADDRESS), Rcode.FORMERR),
+        (raw(1, 1, IN, 0, b""), Rcode.FORMERR),
+        (raw(1, 1, CH, 0, b""), Rcode.FORMERR),
+        (raw(2, 1, IN, 5, b""), Rcode.FORMERR),
+        (raw(2, 255, IN, 5, b""), Rcode.FORMERR),
+        (raw(2, 252, ANY, 0, b""), Rcode.FORMERR),
+        (raw(2, 1, ANY, 5, b""), Rcode.FORMERR),
+        (raw(2, 1, ANY, 0, ADDRESS), Rcode.FORMERR),
+        (raw(2, 1, NONE, 5, ADDRESS), Rcode.FORMERR),
+        (raw(2, 255, NONE, 0, b""), Rcode.FORMERR),
+        (raw(2, 1, CH, 0, ADDRESS), Rcode.FORMERR),
+        (raw(2, 1, IN, 5, ADDRESS, b"\3new\3org\0"), Rcode.NOTZONE),
+        (raw(2, 46, ANY, 0, b""), Rcode.REFUSED),
+    ],
+)
+def test_updates_that_are_none(data: bytes, expected: Rcode) -> None:
+    with pytest.raises(Refused) as raised:
+        apply(ZONE, parse_update(data), everybody)
+    assert raised.value.rcode == expected
+
+
+def test_nothing_is_done_when_one_part_is_refused() -> None:
+    before = sorted(rrset.to_text() for rrset in ZONE)
+    assert (
+        refusal(lambda m: m.add("new", 60, "A", "10.9.9.9"), lambda m: m.add("x.org.", 60, "A", "10.9.9.9")) == Rcode.NOTZONE
+    )
+    assert sorted(rrset.to_text() for rrset in ZONE) == before
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.binary(max_size=40), st.integers(12, 70))
+def test_whatever_octets_come(junk: bytes, at: int) -> None:
+    good = wire(lambda m: m.present("mail"), lambda m: m.add("new", 60, "A", "10.9.9.9"))
+    for data in (good[:12] + junk, good[:at] + junk + good[at + len(junk) :], good[:at]):
+        try:
+            found = apply(ZONE, parse_update(data), everybody)
+        except (MalformedMessage, Refused):
+            continue
+        if found is not None:
+            changed(ZONE, [found])
+
+
+REGISTRAR, HOST = Key.make("registrar", b"x"), Key.make("host.umass.edu", b"y")
+
+
+@pytest.mark.parametrize(
+    ("grant", "key", "name", "rdtype", "expected"),
+    [
+        ("registrar zone", REGISTRAR, "a.b", "SOA", True),
+        ("registrar zone", HOST, "a.b", "A", False),
+        ("registrar zone NS DS", REGISTRAR, "a", "NS", True),
+        ("registrar zone NS DS", REGISTRAR, "a", "A", False),
+        ("registrar subdomain dyn.umass.edu", REGISTRAR, "x.dyn", "A", True),
+        ("registrar subdomain dyn.umass.edu", REGISTRAR, "x.dyn", "NS", False),
+        ("registrar subdomain dyn.umass.edu NS", REGISTRAR, "x.dyn", "NS", True),
+        ("registrar subdomain dyn.umass.edu", REGISTRAR, "dynx", "A", False),
+        ("registrar name www.umass.edu", REGISTRAR, "www", "A", True),
+        ("registrar name www.umass.edu", REGISTRAR, "x.www", "A", False),
+        ("host.umass.edu self", HOST, "host", "A", True),
+        ("host.umass.edu self", HOST, "x.host", "A", False),
+        ("host.umass.edu selfsub", HOST, "x.host", "TXT", True),
+    ],
+)
+def test_grants(grant: str, key: Key, name: str, rdtype: str, expected: bool) -> None:
+    policy = UpdatePolicy([Grant.parse(grant)])
+    owner = dns.name.from_text(name, dns.name.from_text("UMass.edu"))
+    assert policy.allows(key, owner, dns.rdatatype.from_text(rdtype)) is expected
+    assert not policy.allows(None, owner, dns.rdatatype.from_text(rdtype))
+
+
+@pytest.mark.parametrize("text", ["", "key", "key everything", "key subdomain", "key name a..b", "key zone NOTYPE"])
+def test_grants_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        Grant.parse(text)
+
+
+def test_deleting_a_name_needs_the_right_to_all_its_types() -> None:
+    policy = UpdatePolicy([Grant.parse("registrar zone A")])
+    update = parse_update(wire(lambda m: m.delete("mail")))
+    with pytest.raises(Refused, match="TXT"):
+        apply(ZONE, update, lambda name, rdtype: policy.allows(REGISTRAR, name, rdtype))
+    update = parse_update(wire(lambda m: m.delete("dns")))
+    assert apply(ZONE, update, lambda name, rdtype: policy.allows(REGISTRAR, name, rdtype)) is not None
+
+
+def test_access() -> None:
+    access = Access.of(["registrar", "10.0.0.0/8", "2001:db8::/32"])
+    assert access.allows(REGISTRAR, "192.0.2.1")
+    assert access.allows(None, "10.1.2.3")
+    assert access.allows(HOST, "2001:db8::1%eth0")
+    assert not access.allows(HOST, "192.0.2.1")
+    assert not Access().allows(REGISTRAR, "10.1.2.3")
