@@ -100,10 +100,10 @@ class Sending:
 
     def end(self) -> None:
         """The connection is lost."""
-        counts = self._answers.counts
-        counts.transfers["out", "failed"] += len(self._transfers)
-        self._answers.sending -= len(self._transfers)
-        self._transfers.clear()
+        if self._transfers:
+            self._answers.counts.transfers["out", "failed"] += len(self._transfers)
+            self._answers.sending -= len(self._transfers)
+            self._transfers.clear()
         if self._soon is not None:
             self._soon.cancel()
             self._soon = None

@@ -35,6 +35,8 @@ _FULL = {
     dns.tsig.HMAC_SHA512: 64,
 }
 """Octets of a whole MAC (RFC 8945 §6)."""
+_ERRORS = {16: "BADSIG", 17: "BADKEY", 18: "BADTIME", 22: "BADTRUNC"}
+"""RFC 8945 §3; 16 is BADVERS where EDNS says it."""
 _CLAUSE = re.compile(r'key\s+"?([^\s"{]+)"?\s*\{([^}]*)\}\s*;')
 _FIELD = re.compile(r'(algorithm|secret)\s+"?([^\s";]+)"?\s*;')
 _COMMENT = re.compile(r"/\*.*?\*/|(?://|#)[^\n]*", re.DOTALL)
@@ -345,7 +347,8 @@ class ReplyCheck:
             self._held.append(message)
             return message
         if signature.error:
-            raise BadReply(f"the server says {Rcode(signature.error).name} of key {name_text(self.key.name)}")
+            said = _ERRORS.get(signature.error, str(signature.error))
+            raise BadReply(f"the server says {said} of key {name_text(self.key.name)}")
         if (signature.key, signature.algorithm) != (self.key.name, self.key.algorithm):
             raise BadReply(f"signed with key {name_text(signature.key)}, expected {name_text(self.key.name)}")
         covered = signature.variables() if self._first else signature.timers()
