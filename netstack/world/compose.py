@@ -193,11 +193,15 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
     from netstack.taps.origin import Site
 
     wanted = service.options.get("content", "plain")
-    if not isinstance(wanted, str) or wanted not in content.CONTENTS:
-        key = path("hosts", host.name, "services", service.name, "content")
-        problem = Problem(key, f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}")
-        raise WorldError(composer.world.file or composer.world.name, [problem])
-    return {"sites": (Site((host.name, *host.aliases), f"{WWW}/{service.name}"),)}
+    own = content.directory(wanted, composer.world) if isinstance(wanted, str) and "/" in wanted else None
+    if own is not None and not own.is_dir():
+        wrong = f"there is no directory {own}"
+    elif own is None and (not isinstance(wanted, str) or wanted not in content.CONTENTS):
+        wrong = f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}, or a directory such as ./pages"
+    else:
+        return {"sites": (Site((host.name, *host.aliases), f"{WWW}/{service.name}"),)}
+    key = path("hosts", host.name, "services", service.name, "content")
+    raise WorldError(composer.world.file or composer.world.name, [Problem(key, wrong)])
 
 
 def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:

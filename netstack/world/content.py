@@ -3,11 +3,12 @@
 Dates and sizes are those of the chapter's dialogues where it gives them, so that a response can be laid beside the book.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from html import escape
+from pathlib import Path
 
 from netstack.kernel.disk import Disk
 from netstack.world.addresses import AddressTable
@@ -27,6 +28,8 @@ MAP_STYLE = (
     "th,td{text-align:left;padding:.25em .8em;border-bottom:1px solid #ddd}th{background:#f2f2f2}"
     "td:nth-child(n+3){font-family:monospace}"
 )
+MOST_FILES = 10_000
+"""In a directory of one's own."""
 STAMP = ".edition"
 """Ending of the file beside a site that says what is in it."""
 
@@ -56,12 +59,32 @@ Files = Mapping[str, File]
 
 
 def files(content: str, subject: Subject) -> Files:
-    """The files of a generated site, by path; raises KeyError for an unknown one."""
+    """The files of a site, by path: a generated one or a directory's; raises KeyError for an unknown one, OSError."""
+    if "/" in content:
+        return _own(directory(content, subject.world))
     return CONTENTS[content](subject)
 
 
+def directory(content: str, world: World) -> Path:
+    """The directory that a content with a "/" in its name is: relative to the world's file."""
+    return Path(world.file).parent / content
+
+
+def _own(folder: Path) -> Files:
+    """What lies in a directory, without hidden files. Read when it is written; dates are whole seconds, as in HTTP."""
+    found: dict[str, File] = {}
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if not path.is_file() or any(part.startswith(".") for part in inside.parts):
+            continue
+        if len(found) == MOST_FILES:
+            raise OSError(f"more than {MOST_FILES} files in {folder}")
+        found[inside.as_posix()] = File(path.read_bytes, float(int(path.stat().st_mtime)))
+    return found
+
+
 def write(disk: Disk, root: str, site: Files) -> bool:
-    """Put a site's files below `root`, unless they are there already; whether something was written."""
+    """Put a site's files below `root`, and no others, unless they are there already; whether something was written."""
     stamp = _stamp(site)
     try:
         if disk.read(root + STAMP) == stamp and all(
@@ -70,10 +93,26 @@ def write(disk: Disk, root: str, site: Files) -> bool:
             return False
     except OSError:
         pass
+    for stray in [path for path in _below(disk, root) if path.removeprefix(f"{root}/") not in site]:
+        disk.remove(stray)
     for path, file in site.items():
         disk.write(f"{root}/{path}", file.make(), file.modified)
     disk.write(root + STAMP, stamp)
     return True
+
+
+def _below(disk: Disk, directory: str) -> Iterator[str]:
+    """The files in a directory and its directories; none where it is not there."""
+    try:
+        names = disk.list(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = f"{directory}/{name}"
+        if disk.stat(path).is_directory:
+            yield from _below(disk, path)
+        else:
+            yield path
 
 
 def page(title: str, body: str, language: str = "en", style: str = "") -> bytes:

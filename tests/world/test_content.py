@@ -107,3 +107,6 @@ def test_written_once(tmp_path: Path) -> None:
     changed = {**files, "new.html": content.File(lambda: b"<p>")}
     assert content.write(disk, "www", changed)
     assert not content.write(disk, "www", changed)
+    assert content.write(disk, "www", files)
+    with pytest.raises(FileNotFoundError):
+        disk.read("www/new.html")

@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 from netstack.kernel.ladder import ladder
 from netstack.kernel.resolver import ResolutionError
+from netstack.world import compose, loader
 from netstack.world.problems import WorldError
 from netstack.world.reactor_thread import ReactorThread
 from netstack.world.session import Session, open_session
@@ -128,3 +129,29 @@ def test_an_unknown_world(on: str) -> None:
 def test_an_unknown_substrate() -> None:
     with pytest.raises(ValueError, match="paper"):
         open_session("small", "paper")
+
+
+@pytest.mark.parametrize("on", ["simulated", "loopback"])
+def test_a_web_server_shows_a_directory_of_one_s_own(on: str, tmp_path: Path) -> None:
+    (tmp_path / "pages" / "notes").mkdir(parents=True)
+    (tmp_path / "pages" / "index.html").write_text("<h1>Mine</h1>")
+    (tmp_path / "pages" / "notes" / "one.txt").write_text("one")
+    (tmp_path / "pages" / ".hidden").write_text("secret")
+    (tmp_path / "mine.toml").write_text(
+        'base = "small"\n[hosts."gaia.cs.umass.edu"]\nservices = { origin = { content = "./pages" } }\n'
+    )
+    with open_session(str(tmp_path / "mine.toml"), on) as internet:
+        assert internet.fetch("http://gaia.cs.umass.edu/").body == b"<h1>Mine</h1>"
+        assert internet.fetch("http://gaia.cs.umass.edu/notes/one.txt").body == b"one"
+        assert internet.fetch("http://gaia.cs.umass.edu/.hidden").status == 404
+
+
+def test_a_directory_that_is_not_there_is_a_problem_of_the_world(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'base = "small"\n[hosts."gaia.cs.umass.edu"]\nservices = { origin = { content = "./page" } }\n'
+    )
+    (problem,) = compose.problems(loader.load(str(tmp_path / "mine.toml")))
+    assert (problem.key, problem.text) == (
+        'hosts."gaia.cs.umass.edu".services.origin.content',
+        f"there is no directory {tmp_path / 'page'}",
+    )
