@@ -4,8 +4,14 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IDelayedCall
 
+from netstack.kernel.limits import StreamLimits
 from netstack.kernel.reactor import Reactor
 from netstack.sansio import Address
+
+
+def first_look(limits: StreamLimits) -> float:
+    """The age at which a connection's times are first looked at: early enough for the end of a short one."""
+    return min(limits.discard, limits.idle)
 
 
 class Young(Protocol):

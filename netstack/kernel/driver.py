@@ -4,7 +4,6 @@ Only drivers read clocks and touch transports. An engine's event goes to the rol
 (StartTLS, CloseWrite, Close, Abort) are carried out here.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -18,7 +17,8 @@ from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netstack.kernel.accepting import Nursery
+from netstack.kernel.accepting import Nursery, first_look
+from netstack.kernel.files import FileChanged, read_part, rest_of, sent_directly
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
@@ -38,11 +38,6 @@ from netstack.sansio import (
     Security,
     StartTLS,
 )
-
-FILE_CHUNK = 128 * 1024
-"""Octets of a file read and written at once where sendfile(2) cannot be used."""
-FILE_TURN = 1024 * 1024
-"""Octets of a file sent before other connections get their turn."""
 
 
 class _HalfClose(Enum):
@@ -463,46 +458,26 @@ class StreamDriver(TwistedProtocol):
         if part.length == 0:
             part.file.close()
             return True
-        descriptor = part.file.fileno()
-        if self._direct and descriptor >= 0 and not unsent(transport):
-            sent, failed = 0, False
-            try:
-                sent = os.sendfile(transport.fileno(), descriptor, part.offset, min(FILE_TURN, part.length))
-            except BlockingIOError:
-                pass
-            except OSError:
-                failed = True  # this file or socket cannot: the plain way shows what is wrong
-            else:
-                if sent == 0:
-                    return self._file_changed(part)
-            if not failed:
-                self.traffic.sent += sent
-                if sent == part.length:
-                    part.file.close()
-                    return True
-                self._put_back(FileSlice(part.file, part.offset + sent, part.length - sent))
-                register(transport, self)
-                self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
-                transport.startWriting()
-                return False
-        data = part.file.read_at(part.offset, min(FILE_CHUNK, part.length))
-        if not data:
-            return self._file_changed(part)
-        if len(data) < part.length:
-            self._put_back(FileSlice(part.file, part.offset + len(data), part.length - len(data)))
-        else:
+        try:
+            sent = sent_directly(transport, part) if self._direct else None
+            data = b"" if sent is not None else read_part(part)
+        except FileChanged:
             part.file.close()
-        self._write(data)
-        return True
-
-    def _put_back(self, part: FileSlice) -> None:
-        assert isinstance(self._outbox, deque)  # noqa: S101  it was just taken from there
-        self._outbox.appendleft(part)
-
-    def _file_changed(self, part: FileSlice) -> bool:
-        part.file.close()
-        self.abort("file changed")
-        return False
+            self.abort("file changed")
+            return False
+        rest = rest_of(part, len(data) if sent is None else sent)
+        if rest is not None:
+            assert isinstance(self._outbox, deque)  # noqa: S101  it was just taken from there
+            self._outbox.appendleft(rest)
+        if sent is None:
+            self._write(data)
+            return True
+        self.traffic.sent += sent
+        if rest is not None:
+            register(transport, self)
+            self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
+            transport.startWriting()
+        return rest is None
 
     def _drop_output(self) -> None:
         for item in self._outbox:
@@ -615,11 +590,6 @@ class StreamDriver(TwistedProtocol):
             self.close()
         else:
             self._arm(idle if wanted is None or wanted > idle or wanted <= now else wanted)
-
-
-def first_look(limits: StreamLimits) -> float:
-    """The age at which a connection's times are first looked at: early enough for the end of a short one."""
-    return min(limits.discard, limits.idle)
 
 
 _REASONS: dict[type[BaseException] | None, str] = {

@@ -15,10 +15,10 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
-from netstack.kernel.accepting import Nursery
+from netstack.kernel.accepting import Nursery, first_look
 from netstack.kernel.batch import BatchedPort, available
 from netstack.kernel.datagrams import DatagramDriver, DatagramRole
-from netstack.kernel.driver import StreamDriver, first_look
+from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
