@@ -1,6 +1,6 @@
 """What happens on an HTTP connection, and what roles ask of it (RFC 9110 §6, §15)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netstack.http.wire import Request, Response
@@ -9,11 +9,13 @@ from netstack.sansio import Command, Event, FileSlice, Peer
 # Events of the server's engine
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class RequestReceived(Event):
-    """A request's head has come. Equal heads may share one object: a role never changes it."""
+    """A request's head has come. Equal heads may share one object: a role changes nothing but `ready`."""
 
     request: Request
+    ready: "Ready | None" = None
+    """What the role would answer for some time, whoever asks: the engine then sends it without asking (the hot path)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,6 +57,23 @@ class Respond(Command):
     length: int | None = None
     """The Content-Length of an answer to HEAD whose body is not given."""
     close: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Ready:
+    """A whole answer to a request without a body whose connection goes on. It is the same as Respond would send."""
+
+    until: float
+    """Monotonic seconds; 0.0 when it does not hold any more."""
+    answer: Respond
+    sent: Callable[[Peer], None]
+    """Told each time that it was sent: counts and logs."""
+    content: bytes = b""
+    """What is sent of the answer's body: nothing for HEAD."""
+    common: bytes = b""
+    """The engine's: the lines that all responses of a second have, and with them the head up to its last line."""
+    head: bytes = b""
+    whole: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from netstack.http.access import AccessLog
 from netstack.http.answers import error, moved
 from netstack.http.conditional import evaluate
 from netstack.http.engine.server import body_length
-from netstack.http.events import BodyReceived, Drain, RequestEnded, RequestReceived, RequestRefused, Respond
+from netstack.http.events import BodyReceived, Drain, Ready, RequestEnded, RequestReceived, RequestRefused, Respond
 from netstack.http.metrics import METHODS, Requests
 from netstack.http.passwords import Verifier
 from netstack.http.ranges import asked_ranges, content_range, part_heads, range_applies
@@ -19,10 +19,12 @@ from netstack.http.uploads import Upload, UploadLimits, Uploads
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
-from netstack.sansio import Event, FileSlice
+from netstack.sansio import Event, FileSlice, Peer
 
-PLANS = 1024
-"""Answers that are kept for requests that come again; then all are forgotten."""
+READY = 4096
+"""Answers made ready between two changes of files; one more, and all are made anew."""
+READY_OCTETS = 16 * 1024
+"""Contents up to this size are made ready; each is kept once more for every head of the memo that asks for it."""
 _log = Logger()
 
 
@@ -51,16 +53,6 @@ class OriginOptions:
     """Who may PUT and DELETE; if nobody, the methods are not allowed."""
 
 
-@dataclass(slots=True, eq=False)
-class _Plan:
-    """An answer that holds until a time, for any connection, and what the log says of it."""
-
-    until: float
-    answer: Respond
-    octets: int
-    logged: str
-
-
 class Origin:
     """Answers for all connections of a service."""
 
@@ -85,23 +77,21 @@ class Origin:
         self.log = log
         self.uploads = Uploads(machine, options.writers, options.uploads) if options.writers else None
         self.allow = b"Allow: GET, HEAD, OPTIONS" + (b", PUT, DELETE\r\n" if self.uploads else b"\r\n")
-        self._plans: dict[Request, _Plan] = {}
+        self._ready: list[Ready] = []
+        """Those that a change of a file makes invalid."""
 
     def conversation(self, https_port: int | None = None) -> "Conversation":
         """The role of one connection; with `https_port` every request is sent to that port (301)."""
         return Conversation(self, https_port)
 
-    def respond(self, request: Request, connection: Connection) -> None:
-        """Answer a request that changes nothing."""
-        plan = self._plans.get(request)
-        if plan is None or self._seconds() >= plan.until:
-            answer, until = self._answer(request)
-            plan = self._plan(request, answer, until)
-        answer = plan.answer
-        connection.send(answer)
-        self._requests.count(request.method, answer.status)
-        if self.log is not None:
-            self.log.record(connection.peer.remote[0], plan.logged, plan.octets)
+    def respond(self, received: RequestReceived, connection: Connection) -> None:
+        """Answer a request that changes nothing; have the answer ready for the next ones that are equal."""
+        request = received.request
+        answer, until = self._answer(request)
+        self.done(request, "", answer, connection)
+        small = isinstance(answer.body, bytes) and len(answer.body) <= READY_OCTETS
+        if until and small and request.keep_alive and not request.length and not request.chunked:
+            received.ready = self._make_ready(request, answer, until)
 
     def done(self, request: Request | None, start: str, answer: Respond, connection: Connection) -> None:
         """Send an answer, count it, log it."""
@@ -114,7 +104,9 @@ class Origin:
 
     def changed(self) -> None:
         """A file is another one: no kept answer holds."""
-        self._plans.clear()
+        for ready in self._ready:
+            ready.until = 0.0
+        self._ready.clear()
 
     def store_of(self, request: Request) -> Store | None:
         """The site that a request is for."""
@@ -127,14 +119,22 @@ class Origin:
         path = "/" + request.path.lstrip("/") if request.path != "*" else "/"
         return f"https://{host}{'' if port == 443 else f':{port}'}{path}{query}"
 
-    def _plan(self, request: Request, answer: Respond, until: float) -> _Plan:
-        logged = "" if self.log is None else self.log.described(request, "", request.host, answer.status)
-        plan = _Plan(until, answer, _octets(request, answer), logged)
-        if until and isinstance(answer.body, bytes):
-            if len(self._plans) >= PLANS:
-                self._plans.clear()
-            self._plans[request] = plan
-        return plan
+    def _make_ready(self, request: Request, answer: Respond, until: float) -> Ready:
+        counts, key, log = self._requests.counts, (request.method, answer.status), self.log
+        octets = _octets(request, answer)
+        logged = "" if log is None else log.described(request, "", request.host, answer.status)
+
+        def sent(peer: Peer) -> None:
+            counts[key] = counts.get(key, 0) + 1
+            if log is not None:
+                log.record(peer.remote[0], logged, octets)
+
+        ready = Ready(until, answer, sent, answer.body if octets and isinstance(answer.body, bytes) else b"")
+        if self.uploads is not None:
+            if len(self._ready) >= READY:
+                self.changed()
+            self._ready.append(ready)
+        return ready
 
     def _answer(self, request: Request) -> tuple[Respond, float]:
         """The answer, and until when it holds: 0.0 for this time only."""
@@ -211,16 +211,15 @@ class Conversation:
         self._upload: Upload | None = None
 
     def handle(self, event: Event, connection: Connection) -> None:
-        kind = type(event)
-        if kind is RequestReceived:
-            request: Request = event.request  # type: ignore[attr-defined]  # by its type
+        if isinstance(event, RequestReceived):
+            request = event.request
             if self._https_port is not None:
                 place = self._origin.secure_place(request, self._https_port)
                 self._origin.done(request, "", moved(place), connection)
             elif request.method in ("PUT", "DELETE") and self._origin.uploads is not None:
                 self._change(request, connection, self._origin.uploads)
             else:
-                self._origin.respond(request, connection)
+                self._origin.respond(event, connection)
         elif isinstance(event, BodyReceived):
             if self._upload is not None:
                 self._upload.receive(event.data)

@@ -342,7 +342,7 @@ def test_equal_heads_are_parsed_once_and_the_memo_is_bounded() -> None:
     assert heads.parse(GET) is first
     for number in range(10):
         heads.parse(GET.replace(b"/a", b"/%d" % number))
-    assert len(heads._memo) <= 4
+    assert len(heads.memo) <= 4
     assert heads.parse(GET).request.target == first.request.target
 
 

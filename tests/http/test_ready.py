@@ -1,0 +1,161 @@
+"""The hot path: answers made ready are octet for octet those of the plain path, with the same counts and log lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netstack.http.access import AccessLog
+from netstack.http.engine import Heads, ServerEngine
+from netstack.http.limits import HTTPLimits
+from netstack.http.metrics import Requests
+from netstack.http.server import Conversation, Origin, OriginOptions, Site
+from netstack.http.store import StoreLimits
+from netstack.kernel.disk import RealDisk
+from netstack.kernel.machine import Machine
+from netstack.kernel.real import real_machine
+from netstack.sansio import Close, Command, FileSlice, Now, Peer
+from tests.http.conversation import WALL
+
+PEER = Peer(("192.0.2.1", 80), ("192.0.2.2", 50_000))
+
+
+class Clock:
+    """Stands for a reactor: time passes when it is told."""
+
+    def __init__(self) -> None:
+        self.time = 0.0
+
+    def seconds(self) -> float:
+        return self.time
+
+    def callLater(self, *arguments: Any) -> Any:
+        return None
+
+
+@dataclass
+class Served:
+    """One connection to an origin of its own; `memo` 0 makes every answer anew."""
+
+    machine: Machine
+    limits: HTTPLimits
+    peer: Peer = PEER
+    sent: bytes = b""
+    closed: bool = False
+    requests: Requests = field(default_factory=Requests)
+
+    def __post_init__(self) -> None:
+        self.log = AccessLog(self.machine, "combined")
+        options = OriginOptions(store=StoreLimits(check=1.0))
+        self.origin = Origin(self.machine, [Site(("a.test",), "")], options, self.requests, self.log)
+        self.heads = Heads(self.limits, "netstack")
+        self.connect()
+
+    def connect(self) -> None:
+        self.closed = False
+        self.engine = ServerEngine(self.heads)
+        self.role: Conversation = self.origin.conversation()
+        self.engine.connected(PEER, self.now)
+
+    @property
+    def now(self) -> Now:
+        seconds = self.machine.reactor.seconds()
+        return Now(seconds, WALL + seconds)
+
+    def send(self, command: Command) -> None:
+        self.engine.send(command, self.now)
+
+    def receive(self, data: bytes) -> None:
+        if self.closed:
+            self.connect()
+        again = data
+        while True:
+            before = len(self.sent)
+            for event in self.engine.receive(again, self.now):
+                if isinstance(event, Close):
+                    self.closed = True
+                    return
+                self.role.handle(event, self)  # type: ignore[arg-type]
+            self.sent += b"".join(
+                part.file.read_at(part.offset, part.length) if isinstance(part, FileSlice) else part
+                for part in self.engine.data_to_send()
+            )
+            if len(self.sent) == before:
+                return
+            again = b""
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    made = real_machine("www", state_directory=tmp_path)
+    made.reactor = Clock()  # type: ignore[assignment]
+    made.wall = lambda: WALL + made.reactor.seconds()
+    made.disk = RealDisk(tmp_path / "site")
+    made.disk.write("index.html", b"<p>1", mtime=1e9)
+    made.disk.write("empty.txt", b"", mtime=1e9)
+    made.disk.write("page.html.fr", b"<p>fr", mtime=1e9)
+    made.disk.write("page.html.en", b"<p>en", mtime=1e9)
+    made.disk.write("large.bin", b"x" * 70_000, mtime=1e9)
+    return made
+
+
+def head(line: str, *fields: str) -> bytes:
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: a.test", *fields, "", "")).encode()
+
+
+HEADS = (
+    head("GET /"), head("HEAD /"), head("GET /", "If-None-Match: *"), head("GET /", 'If-None-Match: "x"'),
+    head("GET /empty.txt"),
+    head("GET /page.html", "Accept-Language: fr"), head("GET /page.html"), head("GET /none"), head("GET /large.bin"),
+    head("GET /", "Connection: keep-alive"), head("GET /", "Connection: close"), head("GET /", "Range: bytes=1-2"),
+    head("GET /", "Content-Length: 2") + b"ab", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", head("OPTIONS *"),
+    head("GET /", "User-Agent: a", "Referer: b") * 2, head("POST /"), b"\r\n" + head("GET /"),
+)  # fmt: skip
+STEPS = st.lists(
+    st.tuples(st.sampled_from(HEADS), st.sampled_from([0.0, 0.3, 1.5]), st.integers(0, 3)), min_size=1, max_size=40
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(STEPS)
+def test_ready_answers_are_those_of_the_plain_path(machine: Machine, steps: Sequence[tuple[bytes, float, int]]) -> None:
+    clock: Any = machine.reactor
+    clock.time = 0.0
+    machine.disk.write("index.html", b"<p>1", mtime=1e9)
+    ready, plain = (Served(machine, HTTPLimits(memo=memo, requests=9, idle_seconds=100)) for memo in (1024, 0))
+    for number, (octets, wait, split) in enumerate(steps):
+        clock.time += wait
+        if split == 3 and wait > 1:  # a change that is seen after a second
+            machine.disk.write("index.html", b"<p>%d" % number, mtime=1e9 + number)
+            clock.time += 1.0
+        for served in (ready, plain):
+            served.receive(octets[:split])
+            served.receive(octets[split:])
+        assert ready.sent == plain.sent
+        assert ready.closed == plain.closed
+        assert ready.engine.next_timer() == plain.engine.next_timer()
+    assert ready.requests.counts == plain.requests.counts
+    assert ready.log._lines == plain.log._lines
+
+
+def test_an_equal_request_is_answered_without_the_role(machine: Machine) -> None:
+    served = Served(machine, HTTPLimits())
+    served.receive(HEADS[0])
+    first, served.sent = served.sent, b""
+    assert [*served.engine.receive(HEADS[0], served.now)] == []
+    assert b"".join(part for part in served.engine.data_to_send() if isinstance(part, bytes)) == first
+    assert served.requests.counts == {("GET", 200): 2}
+    served.engine.recording = True  # the journal sees every message: the plain path
+    assert len([*served.engine.receive(HEADS[0], served.now)]) == 1
+
+
+def test_who_is_drained_is_not_answered_from_the_hot_path(machine: Machine) -> None:
+    served = Served(machine, HTTPLimits())
+    served.receive(HEADS[0])
+    served.role.drain(served)  # type: ignore[arg-type]
+    served.receive(HEADS[0])
+    assert served.closed
