@@ -8,7 +8,7 @@ with open_session("textbook", "simulated", seed=7) as internet:
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,6 +21,7 @@ from netstack.kernel.pcapng import export
 from netstack.world import loader
 from netstack.world.model import World
 from netstack.world.problems import nearest, one_of
+from netstack.world.quantities import parse_delay, parse_loss, parse_rate
 from netstack.world.running import BringUpError, Running
 from netstack.world.sites import Direction
 
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 UPPER = 12000
 NETWORKS_TRIED = 4
+PARSED: Mapping[str, Callable[[object], float | None]] = {
+    "delay": parse_delay,
+    "rate_bps": parse_rate,
+    "loss": parse_loss,
+}
+"""How settings of links are read; None stays what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +157,15 @@ class Session(ABC):
         return flushed
 
     def link(self, site: str, direction: Direction = "both", **settings: Any) -> None:
-        """Change `rate_bps`, `delay` (seconds), `loss` or `queue` of a site's access link."""
+        """Change `rate_bps`, `delay` (seconds, or "250 ms"), `loss` or `queue` of a site's access link.
+
+        Raises LookupError for no such site, ValueError for a value that cannot be.
+        """
         if site not in self.world.sites:
             raise LookupError(f"there is no site {site} in {self.world.name}; expected {one_of(self.world.sites)}")
+        for name, parse in PARSED.items():
+            if settings.get(name) is not None:
+                settings[name] = parse(settings[name])
         self.drive(lambda running: running.links.change(site, direction, **settings))
 
     def _known(self, host: str) -> str:

@@ -13,6 +13,7 @@ from netstack.world import compose, zones
 from netstack.world.loader import find, known, load, parse
 from netstack.world.model import FREE
 from netstack.world.problems import WorldError
+from tests.processes import ROOT
 
 GOOD = """
 [sites]
@@ -251,3 +252,12 @@ def test_a_bad_value_anywhere_is_a_world_error_at_most(section: str, key: str, v
             entry[key] = value
     with suppress(WorldError):
         assert parse(table).hosts
+
+
+def test_the_world_of_the_readme(tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    (tmp_path / "mine.toml").write_text(text.split("```toml\n")[1].split("```")[0])
+    (tmp_path / "pages").mkdir()
+    world = load(str(tmp_path / "mine.toml"))
+    assert [*compose.problems(world), *zones.problems(world)] == []
+    assert world.resolver_of("laptop.myschool.org") == "resolver.home.test"

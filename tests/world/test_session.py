@@ -100,6 +100,18 @@ def test_what_is_not_there(internet: Session) -> None:
         internet.fetch("http://gaia.cs.umass.edu/", host="cse.nyu.ed")
     with pytest.raises(LookupError, match="no site umas in small; expected core, umass or nyu"):
         internet.link("umas", delay=1)
+    with pytest.raises(ValueError, match="'fast' is not a time"):
+        internet.link("umass", delay="fast")
+    with pytest.raises(ValueError, match="2 is not a loss"):
+        internet.link("umass", loss=2)
+
+
+def test_links_take_quantities_as_people_write_them(internet: Session) -> None:
+    internet.link("umass", delay="250 ms", rate_bps="1.54 Mbit/s", loss="1 %")
+    settings = internet.running.links.settings("umass")["up"]
+    assert (settings.delay, settings.rate_bps, settings.loss) == (0.25, 1_540_000, 0.01)
+    internet.link("umass", delay=0, rate_bps=None, loss=0)
+    assert internet.running.links.settings("umass")["up"].rate_bps is None
 
 
 def test_a_stopped_host_can_be_started_again(internet: Session) -> None:
