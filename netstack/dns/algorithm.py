@@ -14,6 +14,7 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.cache import ALL_TYPES, Cache, Entry, Rank
+from netstack.dns.dnssec.evidence import evidence, of_absence, of_records
 from netstack.dns.events import (
     CACHED_ERROR,
     NO_REACHABLE_AUTHORITY,
@@ -58,6 +59,7 @@ class Algorithm:
         dismiss: Callable[[Task], None],
         forward: Mapping[Name, Sequence[str]] | None = None,
         hardening: Hardening = TEXTBOOK,
+        dnssec: bool = False,
     ) -> None:
         """`dismiss` ends a task's queries in flight, before it asks others.
 
@@ -66,6 +68,8 @@ class Algorithm:
         self._dismiss = dismiss
         self.limits = limits
         self.hardening = hardening
+        self.dnssec = dnssec
+        """What proves an answer is kept with it."""
         self.address_types = tuple(address_types)
         self.priming = priming
         self.rotate = rotate
@@ -86,6 +90,7 @@ class Algorithm:
         name, rdtype = task.question
         answer: list[RRset] = []
         used: list[Entry] | None = []
+        proof: list[RRset] = []
         seen = {name}
         while True:
             entry = self._known(task, name, rdtype)
@@ -107,13 +112,14 @@ class Algorithm:
             if used is not None:
                 used.append(entry)
             rrset = entry.at(self.now, self.rotate)
+            proof += entry.proof
             if entry.negative:
-                return Outcome(entry.rcode, tuple(answer), rrset, kept=tuple(used or ()))
+                return Outcome(entry.rcode, tuple(answer), rrset, kept=tuple(used or ()), proof=tuple(proof))
             if rrset is None:
                 return FAILED
             answer.append(rrset)
             if rrset.rdtype == rdtype:
-                return Outcome(Rcode.NOERROR, tuple(answer), kept=tuple(used or ()))
+                return Outcome(Rcode.NOERROR, tuple(answer), kept=tuple(used or ()), proof=tuple(proof))
             name = rrset[0].target
             if name in seen or len(seen) > self.limits.aliases:
                 return _ALIASES
@@ -123,6 +129,7 @@ class Algorithm:
         """An answer of which some part has expired (RFC 8767); None where too little is known."""
         name, rdtype = question
         answer: list[RRset] = []
+        proof: list[RRset] = []
         for _ in range(self.limits.aliases + 1):
             kept = (
                 self.cache.get(name, it, self.now, Rank.ANSWER, stale=True) for it in (rdtype, RdataType.CNAME, ALL_TYPES)
@@ -133,14 +140,15 @@ class Algorithm:
             rrset = entry.at(self.now, self.rotate)
             if rrset is None:
                 return None
+            proof += entry.proof
             if entry.expires <= self.now:
                 rrset.ttl = self.limits.stale_ttl
             if entry.negative:
                 code = STALE_NXDOMAIN if entry.rcode == Rcode.NXDOMAIN else STALE_ANSWER
-                return Outcome(entry.rcode, tuple(answer), rrset, ExtendedError(code))
+                return Outcome(entry.rcode, tuple(answer), rrset, ExtendedError(code), tuple(proof))
             answer.append(rrset)
             if rrset.rdtype == rdtype:
-                return Outcome(Rcode.NOERROR, tuple(answer), error=ExtendedError(STALE_ANSWER))
+                return Outcome(Rcode.NOERROR, tuple(answer), None, ExtendedError(STALE_ANSWER), tuple(proof))
             name = rrset[0].target
         return None
 
@@ -287,6 +295,8 @@ class Algorithm:
                 continue
             judged = forwarded(message, question) if task.recursion else scrub(message, zone, question)
             if isinstance(judged, Useful):
+                if self.dnssec:
+                    judged.proof = evidence(message)
                 return judged
             if judged.plain and not self.servers.is_plain(reply.address):
                 self.servers.plain(reply.address)
@@ -376,18 +386,19 @@ class Algorithm:
         for rrset in useful.extra:
             self._keep(task, rrset, Rank.ADDITIONAL)
         for rrset in useful.answers:
-            self._keep(task, rrset, Rank.ANSWER)
+            self._keep(task, rrset, Rank.ANSWER, of_records(rrset, useful.proof))
         if useful.absent is not None and not (part and useful.rcode == Rcode.NXDOMAIN):
             ttl = 0
             if useful.soa is not None:  # RFC 2308 §5
                 ttl = min(useful.soa.ttl, useful.soa[0].minimum, self.limits.max_negative_ttl)
             rdtype = ALL_TYPES if useful.rcode == Rcode.NXDOMAIN else question.rdtype
             entry = Entry(useful.soa, self.now + ttl, Rank.ANSWER, True, useful.rcode, learned=self.now)
+            entry.proof = of_absence(useful.soa, useful.proof)
             task.fresh[useful.absent, rdtype] = entry
             self.cache.put(useful.absent, rdtype, entry, self.now)
 
-    def _keep(self, task: Task, rrset: RRset, rank: Rank) -> None:
-        entry = Entry(rrset, self.now + min(rrset.ttl, self.limits.max_ttl), rank, learned=self.now)
+    def _keep(self, task: Task, rrset: RRset, rank: Rank, proof: tuple[RRset, ...] = ()) -> None:
+        entry = Entry(rrset, self.now + min(rrset.ttl, self.limits.max_ttl), rank, proof=proof, learned=self.now)
         old = task.fresh.get((rrset.name, rrset.rdtype))
         if old is None or old.rank <= rank:
             task.fresh[rrset.name, rrset.rdtype] = entry

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 
 import dns.edns
-from dns.flags import Flag
+from dns.flags import DO, Flag
 from dns.message import Message, QueryMessage
 from dns.name import Name
 from dns.rcode import Rcode
@@ -12,7 +12,7 @@ from dns.rdataclass import RdataClass
 
 from netstack.dns.servers import Servers
 from netstack.dns.tasks import Exchange
-from netstack.dns.wire import HEADER, RD, Question
+from netstack.dns.wire import CD, HEADER, RD, Question
 
 CLIENT_COOKIE = 8
 """Octets (RFC 7873 §4)."""
@@ -44,16 +44,18 @@ def in_random_case(name: Name, bits: Callable[[int], int]) -> Name:
     return Name(labels)
 
 
-def compose(identity: int, question: Question, recursion: bool, payload: int | None, cookie: bytes | None) -> bytes:
-    """A query's octets. `payload` None: no EDNS(0), hence no cookie."""
+def compose(
+    identity: int, question: Question, recursion: bool, payload: int | None, cookie: bytes | None, dnssec: bool = False
+) -> bytes:
+    """A query's octets. `payload` None: no EDNS(0), hence no cookie. `dnssec`: signatures are wanted, and judged by us."""
     message = QueryMessage(id=identity)
-    message.flags = Flag(RD if recursion else 0)
+    message.flags = Flag((RD | (CD if dnssec else 0)) if recursion else 0)
     message.find_rrset(message.question, question.name, RdataClass.IN, question.rdtype, create=True)
     if payload is not None:
         options: list[dns.edns.Option] = (
             [] if cookie is None else [dns.edns.GenericOption(dns.edns.OptionType.COOKIE, cookie)]
         )
-        message.use_edns(0, 0, payload, options=options)
+        message.use_edns(0, DO if dnssec else 0, payload, options=options)
     return bytes(message.to_wire())
 
 

@@ -35,6 +35,8 @@ class Entry:
     size: int = 0
     turn: int = 0
     """The record that comes first when the RRset is given next, counted around."""
+    proof: tuple[RRset, ...] = ()
+    """Signatures and denials that came with it."""
     learned: float = 0.0
     hits: int = 0
     """How often it was given to a client."""
@@ -96,12 +98,18 @@ class Cache:
             if old.expires > now and old.rank > entry.rank:
                 return
             self._drop(key, old)
-        entry.size = _OVERHEAD + len(name.labels) * 16 + _octets(entry.rrset)
+        entry.size = _OVERHEAD + len(name.labels) * 16 + _octets(entry.rrset) + sum(map(_octets, entry.proof))
         self._entries[key] = entry
         entry.held = True
         self.size += entry.size
         while len(self._entries) > self.limit or self.size > self.size_limit:
             self._drop(*next(iter(self._entries.items())))
+
+    def forget(self, name: Name, rdtype: int) -> None:
+        """Forget one entry, if it is there."""
+        entry = self._entries.get((name, rdtype))
+        if entry is not None:
+            self._drop((name, rdtype), entry)
 
     def flush(self) -> None:
         """Forget everything."""

@@ -72,6 +72,10 @@ class Outcome:
     error: ExtendedError | None = None
     kept: tuple[Entry, ...] = ()
     """What of the cache it was made of, in the order of its RRsets; nothing unless it came from there alone."""
+    proof: tuple[RRset, ...] = ()
+    """Signatures and denials that came with the records, where they are asked for (DNSSEC)."""
+    secure: bool = False
+    """All of it was validated (RFC 4035 §4.3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +123,9 @@ class ResolverCounts:
     """Questions asked again before they expired."""
     doubtful: int = 0
     """Replies without the question's case or the expected cookie, which led to TCP."""
+    secure: int = 0
+    """Answers whose chain of trust holds (DNSSEC)."""
+    insecure: int = 0
+    """Answers of zones that are not signed."""
+    bogus: int = 0
+    """Answers that are not what their zone signed."""

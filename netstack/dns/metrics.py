@@ -90,6 +90,9 @@ _RESOLVER = {
     "stale": ("resolver_stale_answers", "Questions answered by what had expired."),
     "prefetches": ("resolver_prefetches", "Questions asked again before they expired."),
     "doubtful": ("resolver_doubtful_replies", "Replies without the question's case or the expected cookie."),
+    "secure": ("resolver_secure_answers", "Answers whose chain of trust holds."),
+    "insecure": ("resolver_insecure_answers", "Answers of zones that are not signed, to a validating resolver."),
+    "bogus": ("resolver_bogus_answers", "Answers that are not what their zone signed."),
 }
 
 

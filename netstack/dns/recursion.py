@@ -3,18 +3,22 @@
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
+from dns.edns import EDECode, EDEOption
+from dns.message import Message
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
-from dns.rrset import from_text
+from dns.rrset import RRset, from_text
 from twisted.internet.interfaces import IDelayedCall
 
+from netstack.dns.dnssec.evidence import DENIALS, without_double
+from netstack.dns.dnssec.validator import Validator
 from netstack.dns.events import Dismiss, Outcome, QueryReceived, Resolved, SendReply, SendUpstream
 from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.recursor import Recursor
 from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
-from netstack.dns.wire import LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
+from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.listen import ListenError
 from netstack.kernel.machine import Machine
@@ -28,7 +32,7 @@ Answered = Callable[[Outcome], None]
 class Recursion:
     """Drives a Recursor: its queries, its one timer, its outcomes."""
 
-    def __init__(self, machine: Machine, recursor: Recursor, limits: ResolverLimits) -> None:
+    def __init__(self, machine: Machine, recursor: Recursor | Validator, limits: ResolverLimits) -> None:
         self.machine = machine
         self.recursor = recursor
         self.limits = limits
@@ -37,13 +41,16 @@ class Recursion:
         self._upstreams: dict[int, Upstream] = {}
         self._timer: IDelayedCall | None = None
 
-    def ask(self, question: Question, answered: Answered) -> None:
-        """Resolve; `answered` is called once, maybe before this returns."""
+    def ask(self, question: Question, answered: Answered, checking_disabled: bool = False) -> None:
+        """Resolve; `answered` is called once, maybe before this returns. `checking_disabled`: without validation (CD)."""
         if self.waiting >= self.limits.clients:
             answered(Outcome(Rcode.SERVFAIL))
             return
         self.waiting += 1
-        self.recursor.ask(question, answered, self._seconds())
+        if isinstance(self.recursor, Validator):
+            self.recursor.ask(question, answered, self._seconds(), checking_disabled)
+        else:
+            self.recursor.ask(question, answered, self._seconds())
         self._pump()
 
     def close(self) -> None:
@@ -185,7 +192,7 @@ class RecursiveAnswers:
         elif query.question.rdtype == RdataType.ANY:
             answered(_any(query.question))
         else:
-            self.recursion.ask(query.question, answered)
+            self.recursion.ask(query.question, answered, query.checking_disabled)
 
     def _reply(self, query: Query, outcome: Outcome, stream: bool) -> bytes:
         message = make_reply(query, self.udp_payload)
@@ -194,6 +201,13 @@ class RecursiveAnswers:
         message.answer = list(outcome.answer)
         if outcome.soa is not None:
             message.authority = [outcome.soa]
+        if query.dnssec_ok:
+            _prove(message, outcome)
+        if outcome.secure and (query.dnssec_ok or query.authentic_data) and not query.checking_disabled:
+            message.flags |= AD
+        if outcome.error is not None and query.edns:  # RFC 8914
+            why = EDEOption(EDECode.make(outcome.error.code), outcome.error.text or None)
+            message.use_edns(0, message.ednsflags, self.udp_payload, options=[why])
         return to_wire(message, LARGEST if stream else query.payload)
 
     def _allowed(self, address: str) -> bool:
@@ -226,6 +240,26 @@ class RecursiveStream:
 
     def lost(self, reason: str) -> None:
         pass
+
+
+def _prove(message: Message, outcome: Outcome) -> None:
+    """Signatures beside what they cover, denials into the authority section (RFC 4035 §3.2.1)."""
+    there = {(rrset.name, rrset.rdtype): rrset.ttl for rrset in outcome.answer}
+    for rrset in without_double(outcome.proof):
+        covered = there.get((rrset.name, rrset.covers))
+        if covered is not None and rrset.rdtype not in DENIALS:
+            message.answer.append(_lasting(rrset, covered))
+        else:
+            ttl = rrset.ttl if outcome.soa is None else min(rrset.ttl, outcome.soa.ttl)
+            message.authority.append(_lasting(rrset, ttl))
+
+
+def _lasting(rrset: RRset, ttl: int) -> RRset:
+    """A copy with another TTL."""
+    copy = RRset(rrset.name, rrset.rdclass, rrset.rdtype, rrset.covers)
+    copy.update_ttl(ttl)
+    copy.items = rrset.items
+    return copy
 
 
 def _any(question: Question) -> Outcome:

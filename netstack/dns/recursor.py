@@ -59,7 +59,9 @@ class Recursor:
         counts: ResolverCounts | None = None,
         forward: Mapping[Name, Sequence[str]] | None = None,
         hardening: Hardening = TEXTBOOK,
+        dnssec: bool = False,
     ) -> None:
+        """`dnssec`: servers are asked for what proves their answers, and outcomes have it."""
         self.limits = limits
         self.port = port
         self.hardening = hardening
@@ -76,6 +78,7 @@ class Recursor:
             self._dismiss,
             forward,
             hardening,
+            dnssec,
         )
         self.cache = self.algorithm.cache
         self.servers = self.algorithm.servers
@@ -340,7 +343,7 @@ class Recursor:
             cookies = self.servers.cookies(step.address, self._rng.getrandbits)
             client, sent = cookies.client, cookies.client + cookies.server
         question = Question(name, rdtype)
-        data = compose(identity, question, task.recursion, payload, sent)
+        data = compose(identity, question, task.recursion, payload, sent, self.algorithm.dnssec)
         now = self.algorithm.now
         return Exchange(
             self._next_key, task, step.address, question, task.asked.name, identity, data, step.stream, now, client

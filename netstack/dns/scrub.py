@@ -34,6 +34,8 @@ class Useful:
     rcode: Rcode = Rcode.NOERROR
     soa: RRset | None = None
     referral: Name | None = None
+    proof: list[RRset] = field(default_factory=list)
+    """Signatures and denials of the reply, where they are wanted."""
 
 
 @dataclass(frozen=True, slots=True)

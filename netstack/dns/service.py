@@ -10,6 +10,8 @@ from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
 from netstack.dns.compiled import CompiledAnswers
+from netstack.dns.dnssec.trust import Trust
+from netstack.dns.dnssec.validator import Validator
 from netstack.dns.engine import Datagrams, ServerStream
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.kept import KeptAnswers
@@ -95,11 +97,14 @@ class ResolverService(MultiService):
         allow: Sequence[Network],
         limits: ResolverLimits,
         server_limits: ServerLimits,
+        trust: Trust | None = None,
     ) -> None:
+        """With `trust` answers are validated (DNSSEC); the recursor must ask for what proves them then."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.recursor = recursor
-        self.recursion = Recursion(machine, recursor, limits)
+        self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
+        self.recursion = Recursion(machine, self.resolver, limits)
         collector = resolver_collector(machine.registry)
         collector.resolver = recursor.counts
         collector.gauges["cache_entries"] = lambda: len(recursor.cache)
@@ -135,7 +140,7 @@ class ResolverService(MultiService):
 
     def flush(self) -> None:
         """Forget all that was learned: the next question is asked from the root."""
-        self.recursor.flush()
+        self.resolver.flush()
 
     def counters(self) -> dict[str, int]:
         """For the control socket: the cache and what was asked of servers."""
@@ -152,6 +157,9 @@ class ResolverService(MultiService):
             "failures": counts.failures,
             "stale": counts.stale,
             "prefetches": counts.prefetches,
+            "secure": counts.secure,
+            "insecure": counts.insecure,
+            "bogus": counts.bogus,
         }
 
 

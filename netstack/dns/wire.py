@@ -53,6 +53,8 @@ class Query:
     payload: int
     """The largest UDP reply that the client takes."""
     dnssec_ok: bool
+    authentic_data: bool = False
+    """The client understands AD in the reply (RFC 6840 §5.7)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def parse_query(data: bytes, udp_payload: int) -> Query | Refusal | None:
         edns,
         max(PLAIN_UDP, min(message.payload, udp_payload)) if edns else PLAIN_UDP,
         edns and bool(message.ednsflags & dns.flags.DO),
+        bool(flags & AD),
     )
 
 

@@ -11,6 +11,7 @@ from dns.rdatatype import RdataType
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.dns.dnssec.trust import Trust, anchor
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.recursor import Recursor
@@ -55,6 +56,9 @@ class Config:
     features: tuple[str, ...] = ()
     """Switches of `netstack.dns.hardening` that are added to the profile, or taken away by "no-"."""
 
+    anchors: tuple[str, ...] = ()
+    """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
+
     def __post_init__(self) -> None:
         if not self.hints and dns.name.root not in forward_zones(self.forward):
             raise ValueError("hints: expected at least one (name, address) of a root server")
@@ -70,6 +74,11 @@ class Config:
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
         hardening(TEXTBOOK, self.features)
+        for text in self.anchors:
+            try:
+                anchor(text)
+            except ValueError as error:
+                raise ValueError(f"anchors: {error}") from error
         if self.rotation not in ROTATIONS:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         if not 0 < self.port < 65536:
@@ -108,11 +117,12 @@ def build(config: Config, machine: Machine) -> IService:
         udp_payload=config.server_limits.udp_payload,
         forward=zones,
         hardening=hardening(HARDENED if hardened else TEXTBOOK, config.features),
+        dnssec=bool(config.anchors),
     )
+    trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
-    service: Any = ResolverService(
-        machine, recursor, bound, networks("allow", config.allow), config.limits, config.server_limits
-    )
+    allow = networks("allow", config.allow)
+    service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust)
     found: IService = service
     return found
 
@@ -148,6 +158,7 @@ class Options(MachineOptions):
         self.allow: list[str] = []
         self.forward: list[str] = []
         self.features: list[str] = []
+        self.anchors: list[str] = []
         super().__init__()
 
     def opt_hint(self, value: str) -> None:
@@ -169,6 +180,14 @@ class Options(MachineOptions):
     def opt_forward(self, value: str) -> None:
         """A server to ask for the whole work, ADDRESS, or ZONE=ADDRESS for a zone's names alone; may be repeated."""
         self.forward.append(value)
+
+    def opt_anchor(self, value: str) -> None:
+        """A trust anchor: a DS or DNSKEY record's text, or a file of them (such as dsset-ZONE.); may be repeated."""
+        try:
+            text = Path(value).read_text("utf-8") if Path(value).is_file() else value
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"--anchor {value}: {error}") from error
+        self.anchors += [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(";")]
 
     def opt_feature(self, value: str) -> None:
         """A feature to add to the profile, or with no- to take away, such as no-prefetch; may be repeated."""
@@ -207,6 +226,7 @@ class Options(MachineOptions):
                 self["rotation"],
                 tuple(self.forward),
                 tuple(self.features),
+                tuple(self.anchors),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

@@ -174,6 +174,7 @@ def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, obj
         "allow": composer.table.client_networks,
         "profile": composer.world.profile.name,
         "forward": _forward(composer, service),
+        "anchors": signing.anchors(composer.world) if composer.world.profile.validation else (),
     }
 
 

@@ -9,6 +9,8 @@ import dns.name
 from dns.rdatatype import RdataType
 
 from netstack.dns.authority import Authority, fixed
+from netstack.dns.dnssec.trust import Trust
+from netstack.dns.dnssec.validator import Validator
 from netstack.dns.events import Dismiss, Outcome, Resolved, SendUpstream
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.recursor import Recursor
@@ -86,7 +88,13 @@ class Internet:
         self.now = 1000.0
         limits = options.pop("limits", ResolverLimits())
         hints = options.pop("hints", (("a.root-servers.net", "10.0.0.1"),))
-        self.resolver = Recursor(hints, limits, Random(seed), **options)
+        anchors = options.pop("anchors", ())
+        self.wall = options.pop("wall", 0.0)
+        """The wall clock at the start; it goes on with `now`."""
+        recursor = Recursor(hints, limits, Random(seed), dnssec=bool(anchors), **options)
+        self.resolver: Any = recursor
+        if anchors:
+            self.resolver = Validator(recursor, Trust(anchors), lambda: self.wall + self.now - 1000.0)
         self.log: list[tuple[str, str]] = []
         self.open: dict[int, SendUpstream] = {}
         self.most_open = 0
