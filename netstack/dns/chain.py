@@ -22,9 +22,18 @@ from netstack.kernel.machine import Machine
 class ChainAnswers(RecursiveAnswers):
     """Answers from the zones; where these only refer to other servers and the client wishes it, those are asked."""
 
-    def __init__(self, authority: Authority, machine: Machine, recursion: Recursion, allow: Sequence[Network]) -> None:
+    def __init__(
+        self,
+        authority: Authority,
+        machine: Machine,
+        recursion: Recursion,
+        recursor: Recursor,
+        allow: Sequence[Network],
+    ) -> None:
+        """`recursor` is the one that `recursion` drives."""
         super().__init__(recursion, allow, server_metrics(machine.registry, "resolver"), authority.udp_payload)
         self.authority = authority
+        self.recursor = recursor
         self.own = server_metrics(machine.registry, "authoritative")
 
     def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
@@ -55,9 +64,9 @@ class ChainAnswers(RecursiveAnswers):
         found = None if zone is None else zone.lookup(*query.question)
         if not isinstance(found, Delegation):
             return False
-        known = [rdata.address for rrset in found.glue for rdata in rrset if rrset.rdtype in self.recursion.recursor.types]
+        known = [rdata.address for rrset in found.glue for rdata in rrset if rrset.rdtype in self.recursor.types]
         if known:
-            self.recursion.recursor.forward_to(found.cut, known)
+            self.recursor.forward_to(found.cut, known)
         return bool(known)
 
 
@@ -81,7 +90,7 @@ class ChainService(MultiService):
         self.recursor = recursor
         self.recursion = Recursion(machine, recursor, recursor.limits)
         resolver_collector(machine.registry).resolver = recursor.counts
-        answers = ChainAnswers(authority, machine, self.recursion, allow)
+        answers = ChainAnswers(authority, machine, self.recursion, recursor, allow)
         self.listeners = listeners(
             machine, endpoints, limits, lambda: RecursiveDatagrams(answers), lambda: RecursiveStream(answers)
         )
