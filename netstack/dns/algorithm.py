@@ -145,10 +145,10 @@ class Algorithm:
                 rrset.ttl = self.limits.stale_ttl
             if entry.negative:
                 code = STALE_NXDOMAIN if entry.rcode == Rcode.NXDOMAIN else STALE_ANSWER
-                return Outcome(entry.rcode, tuple(answer), rrset, ExtendedError(code), tuple(proof))
+                return Outcome(entry.rcode, tuple(answer), rrset, ExtendedError(code), proof=tuple(proof))
             answer.append(rrset)
             if rrset.rdtype == rdtype:
-                return Outcome(Rcode.NOERROR, tuple(answer), None, ExtendedError(STALE_ANSWER), tuple(proof))
+                return Outcome(Rcode.NOERROR, tuple(answer), None, ExtendedError(STALE_ANSWER), proof=tuple(proof))
             name = rrset[0].target
         return None
 

@@ -46,6 +46,8 @@ class Validator:
         self.trust = trust
         self.wall = wall
         self.counts = recursor.counts
+        self.algorithm = recursor.algorithm
+        self.hardening = recursor.hardening
         self._judgements: dict[Question, _Judgement] = {}
         self._bad: OrderedDict[Question, tuple[float, Outcome]] = OrderedDict()
         self._done: list[Resolved] = []
