@@ -52,7 +52,7 @@ class Resolver:
         self.kept = self.answers.keep(limit)
         self.bypass = KeptAnswers(self.kept, "1")
 
-    def _ask(self, question: Question, answered: Any) -> None:
+    def _ask(self, question: Question, answered: Any, checking_disabled: bool = False) -> None:
         waiter = object()
         self.internet.ask(question, waiter)
         self.internet.run()
