@@ -184,7 +184,9 @@ def test_whatever_octets_come(junk: bytes, at: int) -> None:
         except (MalformedMessage, Refused):
             continue
         if found is not None:
-            changed(ZONE, [found])
+            apex = [rrset for rrset in changed(ZONE, [found]) if rrset.rdtype in (dns.rdatatype.SOA, dns.rdatatype.NS)]
+            assert [len(rrset) for rrset in apex if rrset.rdtype == dns.rdatatype.SOA] == [1]
+            assert any(rrset.rdtype == dns.rdatatype.NS and rrset.name == ZONE.origin for rrset in apex)
 
 
 REGISTRAR, HOST = Key.make("registrar", b"x"), Key.make("host.umass.edu", b"y")
