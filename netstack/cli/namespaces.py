@@ -48,8 +48,10 @@ def supervise(hosts: Any, claim: Claim, ready: Callable[[dict[str, Any]], None])
     from twisted.internet.defer import Deferred
 
     from netstack.kernel.log import log_to
+    from netstack.kernel.real import steady
 
     reactor: Any = installed
+    steady(reactor)
     log_to(hosts.options.state_directory / "log")
     failure: list[CommandError] = []
 

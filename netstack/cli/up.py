@@ -83,6 +83,7 @@ def loopback(
     from twisted.internet.defer import Deferred
 
     from netstack.kernel.log import log_to
+    from netstack.kernel.real import steady
     from netstack.world.control.server import ControlServer
     from netstack.world.control.verbs import WorldVerbs
     from netstack.world.loopback import LoopbackOptions, bring_up
@@ -90,6 +91,7 @@ def loopback(
     from netstack.world.running import BringUpError
 
     reactor: Any = installed
+    steady(reactor)
     log_to(state_directory(name) / "log")
     failure: list[CommandError] = []
 

@@ -32,6 +32,7 @@ from netstack.sansio import (
     Engine,
     Event,
     FileSlice,
+    Message,
     Now,
     Peer,
     RemoteProtocolError,
@@ -332,8 +333,8 @@ class StreamDriver(TwistedProtocol):
             self._busy = self._again = False
         if self._gone:
             return
-        if recording:
-            self._journal()
+        if recording and (messages := engine.messages()):
+            self._journal(messages)
         output = engine.data_to_send()
         if output:
             if self._direct and not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
@@ -357,6 +358,7 @@ class StreamDriver(TwistedProtocol):
 
     def _hand_on(self, events: Iterable[Event], first: bool) -> None:
         """Give events to the role; when their output fills the queue, the rest waits. The `first` has room."""
+        recording = self.engine.recording
         for event in (iterator := iter(events)):
             ours = type(event) in _OURS
             if not first and (self._paused if ours else not self._room()):
@@ -366,8 +368,8 @@ class StreamDriver(TwistedProtocol):
             if ours:
                 self._carry_out(event)
             else:
-                if self.engine.recording:
-                    self._journal()  # what was received, before what the role does about it
+                if recording and (messages := self.engine.messages()):
+                    self._journal(messages)  # what was received, before what the role does about it
                 self.role.handle(event, self)
             if self._closing:
                 return
@@ -393,18 +395,16 @@ class StreamDriver(TwistedProtocol):
             self._collect()
             self._start_tls()
 
-    def _journal(self) -> None:
-        messages = self.engine.messages()
-        if messages:
-            wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
-            for sent, summary, data, _, omitted in messages:
-                write(wall, "tcp", self.protocol_name, sent, peer.local, peer.remote, summary, data,
-                      peer.security is not None, omitted)  # fmt: skip
+    def _journal(self, messages: Iterable[Message]) -> None:
+        wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
+        protocol, local, remote, secure = self.protocol_name, peer.local, peer.remote, peer.security is not None
+        for sent, summary, data, _, omitted in messages:
+            write(wall, "tcp", protocol, sent, local, remote, summary, data, secure, omitted)
 
     def _collect(self) -> None:
         """Take the engine's output and messages."""
-        if self.engine.recording:
-            self._journal()
+        if self.engine.recording and (messages := self.engine.messages()):
+            self._journal(messages)
         output = self.engine.data_to_send()
         if output:
             self._enqueue(output)

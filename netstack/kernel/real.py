@@ -8,6 +8,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry
+from twisted.internet.base import ReactorBase
 
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.journal import Journal
@@ -41,6 +42,7 @@ def real_machine(
         from twisted.internet import reactor as installed  # not before a process has chosen its reactor
 
         reactor = installed
+    steady(reactor)
     ports = Ports(port_offset)
     return Machine(
         name=name,
@@ -57,6 +59,15 @@ def real_machine(
         ports=ports,
         links=links,
     )
+
+
+def steady(reactor: Any) -> None:
+    """Have a reactor's timers follow the monotonic clock: Twisted's follow the system's time, which is set now and then.
+
+    Done by whoever runs a reactor, before; one that runs already or has timers keeps its clock.
+    """
+    if isinstance(reactor, ReactorBase) and not reactor.running and not reactor.getDelayedCalls():
+        reactor.seconds = time.monotonic
 
 
 def default_state_directory() -> Path:

@@ -12,12 +12,15 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.epollreactor import EPollReactor
 
+from netstack.kernel.real import steady
+
 
 class ReactorThread:
     """Runs a reactor of its own beside whatever reactor the process has; `call` enters it from any other thread."""
 
     def __init__(self) -> None:
         self.reactor: Any = EPollReactor()
+        steady(self.reactor)
         started = threading.Event()
         self.reactor.callWhenRunning(started.set)
         self._thread = threading.Thread(

@@ -303,6 +303,50 @@ async def test_an_error_reply_reaches_a_peer_that_is_still_sending(serve: Callab
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_last_reply_larger_than_the_socket_takes_arrives_whole(serve: Callable[..., Server]) -> None:
+    server = serve()
+    wire = await server.connect()
+    wire.transport.pauseProducing()
+    wire.transport.write(b"big 9000000\n! wrong\n" + b"more\n" * 1000)
+    await server.settle(lambda: server.traffic.sent > 0 and server.roles[0].lost_reason is None)
+    wire.transport.resumeProducing()
+    await wire.closed()
+    assert len(wire.data) == 9_000_006
+    assert wire.data.endswith(b"xerror\n")
+    assert wire.lost is not None
+    assert wire.lost.type.__name__ == "ConnectionDone"
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_last_octets_and_the_fin_come_together(serve: Callable[..., Server]) -> None:
+    server = serve()
+    with socket.socket() as peer:
+        peer.connect(("127.0.0.1", server.port))
+        for _ in range(3):
+            assert peer.send(b"echo hello\n") == 11
+            await server.settle(lambda: server.traffic.sent % 6 == 0 and server.traffic.sent > 0)
+            assert peer.recv(100) == b"hello\n"
+            server.traffic.sent = 0
+        peer.send(b"close\n")
+        await server.settle(lambda: server.traffic.sent == 4)
+        assert (peer.recv(100), peer.recv(100)) == (b"bye\n", b"")  # blocks: the reactor does not turn between them
+    await server.settle(lambda: server.roles[0].lost_reason == "closed")
+    assert server.traffic.active == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_accepted_sockets_send_small_replies_at_once(serve: Callable[..., Server]) -> None:
+    server = serve()
+    wire = await server.connect()
+    wire.transport.write(b"echo hello\n")
+    await wire.says(b"hello\n")
+    (driver,) = server.listener.factory.drivers
+    assert driver.transport.getTcpNoDelay()
+    assert driver.peer.local == ("127.0.0.1", server.port)
+    assert driver.peer.remote == (wire.transport.getHost().host, wire.transport.getHost().port)
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_peer_that_never_closes_is_left_after_a_while(serve: Callable[..., Server]) -> None:
     server = serve(StreamLimits(discard=0.1))
     with socket.socket() as peer:

@@ -1,12 +1,14 @@
 """The machine of a real process."""
 
+import time
 from pathlib import Path
 
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
+from twisted.internet.epollreactor import EPollReactor
 
-from netstack.kernel.real import default_state_directory, real_machine
+from netstack.kernel.real import default_state_directory, real_machine, steady
 from netstack.kernel.resolver import ResolutionError
 
 
@@ -32,6 +34,23 @@ async def test_work_that_fails_says_so(tmp_path: Path) -> None:
     machine = real_machine("www", state_directory=tmp_path)
     with pytest.raises(ZeroDivisionError):
         await machine.offload(lambda: 1 // 0)
+
+
+def test_timers_follow_the_monotonic_clock() -> None:
+    fresh = EPollReactor()
+    machine = real_machine("www", reactor=fresh)
+    before = time.monotonic()
+    call = fresh.callLater(60, print)
+    assert before + 60 <= call.getTime() <= time.monotonic() + 60
+    assert before <= machine.now().monotonic <= time.monotonic()
+    call.cancel()
+
+
+def test_a_reactor_with_timers_keeps_its_clock() -> None:
+    used = EPollReactor()
+    used.callLater(60, print)
+    steady(used)
+    assert used.seconds() > 1_700_000_000  # the system's time
 
 
 def test_where_state_is_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

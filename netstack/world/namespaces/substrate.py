@@ -17,6 +17,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 
 from netstack.kernel.log import log_to
+from netstack.kernel.real import steady
 from netstack.kernel.tls import TLSError
 from netstack.world.addresses import AddressError, AddressTable, addresses
 from netstack.world.certificates import Certificates
@@ -140,6 +141,7 @@ class NamespaceWorld:
         from twisted.internet import reactor as installed
 
         reactor: Any = installed
+        steady(reactor)
         log_to(self.options.state_directory / "hosts" / plan.name / "log")
         failures: list[BaseException] = []
         socket = self._socket(plan.name)
