@@ -100,7 +100,9 @@ def loopback(
         try:
             running = await bring_up(world, chosen, reactor)
         except (BringUpError, WorldError) as error:
-            failure.append(CommandError(str(error), kind="bring-up"))
+            in_use = "another process listens there" in str(error)
+            hint = "\nOther ports: netstack up --port-offset 10000; other addresses: --name OTHER" if in_use else ""
+            failure.append(CommandError(f"{error}{hint}", kind="bring-up"))
             reactor.stop()
             return
         control = ControlServer(reactor, claim.socket, WorldVerbs(running, reactor.stop).table())
