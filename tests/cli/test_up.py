@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.cli.world import OFFSET, as_json, brought_up, directories, netstack
+from tests.cli.world import OFFSET, as_json, brought_up, netstack, up_in
 from tests.processes import ROOT
 
 CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
@@ -27,14 +27,8 @@ pytestmark = pytest.mark.xdist_group("up")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """small.toml, up for this module; its status."""
     root = tmp_path_factory.mktemp("u")
-    root.chmod(0o700)
-    patch = pytest.MonkeyPatch()
-    for variable, value in directories(root).items():
-        patch.setenv(variable, value)
-    patch.delenv("NETSTACK_NAME", raising=False)
-    with brought_up("small", "s") as status:
+    with up_in(root, "small", "s") as status:
         yield status
-    patch.undo()
 
 
 def test_status_has_the_stable_shape(small: dict[str, Any]) -> None:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 OFFSET = 11_000 + os.getpid() % 6_000
 """Of this process alone: several may run tests on one machine."""
 
@@ -44,6 +46,18 @@ def brought_up(world: str, name: str, offset: int = OFFSET) -> Iterator[dict[str
     finally:
         stopped = netstack("down", "--name", name)
         assert stopped.returncode == 0, stopped.stderr
+
+
+@contextmanager
+def up_in(root: Path, world: str, name: str) -> Iterator[dict[str, Any]]:
+    """A world that is up with its state and socket below `root`, where every command of this process finds it."""
+    root.chmod(0o700)
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in directories(root).items():
+            patch.setenv(variable, value)
+        patch.delenv("NETSTACK_NAME", raising=False)
+        with brought_up(world, name) as status:
+            yield status
 
 
 def directories(root: Path) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from netstack.cli.client import Client
-from tests.cli.world import brought_up, command, directories, netstack
+from tests.cli.world import brought_up, command, netstack, up_in
 from tests.interop.programs import need
 
 CLIENT, GAIA, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu", "www.someschool.edu/somedepartment/home.index"
@@ -23,14 +23,8 @@ pytestmark = pytest.mark.xdist_group("walk")
 def textbook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """The default world, up for this module, on shifted ports: what an ordinary user has."""
     root = tmp_path_factory.mktemp("w")
-    root.chmod(0o700)
-    patch = pytest.MonkeyPatch()
-    for variable, value in directories(root).items():
-        patch.setenv(variable, value)
-    patch.delenv("NETSTACK_NAME", raising=False)
-    with brought_up("textbook", "walk") as status:
+    with up_in(root, "textbook", "walk") as status:
         yield status
-    patch.undo()
 
 
 def on(client: str, program: str, *arguments: str, given: str | None = None) -> str:
