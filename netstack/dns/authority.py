@@ -13,6 +13,8 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.dnssec.proofs import Proofs, signed
+from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
+from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Zone, ordered
 
@@ -138,6 +140,7 @@ class Authority:
         zone = self.zone_of(name, rdtype)
         if zone is None:
             message.set_rcode(Rcode.REFUSED)
+            explain(message, ExtendedError(NOT_AUTHORITATIVE))
             return False
         while zone is not None:
             result = zone.lookup(name, rdtype)

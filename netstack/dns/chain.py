@@ -8,9 +8,10 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.guard import Guard
 from netstack.dns.limits import ResolverLimits, ServerLimits
-from netstack.dns.metrics import resolver_collector, server_metrics
-from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
+from netstack.dns.metrics import guarded, resolver_collector, server_metrics
+from netstack.dns.recursion import GuardedAnswers, Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
 from netstack.dns.recursor import Recursor
 from netstack.dns.service import listeners
 from netstack.dns.wire import RA, Query, parse_query
@@ -83,6 +84,7 @@ class ChainService(MultiService):
         endpoints: Sequence[Endpoint],
         allow: Sequence[Network],
         limits: ServerLimits,
+        guard: Guard,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
@@ -90,7 +92,8 @@ class ChainService(MultiService):
         self.recursor = recursor
         self.recursion = Recursion(machine, recursor, recursor.limits)
         resolver_collector(machine.registry).resolver = recursor.counts
-        answers = ChainAnswers(authority, machine, self.recursion, recursor, allow)
+        answers = GuardedAnswers(ChainAnswers(authority, machine, self.recursion, recursor, allow), guard, machine)
+        guarded(machine.registry, "authoritative", guard.counts)
         self.listeners = listeners(
             machine, endpoints, limits, lambda: RecursiveDatagrams(answers), lambda: RecursiveStream(answers)
         )
@@ -124,7 +127,8 @@ def chain_service(
     allow: Sequence[Network],
     limits: ServerLimits,
     port: int,
+    guard: Guard,
 ) -> ChainService:
     """The service; `port` is that of the servers it asks."""
     recursor = Recursor((), ResolverLimits(), machine.rng, port=port, udp_payload=limits.udp_payload)
-    return ChainService(machine, authority, recursor, endpoints, allow, limits)
+    return ChainService(machine, authority, recursor, endpoints, allow, limits, guard)

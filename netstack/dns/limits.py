@@ -18,8 +18,19 @@ class ServerLimits:
     compiled_bytes: int = 64 * 1024 * 1024
     """Replies kept compiled for each datagram socket, estimated; what was not asked for of late is compiled anew."""
 
+    client_rate: float = 0.0
+    """Queries of one client's address in a second; 0 is no limit. One more is dropped, over TCP refused."""
+    response_rate: float = 0.0
+    """Equal replies to one network (/24, /56) in a second, over UDP and to those without our cookie; 0 is no limit."""
+    response_window: float = 15.0
+    """Seconds for which a network that goes on is remembered at most."""
+    response_slip: int = 2
+    """Of the replies that are held back, each such one is sent with TC instead; 1 is all."""
+    cookie_rotation: float = 86400.0
+    """A new secret for cookies after so long; the one before it stays good until the next."""
+
     def __post_init__(self) -> None:
-        _positive(self)
+        _positive(self, ("client_rate", "response_rate"))
         if not 512 <= self.udp_payload <= 65535:  # RFC 6891 §6.2.5
             raise ValueError(f"udp_payload: expected 512 to 65535, got {self.udp_payload}")
 
@@ -117,9 +128,9 @@ class ZoneLimits:
         _positive(self)
 
 
-def _positive(limits: ServerLimits | ResolverLimits | ZoneLimits) -> None:
-    """Raises ValueError, which names the field, unless all are above 0."""
+def _positive(limits: ServerLimits | ResolverLimits | ZoneLimits, or_none: tuple[str, ...] = ()) -> None:
+    """Raises ValueError, which names the field, unless all are above 0; those of `or_none` may be 0."""
     for field in fields(limits):
         value = getattr(limits, field.name)
-        if not value > 0:
+        if not value > 0 and not (value == 0 and field.name in or_none):
             raise ValueError(f"{field.name}: expected a number above 0, got {value!r}")

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 from netstack.dns.compiled import Tally
 from netstack.dns.events import ResolverCounts
+from netstack.dns.guard import GuardCounts
 from netstack.dns.wire import Question
 
 ServerKind = Literal["authoritative", "resolver"]
@@ -96,6 +97,13 @@ _RESOLVER = {
 }
 
 
+_GUARDS = {
+    "limited": "Replies held back and queries not answered because of a rate.",
+    "slipped": "Of these, answered by TC alone.",
+    "bad_cookies": "Queries with a server cookie that is not ours or too old.",
+}
+
+
 class DNSCollector(Collector):
     """Exports the DNS servers of one registry under `netstack_dns_*`."""
 
@@ -104,6 +112,7 @@ class DNSCollector(Collector):
         self.zones: ZoneCounts | None = None
         self.resolver: ResolverCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
+        self.guards: dict[ServerKind, GuardCounts] = {}
 
     def describe(self) -> Iterator[Metric]:
         """The same families: a registry learns a collector's names by this alone."""
@@ -129,8 +138,17 @@ class DNSCollector(Collector):
         yield from (requests, responses, dropped, duration)
         if self.zones is not None:
             yield from _of_zones(self.zones)
+        if self.guards:
+            yield from self._of_guards()
         if self.resolver is not None:
             yield from self._of_resolver(self.resolver)
+
+    def _of_guards(self) -> Iterator[Metric]:
+        for attribute, text in _GUARDS.items():
+            family = CounterMetricFamily(f"netstack_dns_{attribute}", text, labels=["server"])
+            for server, counts in self.guards.items():
+                family.add_metric([server], getattr(counts, attribute))
+            yield family
 
     def _of_resolver(self, metrics: ResolverCounts) -> Iterator[Metric]:
         for attribute, (name, text) in _RESOLVER.items():
@@ -178,6 +196,11 @@ def _collector(registry: CollectorRegistry) -> DNSCollector:
 def server_metrics(registry: CollectorRegistry, server: ServerKind) -> ServerMetrics:
     """The metrics of one of a host's servers; the same object for the same arguments."""
     return _collector(registry).servers.setdefault(server, ServerMetrics())
+
+
+def guarded(registry: CollectorRegistry, server: ServerKind, counts: GuardCounts) -> None:
+    """From now on these are exported for a server."""
+    _collector(registry).guards[server] = counts
 
 
 def resolver_collector(registry: CollectorRegistry) -> DNSCollector:

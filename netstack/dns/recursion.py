@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Protocol
 
-from dns.edns import EDECode, EDEOption
 from dns.message import Message
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
@@ -12,10 +12,22 @@ from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.dnssec.evidence import DENIALS, without_double
 from netstack.dns.dnssec.validator import Validator
-from netstack.dns.events import Dismiss, Outcome, QueryReceived, Resolved, SendReply, SendUpstream
+from netstack.dns.events import (
+    NOT_AUTHORITATIVE,
+    PROHIBITED,
+    Dismiss,
+    ExtendedError,
+    Outcome,
+    QueryReceived,
+    Resolved,
+    SendReply,
+    SendUpstream,
+)
+from netstack.dns.guard import Admitted, Guard
 from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.metrics import ServerMetrics
+from netstack.dns.options import explain
 from netstack.dns.recursor import Recursor
 from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
@@ -26,6 +38,8 @@ from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 
 Network = IPv4Network | IPv6Network
+_NOT_ALLOWED = Outcome(Rcode.REFUSED, error=ExtendedError(PROHIBITED))
+_NO_RECURSION = Outcome(Rcode.REFUSED, error=ExtendedError(NOT_AUTHORITATIVE, "recursion was not desired"))
 Answered = Callable[[Outcome], None]
 
 
@@ -188,7 +202,8 @@ class RecursiveAnswers:
             send(reply)
 
         if not query.recursion_desired or not self._allowed(address):
-            answered(Outcome(Rcode.REFUSED))  # without RD others would learn what our clients asked (cache snooping)
+            # without RD others would learn what our clients asked (cache snooping)
+            answered(_NOT_ALLOWED if query.recursion_desired else _NO_RECURSION)
         elif query.question.rdtype == RdataType.ANY:
             answered(_any(query.question))
         else:
@@ -198,6 +213,8 @@ class RecursiveAnswers:
         message = make_reply(query, self.udp_payload)
         message.flags |= RA
         message.set_rcode(outcome.rcode)
+        if outcome.error is not None:
+            explain(message, outcome.error)
         message.answer = list(outcome.answer)
         if outcome.soa is not None:
             message.authority = [outcome.soa]
@@ -205,9 +222,6 @@ class RecursiveAnswers:
             _prove(message, outcome)
         if outcome.secure and (query.dnssec_ok or query.authentic_data) and not query.checking_disabled:
             message.flags |= AD
-        if outcome.error is not None and query.edns:  # RFC 8914
-            why = EDEOption(EDECode.make(outcome.error.code), outcome.error.text or None)
-            message.use_edns(0, message.ednsflags, self.udp_payload, options=[why])
         return to_wire(message, LARGEST if stream else query.payload)
 
     def _allowed(self, address: str) -> bool:
@@ -215,10 +229,34 @@ class RecursiveAnswers:
         return any(client in network for network in self.allow)
 
 
+class Answers(Protocol):
+    """Turns a message into a reply, sooner or later."""
+
+    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+        """Call `send` once: with the reply, or with None when none is due."""
+
+
+class GuardedAnswers:
+    """Answers of others, for those whom a guard admits."""
+
+    def __init__(self, answers: Answers, guard: Guard, machine: Machine) -> None:
+        self.answers = answers
+        self.guard = guard
+        self.machine = machine
+
+    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+        guard, machine = self.guard, self.machine
+        admitted = guard.admit(data, address, stream, machine.now())
+        if isinstance(admitted, Admitted):
+            self.answers.answer(data, address, stream, lambda reply: send(guard.finish(admitted, reply, machine.now())))
+        else:
+            send(admitted)
+
+
 class RecursiveDatagrams:
     """Answers one socket's queries."""
 
-    def __init__(self, answers: RecursiveAnswers) -> None:
+    def __init__(self, answers: Answers) -> None:
         self.answers = answers
 
     def handle(self, event: Event, socket: DatagramDriver) -> None:
@@ -230,7 +268,7 @@ class RecursiveDatagrams:
 class RecursiveStream:
     """Answers one connection's queries, each when it is resolved."""
 
-    def __init__(self, answers: RecursiveAnswers) -> None:
+    def __init__(self, answers: Answers) -> None:
         self.answers = answers
 
     def handle(self, event: Event, connection: Connection) -> None:

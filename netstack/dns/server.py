@@ -2,6 +2,7 @@
 
 from netstack.dns.authority import Authority
 from netstack.dns.events import QueryReceived, SendReply
+from netstack.dns.guard import Admitted, Guard
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.nameserver import special
 from netstack.dns.special import Sending, SpecialAnswers
@@ -15,8 +16,14 @@ class AuthoritativeDatagrams:
     """Answers one socket's queries."""
 
     def __init__(
-        self, machine: Machine, authority: Authority, metrics: ServerMetrics, answers: SpecialAnswers | None = None
+        self,
+        machine: Machine,
+        authority: Authority,
+        metrics: ServerMetrics,
+        answers: SpecialAnswers | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard
         self.machine = machine
         self.authority = authority
         self.metrics = metrics
@@ -37,8 +44,14 @@ class AuthoritativeStream:
     """Answers one connection's queries, in order."""
 
     def __init__(
-        self, machine: Machine, authority: Authority, metrics: ServerMetrics, answers: SpecialAnswers | None = None
+        self,
+        machine: Machine,
+        authority: Authority,
+        metrics: ServerMetrics,
+        answers: SpecialAnswers | None = None,
+        guard: Guard | None = None,
     ) -> None:
+        self.guard = guard
         self.machine = machine
         self.authority = authority
         self.metrics = metrics
@@ -70,11 +83,20 @@ class AuthoritativeStream:
 
 def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: str, address: str) -> bytes | None:
     metrics, seconds = role.metrics, role.machine.reactor.seconds
-    began = seconds()
+    began, guard = seconds(), role.guard
+    admitted: Admitted | bytes | None = None
+    if guard is not None:
+        admitted = guard.admit(data, address, proto == "tcp", role.machine.now())
+        if not isinstance(admitted, Admitted):
+            return admitted
     reply = role.authority.answer(data, proto == "tcp")
     if reply is None:
         metrics.dropped += 1
         return None
     metrics.request(proto, address, reply.question)
     metrics.response(reply.rcode, seconds() - began)
-    return reply.data
+    return (
+        reply.data
+        if guard is None or not isinstance(admitted, Admitted)
+        else guard.finish(admitted, reply.data, role.machine.now())
+    )

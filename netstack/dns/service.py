@@ -13,12 +13,21 @@ from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.dnssec.trust import Trust
 from netstack.dns.dnssec.validator import Validator
 from netstack.dns.engine import Datagrams, ServerStream
+from netstack.dns.guard import Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.kept import KeptAnswers
 from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
-from netstack.dns.metrics import resolver_collector, server_metrics, zone_counts
+from netstack.dns.metrics import guarded, resolver_collector, server_metrics, zone_counts
 from netstack.dns.nameserver import Nameserver
-from netstack.dns.recursion import Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
+from netstack.dns.recursion import (
+    Answers,
+    GuardedAnswers,
+    Network,
+    Recursion,
+    RecursiveAnswers,
+    RecursiveDatagrams,
+    RecursiveStream,
+)
 from netstack.dns.recursor import Recursor
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
 from netstack.dns.special import SpecialAnswers
@@ -41,6 +50,7 @@ class AuthoritativeService(MultiService):
         endpoints: Sequence[Endpoint],
         limits: ServerLimits,
         keeper: ZoneKeeper | None = None,
+        guard: Guard | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
@@ -51,13 +61,16 @@ class AuthoritativeService(MultiService):
         self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers)
+        watched = guard is not None and guard.watches_all
+        if guard is not None:
+            guarded(machine.registry, "authoritative", guard.counts)
         self.listeners = listeners(
             machine,
             endpoints,
             limits,
-            lambda: AuthoritativeDatagrams(machine, authority, metrics, special),
-            lambda: AuthoritativeStream(machine, authority, metrics, special),
-            lambda family: CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
+            lambda: AuthoritativeDatagrams(machine, authority, metrics, special, guard),
+            lambda: AuthoritativeStream(machine, authority, metrics, special, guard),
+            lambda family: None if watched else CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -98,6 +111,7 @@ class ResolverService(MultiService):
         limits: ResolverLimits,
         server_limits: ServerLimits,
         trust: Trust | None = None,
+        guard: Guard | None = None,
     ) -> None:
         """With `trust` answers are validated (DNSSEC); the recursor must ask for what proves them then."""
         super().__init__()  # type: ignore[no-untyped-call]
@@ -117,13 +131,18 @@ class ResolverService(MultiService):
             server_limits.udp_payload,
         )
         kept = answers.keep(server_limits.compiled_bytes)
+        guarding: Answers = answers
+        if guard is not None:
+            guarding = GuardedAnswers(answers, guard, machine)
+            guarded(machine.registry, "resolver", guard.counts)
+        watched = guard is not None and guard.watches_all
         self.listeners = listeners(
             machine,
             endpoints,
             server_limits,
-            lambda: RecursiveDatagrams(answers),
-            lambda: RecursiveStream(answers),
-            lambda family: KeptAnswers(kept, family),
+            lambda: RecursiveDatagrams(guarding),
+            lambda: RecursiveStream(guarding),
+            lambda family: None if watched else KeptAnswers(kept, family),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]

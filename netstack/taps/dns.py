@@ -13,12 +13,14 @@ from netstack.dns.chain import chain_service
 from netstack.dns.dnssec.keeper import Keeper, SignedZone, kept_keys
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy
+from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.machine import Machine
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
+from netstack.taps.rates import RATE_OPTIONS, rate_limits
 from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
@@ -63,7 +65,12 @@ class Config:
     recursion_for: tuple[str, ...] = ()
     """Networks whose queries with RD are answered also where these zones only refer to other servers: those are asked."""
 
+    cookies: CookieRule = "on"
+    """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
+
     def __post_init__(self) -> None:
+        if self.cookies not in COOKIE_RULES:
+            raise ValueError(f"cookies: expected one of {', '.join(COOKIE_RULES)}, got {self.cookies!r}")
         if not self.zones and not self.changing.secondary:
             raise ValueError("zones: expected at least one zone")
         if self.rotation not in ROTATIONS:
@@ -102,13 +109,14 @@ def build(config: Config, machine: Machine) -> IService:
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
+    guard = Guard(config.limits, config.cookies, lambda: machine.rng.randbytes(16))
     service: Any
     if config.recursion_for:
         allowed = networks("recursion_for", config.recursion_for)
-        service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53))
+        service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53), guard)
     else:
         kept_zones = zone_keeper(config.changing, machine, authority)
-        service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones)
+        service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
     if config.sign:
         wanted = {dns.name.from_text(origin) for origin in config.sign}
         kept = [_signed(config, machine, zone) for zone in zones if zone.origin in wanted]
@@ -137,6 +145,7 @@ class Options(ChangingOptions, MachineOptions):
 
     synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
     optParameters = [
+        *RATE_OPTIONS,
         ["rotation", None, "cyclic", "Order of an RRset's records: cyclic, random or fixed."],
         ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
@@ -181,7 +190,12 @@ class Options(ChangingOptions, MachineOptions):
         """The configuration; raises UsageError."""
         try:
             limits = ServerLimits(
-                self["udp-payload"], self["tcp-connections"], self["tcp-idle"], self["tcp-pipeline"], self["compiled-bytes"]
+                self["udp-payload"],
+                self["tcp-connections"],
+                self["tcp-idle"],
+                self["tcp-pipeline"],
+                self["compiled-bytes"],
+                **rate_limits(self),
             )
             policy = Policy(self["denial"], self["signature-validity"], bool(self["split-keys"]))
             listen = tuple(self.listen) or LISTEN
@@ -194,6 +208,7 @@ class Options(ChangingOptions, MachineOptions):
                 policy,
                 changing=self.changes(),
                 recursion_for=tuple(self.recursion_for),
+                cookies=self["cookies"],
             )
             for zone in self.zones:
                 Zone.from_text(zone.origin, zone.text)

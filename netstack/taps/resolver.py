@@ -12,6 +12,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.dnssec.trust import Trust, anchor
+from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.recursor import Recursor
@@ -19,6 +20,7 @@ from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
+from netstack.taps.rates import RATE_OPTIONS, rate_limits
 from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
 
 Profile = Literal["textbook", "hardened"]
@@ -58,8 +60,12 @@ class Config:
 
     anchors: tuple[str, ...] = ()
     """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
+    cookies: CookieRule = "on"
+    """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
 
     def __post_init__(self) -> None:
+        if self.cookies not in COOKIE_RULES:
+            raise ValueError(f"cookies: expected one of {', '.join(COOKIE_RULES)}, got {self.cookies!r}")
         if not self.hints and dns.name.root not in forward_zones(self.forward):
             raise ValueError("hints: expected at least one (name, address) of a root server")
         for name, address in self.hints:
@@ -121,8 +127,9 @@ def build(config: Config, machine: Machine) -> IService:
     )
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
+    guard = Guard(config.server_limits, config.cookies, lambda: machine.rng.randbytes(16))
     allow = networks("allow", config.allow)
-    service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust)
+    service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard)
     found: IService = service
     return found
 
@@ -133,6 +140,7 @@ class Options(MachineOptions):
     synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--forward ADDRESS]... [--allow NETWORK]... [options]"
     optParameters = [
         ["profile", None, "hardened", "textbook: the chapter's messages and no others; or hardened."],
+        *RATE_OPTIONS,
         ["rotation", None, "cyclic", "Order of a cached RRset's records: cyclic or fixed."],
         ["upstream-port", None, 53, "Port of the servers that it asks.", int],
         ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
@@ -207,7 +215,11 @@ class Options(MachineOptions):
                 self["profile"],
                 self["upstream-port"],
                 ServerLimits(
-                    self["udp-payload"], self["tcp-connections"], self["tcp-idle"], compiled_bytes=self["compiled-bytes"]
+                    self["udp-payload"],
+                    self["tcp-connections"],
+                    self["tcp-idle"],
+                    compiled_bytes=self["compiled-bytes"],
+                    **rate_limits(self),
                 ),
                 ResolverLimits(
                     cache_entries=self["cache-entries"],
@@ -227,6 +239,7 @@ class Options(MachineOptions):
                 tuple(self.forward),
                 tuple(self.features),
                 tuple(self.anchors),
+                self["cookies"],
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

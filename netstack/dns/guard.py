@@ -1,0 +1,118 @@
+"""Who is answered, how fully and how often: server cookies, limits of queries and of replies; pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from dns.rcode import Rcode
+
+from netstack.dns.cookies import CLIENT, ServerCookies
+from netstack.dns.limits import ServerLimits
+from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option, with_rcode
+from netstack.dns.rates import Rates, kind, victim
+from netstack.dns.wire import HEADER, header_reply
+from netstack.sansio import Now
+
+CookieRule = Literal["off", "on", "required"]
+COOKIE_RULES: tuple[CookieRule, ...] = ("off", "on", "required")
+BADCOOKIE = 23
+
+
+@dataclass(slots=True)
+class GuardCounts:
+    """What a guard kept back."""
+
+    limited: int = 0
+    """Replies not sent, or queries not answered, because of a rate."""
+    slipped: int = 0
+    """Of these, answered by TC alone."""
+    bad_cookies: int = 0
+    """Queries with a cookie that is not ours or too old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A query that may be answered, and what its reply must have."""
+
+    address: str
+    stream: bool
+    cookie: bytes | None
+    """The COOKIE option's octets."""
+    genuine: bool
+    """The sender's address is no forgery: it knows a cookie, or has a connection."""
+    payload: int
+
+
+class Guard:
+    """One server's. `secret()` gives 16 random octets for cookies.
+
+    "required": a client that sends cookies gets BADCOOKIE until it sends ours (as BIND's require-server-cookie).
+    """
+
+    def __init__(self, limits: ServerLimits, rule: CookieRule, secret: Callable[[], bytes]) -> None:
+        self.limits = limits
+        self.rule = rule
+        self.counts = GuardCounts()
+        self._cookies = ServerCookies(secret, limits.cookie_rotation)
+        self._clients = Rates(limits.client_rate) if limits.client_rate else None
+        self._replies = Rates(limits.response_rate, limits.response_window) if limits.response_rate else None
+
+    @property
+    def watches_all(self) -> bool:
+        """Whether every datagram must be seen, so that no bypass may answer."""
+        return self._clients is not None or self._replies is not None
+
+    def admit(self, data: bytes, address: str, stream: bool, now: Now) -> Admitted | bytes | None:
+        """A query that may be answered; else what is sent instead, if anything."""
+        if len(data) < HEADER or data[2] & 0x80:
+            return Admitted(address, stream, None, stream, 0)  # not a query: whoever reads it says so
+        if self._clients is not None and not self._clients.take(address, now.monotonic):
+            if stream:
+                self.counts.limited += 1
+                return header_reply(data, Rcode.REFUSED)
+            return self._held_back(_bare(data))
+        at = opt_at(data)
+        cookie = None if at is None or self.rule == "off" else option(data, at, COOKIE)
+        payload = 512 if at is None else min(payload_of(data, at), self.limits.udp_payload)
+        if cookie is None:
+            return Admitted(address, stream, None, stream, payload)
+        if len(cookie) != CLIENT and not CLIENT + 8 <= len(cookie) <= CLIENT + 32:  # RFC 7873 §5.2.2
+            return header_reply(data, Rcode.FORMERR)
+        client, server = cookie[:CLIENT], cookie[CLIENT:]
+        fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
+        self.counts.bad_cookies += bool(server) and fresh is None
+        given = client + (fresh or self._cookies.make(client, address, now.wall))
+        return Admitted(address, stream, given, stream or fresh is not None, payload)
+
+    def finish(self, admitted: Admitted, reply: bytes | None, now: Now) -> bytes | None:
+        """The reply as it is sent: with a cookie, cut, or not at all."""
+        if reply is None:
+            return None
+        if self.rule == "required" and admitted.cookie is not None and not admitted.genuine:
+            reply = with_rcode(truncated(reply), BADCOOKIE)
+            reply = reply[:2] + bytes([reply[2] & 0xFD]) + reply[3:]
+        if admitted.cookie is not None:
+            cooked = with_option(reply, COOKIE, admitted.cookie)
+            if not admitted.stream and len(cooked) > admitted.payload:
+                cooked = with_option(truncated(reply), COOKIE, admitted.cookie)
+            reply = cooked
+        if self._replies is None or admitted.genuine:
+            return reply
+        if self._replies.take((victim(admitted.address), kind(reply)), now.monotonic):
+            return reply
+        return self._held_back(truncated(reply))
+
+    def _held_back(self, reply: bytes) -> bytes | None:
+        """Nothing, or now and then TC: who is no forgery comes again over TCP (slip)."""
+        self.counts.limited += 1
+        if self.counts.limited % self.limits.response_slip:
+            return None
+        self.counts.slipped += 1
+        return truncated(reply)
+
+
+def _bare(query: bytes) -> bytes:
+    """A reply of header and question alone."""
+    end = question_end(query)
+    head = query[:2] + bytes([query[2] & 0x79 | 0x80, 0])
+    return head + bytes(8) if end is None else head + b"\0\1" + bytes(6) + query[HEADER:end]
