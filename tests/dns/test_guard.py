@@ -115,7 +115,8 @@ def test_damaged_octets_are_no_trouble(noise: bytes, records: int, cut: int) -> 
         guard = Guard(ServerLimits(client_rate=5, response_rate=5), "on", lambda: SECRET)
         admitted = guard.admit(message, "10.0.0.1", False, Now(0.0, AT))
         if isinstance(admitted, Admitted):
-            guard.finish(admitted, wire, Now(0.0, AT))
+            admitted = guard.finish(admitted, wire, Now(0.0, AT))
+        assert admitted is not None
 
 
 # Rates
