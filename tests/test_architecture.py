@@ -156,8 +156,6 @@ def families(tap: str, machine: Machine) -> list[Metric]:
 def test_metrics_are_named_alike(tap: str, tmp_path: Path) -> None:
     """`netstack_<protocol>_<noun>[_<unit>][_total]`; units are seconds and bytes; every one says what it is."""
     (tmp_path / "site").mkdir()
-    if not (ROOT / "twisted" / "plugins" / f"netstack_{tap}.py").exists():
-        pytest.skip(f"netstack-{tap} is not there yet")
     found = families(tap, real_machine("test", state_directory=tmp_path))
     assert found, "a service counts what it does"
     names = [family.name for family in found]
