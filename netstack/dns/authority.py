@@ -67,8 +67,8 @@ class Authority:
         self.order = order
         self.udp_payload = udp_payload
         self.unavailable: set[Name] = set()
-        self.version = 0
-        """Goes up by one whenever what is served may have changed: answers compiled before are forgotten then."""
+        self.watchers: list[Callable[[], None]] = []
+        """Called whenever what is served may have changed: answers compiled before are forgotten then."""
         self._deepest = max((len(origin) for origin in self.zones), default=0)
         self._proofs: dict[Name, Proofs | None] = {}
 
@@ -88,7 +88,8 @@ class Authority:
 
     def changed(self) -> None:
         """What is served is not what it was."""
-        self.version += 1
+        for watcher in self.watchers:
+            watcher()
         self._proofs.clear()
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:

@@ -103,25 +103,24 @@ class Tallies(Protocol):
 
 
 class _Turns:
-    """The tails of a reply whose records take turns: each is compiled when it is first needed."""
+    """The octets of a reply whose records take turns: they are compiled when they are first needed."""
 
-    __slots__ = ("node", "query", "rdtype", "tails")
+    __slots__ = ("node", "query", "rdtype", "wires")
 
     def __init__(self, query: Query, records: int, node: Node, rdtype: RdataType) -> None:
         self.query = query
         self.node = node
         self.rdtype = rdtype
-        self.tails: list[bytes | None] = [None] * records
+        self.wires: list[bytes | None] = [None] * records
 
 
 class _Compiled:
-    """A reply without id and question: `tail` begins after the question's name; unless `turns`, then one of its tails."""
+    """A reply without its id, its question in lower case: `wire`, or one of those of `turns`."""
 
-    __slots__ = ("head", "size", "tail", "tally", "turns")
+    __slots__ = ("size", "tally", "turns", "wire")
 
-    def __init__(self, head: bytes, tail: bytes, tally: Tally, turns: _Turns | None, size: int) -> None:
-        self.head = head
-        self.tail = tail
+    def __init__(self, wire: bytes, tally: Tally, turns: _Turns | None, size: int) -> None:
+        self.wire = wire
         self.tally = tally
         self.turns = turns
         self.size = size
@@ -135,36 +134,36 @@ class CompiledAnswers:
         self.tallies = tallies
         self.family = family
         self.memo: Memo[_Compiled] = Memo(limit)
-        self._version = authority.version
+        authority.watchers.append(self.memo.clear)
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """The reply to a query; None when the plain path must see to it."""
-        if self._version != self.authority.version:
-            self._version = self.authority.version
-            self.memo.clear()
-        end = data.find(0, HEADER)
-        compiled = self.memo.young.get(data[2:end].lower() + data[end:])
+        compiled = self.memo.young.get(data[2:])  # most clients ask in lower case
         if compiled is None:
-            compiled = self._compiled(data, end)
-            if compiled is None:
-                return None
+            return self._other(data)
         turns = compiled.turns
-        tail = compiled.tail if turns is None else self._in_turn(compiled, turns, end)
         compiled.tally.count += 1
-        return data[:2] + compiled.head + data[12:end] + tail
+        return data[:2] + (compiled.wire if turns is None else self._in_turn(compiled, turns))
 
     def answered(self, count: int, seconds: float) -> None:
         """So many replies went out, so long after their queries were read."""
         self.tallies.replies(count, seconds)
 
-    def _compiled(self, data: bytes, end: int) -> _Compiled | None:
-        """What is kept or can be compiled for a query."""
+    def _other(self, data: bytes) -> bytes | None:
+        """As `answer`, for a question with upper-case letters or one that was not asked of late."""
+        end = data.find(0, HEADER)
         if not ordinary(data, end):
             return None
         key = data[2:end].lower() + data[end:]
-        found = self.memo.find(key, lambda compiled: compiled.size)
-        if found is not None:
-            return found
+        compiled = self.memo.young.get(key) or self.memo.find(key, lambda it: it.size) or self._compiled(data, end, key)
+        if compiled is None:
+            return None
+        compiled.tally.count += 1
+        wire = compiled.wire if compiled.turns is None else self._in_turn(compiled, compiled.turns)
+        return data[:2] + wire[: HEADER - 2] + data[HEADER:end] + wire[end - 2 :]
+
+    def _compiled(self, data: bytes, end: int, key: bytes) -> _Compiled | None:
+        """Compile a reply and keep it."""
         query = parse_query(data, self.authority.udp_payload)
         if not isinstance(query, Query):
             return None
@@ -183,20 +182,25 @@ class CompiledAnswers:
         wire = to_wire(message, query.payload, additional_needed=referral)
         if wire[HEADER:end] != data[HEADER:end]:
             return None
-        head, tail = wire[2:HEADER], wire[end:]
-        tally = self.tallies.tally("udp", self.family, query.question.rdtype, head[1] & 15)
-        compiled = _Compiled(head, tail, tally, turns[0] if turns else None, len(key) + len(tail) + OVERHEAD)
+        tally = self.tallies.tally("udp", self.family, query.question.rdtype, wire[3] & 15)
+        kept = _in_lower_case(wire, end)
+        compiled = _Compiled(kept, tally, turns[0] if turns else None, len(key) + len(kept) + OVERHEAD)
         self.memo.put(key, compiled, compiled.size)
         return compiled
 
-    def _in_turn(self, compiled: _Compiled, turns: _Turns, end: int) -> bytes:
-        """The tail with the record first whose turn it is."""
-        which = self.authority.order(len(turns.tails), turns.node, turns.rdtype)
-        tail = turns.tails[which]
-        if tail is None:
+    def _in_turn(self, compiled: _Compiled, turns: _Turns) -> bytes:
+        """The octets with the record first whose turn it is."""
+        which = self.authority.order(len(turns.wires), turns.node, turns.rdtype)
+        wire = turns.wires[which]
+        if wire is None:
             message, referral = self.authority.compose(turns.query, lambda records, node, rdtype: which)
-            wire = to_wire(message, turns.query.payload, additional_needed=referral)
-            tail = turns.tails[which] = wire[end:]
-            compiled.size += len(tail)
-            self.memo.grow(len(tail))
-        return tail
+            whole = to_wire(message, turns.query.payload, additional_needed=referral)
+            wire = turns.wires[which] = _in_lower_case(whole, whole.find(0, HEADER))
+            compiled.size += len(wire)
+            self.memo.grow(len(wire))
+        return wire
+
+
+def _in_lower_case(wire: bytes, end: int) -> bytes:
+    """A reply without its id; its question's name, which ends at `end`, in lower case."""
+    return wire[2:HEADER] + wire[HEADER:end].lower() + wire[end:]

@@ -24,8 +24,8 @@ _CLIENTS = 10_000
 """Addresses of which it is remembered whether they may ask."""
 
 
-class _Tail:
-    """A reply from the end of the question's name on; good until some TTL is a second less."""
+class _Timed:
+    """A reply without its id, its question in lower case; good until some TTL is a second less."""
 
     __slots__ = ("octets", "places", "until")
 
@@ -48,18 +48,15 @@ class _Tail:
 
 
 class _Kept:
-    __slots__ = ("entries", "head", "tails", "tallies", "turning", "until")
+    __slots__ = ("entries", "tallies", "timed", "turning", "until")
 
-    def __init__(
-        self, head: bytes, entries: Sequence[Entry], turning: Entry | None, until: float, tallies: Sequence[Tally]
-    ) -> None:
-        self.head = head
+    def __init__(self, entries: Sequence[Entry], turning: Entry | None, until: float, tallies: Sequence[Tally]) -> None:
         self.entries = entries
         self.turning = turning
         """The one whose records take turns."""
         self.until = until
         self.tallies = tallies
-        self.tails: dict[int, _Tail] = {}
+        self.timed: dict[int, _Timed] = {}
         """By the record that is first."""
 
 
@@ -106,20 +103,22 @@ class KeptReplies:
             for entry in entries:
                 until = min(until, entry.expires - (entry.expires - entry.learned) * self.fetched_anew)
             tallies = [self.tallies.tally("udp", it, query.question.rdtype, outcome.rcode) for it in FAMILIES]
-            kept = _Kept(reply[2:HEADER], entries, turning[0] if turning else None, until, tallies)
+            kept = _Kept(entries, turning[0] if turning else None, until, tallies)
             self.memo.put(key, kept, len(key) + OVERHEAD)
         first = 0
         if turning and turning[0].rrset is not None:
             first = (turning[0].turn - self.rotate) % len(turning[0].rrset)  # the turn has gone on since
-        kept.tails[first] = _Tail(reply[end:], places)
+        kept.timed[first] = _Timed(reply[2:HEADER] + reply[HEADER:end].lower() + reply[end:], places)
         self.memo.grow(len(reply) + OVERHEAD)
 
     def give(self, data: bytes, source: Callable[[], Address], family: int) -> bytes | None:
         """The reply to a query; None when the plain path must see to it."""
-        end = data.find(0, HEADER)
-        kept = self.memo.young.get(data[2:end].lower() + data[end:])
+        kept, end = self.memo.young.get(data[2:]), 0  # most clients ask in lower case
         if kept is None:
-            return None
+            end = data.find(0, HEADER)
+            kept = self.memo.young.get(data[2:end].lower() + data[end:])
+            if kept is None:
+                return None
         now = self.seconds()
         address = source()[0]
         allowed = self._clients.get(address)
@@ -131,16 +130,18 @@ class KeptReplies:
         turning, first = kept.turning, 0
         if turning is not None and turning.rrset is not None:
             first = turning.turn % len(turning.rrset)
-        tail = kept.tails.get(first)
-        if tail is None:
+        timed = kept.timed.get(first)
+        if timed is None:
             return None
         if turning is not None:
             turning.turn += self.rotate
         self.counts.cache_requests += 1
         self.counts.cache_hits += 1
         kept.tallies[family].count += 1
-        octets = tail.octets if now < tail.until else tail.at(now)
-        return data[:2] + kept.head + data[HEADER:end] + octets
+        octets = timed.octets if now < timed.until else timed.at(now)
+        if end:
+            octets = octets[: HEADER - 2] + data[HEADER:end] + octets[end - 2 :]
+        return data[:2] + octets
 
     def _is_client(self, address: str) -> bool:
         if len(self._clients) >= _CLIENTS:
@@ -170,7 +171,7 @@ def _same(kept: _Kept, entries: Sequence[Entry]) -> bool:
 
 
 def _places(reply: bytes, entries: Sequence[Entry], end: int) -> list[tuple[int, float]] | None:
-    """Where the TTLs are after `end`; None when the reply's records are not just those of the entries, in their order."""
+    """Where the TTLs are, counted without the id; None when the records are not just those of the entries, in order."""
     if reply[2] & 0x02 or int.from_bytes(reply[4:6], "big") != 1:  # TC: there are none
         return None
     expires = [entry.expires for entry in entries if entry.rrset is not None for _ in entry.rrset]
@@ -181,7 +182,7 @@ def _places(reply: bytes, entries: Sequence[Entry], end: int) -> list[tuple[int,
         while reply[at] not in range(0xC0, 0x100) and reply[at]:
             at += reply[at] + 1
         at += 2 if reply[at] else 1
-        places.append((at + 4 - end, when))
+        places.append((at + 4 - 2, when))
         at += 10 + int.from_bytes(reply[at + 8 : at + 10], "big")
     rest = len(reply) - at
     return places if rest == (11 if int.from_bytes(reply[10:12], "big") else 0) else None

@@ -9,6 +9,9 @@ import errno
 import mmap
 import socket
 import sys
+from array import array
+from collections.abc import Sequence
+from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.posixbase import PosixReactorBase
@@ -30,6 +33,8 @@ SLOT = LARGEST + 4096 + 192
 Memory that no datagram reaches is never touched, so it costs nothing."""
 NAME = 28
 """Octets of a sockaddr_in6, the largest address."""
+TEXTS = 10_000
+"""Addresses whose text is remembered."""
 _DONTWAIT = 0x40
 _TRANSIENT = (errno.EAGAIN, errno.EINTR, errno.ECONNREFUSED, errno.ECONNRESET, errno.ENETUNREACH, errno.EHOSTUNREACH)
 
@@ -82,26 +87,27 @@ class Batch:
         self._recvmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p]
         self._sendmmsg.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int]
         self.received, self.outgoing = mmap.mmap(-1, SLOT * BATCH), mmap.mmap(-1, SLOT * BATCH)
-        self._names = (ctypes.c_char * (NAME * BATCH))()
-        self._names_at = ctypes.addressof(self._names)
+        self._names = mmap.mmap(-1, NAME * BATCH)
+        self._names_at = _address(self._names)
         self._in, self._in_vectors = self._headers(self.received)
         self._out, self._out_vectors = self._headers(self.outgoing)
         self._in_at, self._out_at = ctypes.addressof(self._in), ctypes.addressof(self._out)
         self.starts = [SLOT * i for i in range(BATCH)]
+        self._outgoing_at = _address(self.outgoing)
         # The fields that change with each datagram, as flat arrays of numbers: far cheaper than structures' attributes
         self.lengths = memoryview(self._in).cast("B").cast("I")[_Header.length.offset // 4 :: _HEADER // 4]
-        self._out_lengths = memoryview(self._out_vectors).cast("B").cast("Q")[1 :: _VECTOR // 8]
+        self._out_pairs = memoryview(self._out_vectors).cast("B").cast("Q")
         self._out_names = memoryview(self._out).cast("B").cast("Q")[0 :: _HEADER // 8]
         self._out_name_lengths = memoryview(self._out).cast("B").cast("I")[2 :: _HEADER // 4]
+        self._texts: dict[bytes, str] = {}
         self._name_length = 16 if family == socket.AF_INET else NAME
         for i in range(BATCH):
             self._out_name_lengths[i] = self._name_length
-        self._astray = False
         self.current = 0
         """The datagram in hand, for `source`."""
 
     def _headers(self, room: mmap.mmap) -> tuple[Any, Any]:
-        start = ctypes.addressof(ctypes.c_char.from_buffer(room))
+        start = _address(room)
         vectors = (_Vector * BATCH)()
         headers = (_Header * BATCH)()
         for i in range(BATCH):
@@ -123,40 +129,57 @@ class Batch:
     def source(self) -> Address:
         """Who sent the datagram in hand."""
         at = NAME * self.current
-        name = self._names.raw[at : at + NAME]
-        port = int.from_bytes(name[2:4], "big")
-        if self.family == socket.AF_INET:
-            return socket.inet_ntop(socket.AF_INET, name[4:8]), port
-        text = socket.inet_ntop(socket.AF_INET6, name[8:24])
-        scope = int.from_bytes(name[24:28], sys.byteorder)
-        return (f"{text}%{socket.if_indextoname(scope)}" if scope else text), port
+        names = self._names
+        port = int.from_bytes(names[at + 2 : at + 4], "big")
+        packed = names[at + 4 : at + 8] if self.family == socket.AF_INET else names[at + 8 : at + NAME]
+        text = self._texts.get(packed)
+        if text is None:
+            if len(self._texts) >= TEXTS:
+                self._texts.clear()
+            text = self._texts[packed] = _text(packed)
+        return text, port
 
-    def put(self, place: int, reply: bytes) -> None:
-        """The reply to the datagram in hand goes out as number `place`, at most the datagram's own number."""
-        start = self.starts[place]
-        size = len(reply)
-        self.outgoing[start : start + size] = reply
-        self._out_lengths[place] = size
-        if place != self.current:
-            self._astray = True
-            self._out_names[place] = self._names_at + NAME * self.current
+    def send(self, replies: Sequence[bytes], to: Sequence[int]) -> tuple[int, int]:
+        """Send replies to the senders of the datagrams of these numbers: how many went out, and their octets.
 
-    def send(self, count: int) -> tuple[int, int]:
-        """Send what was put at 0 to `count`: how many went out, and their octets. What the system refuses is lost."""
-        done = refused = refused_octets = 0
+        What the system refuses is lost.
+        """
+        count, sizes = len(replies), list(map(len, replies))
+        octets = sum(sizes)
+        if octets > SLOT * BATCH:  # more than a batch of the largest: none fits a datagram
+            return 0, 0
+        self.outgoing[:octets] = b"".join(replies)
+        at = accumulate(sizes, initial=self._outgoing_at)
+        self._out_pairs[: 2 * count] = memoryview(array("Q", chain.from_iterable(zip(at, sizes, strict=False))))
+        astray = to[-1] != count - 1
+        if astray:
+            for place, number in enumerate(to):
+                self._out_names[place] = self._names_at + NAME * number
+        done = refused = 0
         while done < count:
             sent = self._sendmmsg(self.descriptor, self._out_at + _HEADER * done, count - done, _DONTWAIT)
             if sent <= 0:
                 refused += 1
-                refused_octets += self._out_lengths[done]
+                octets -= sizes[done]
                 sent = 1
             done += sent
-        octets = sum(self._out_lengths[:count]) - refused_octets
-        if self._astray:
-            self._astray = False
-            for i in range(count):
-                self._out_names[i] = self._names_at + NAME * i
+        if astray:
+            for place in range(count):
+                self._out_names[place] = self._names_at + NAME * place
         return count - refused, octets
+
+
+def _address(room: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(room))
+
+
+def _text(packed: bytes) -> str:
+    """An IPv4 address, or an IPv6 one with its scope (RFC 4007 §11)."""
+    if len(packed) == 4:
+        return socket.inet_ntop(socket.AF_INET, packed)
+    text = socket.inet_ntop(socket.AF_INET6, packed[:16])
+    scope = int.from_bytes(packed[16:], sys.byteorder)
+    return f"{text}%{socket.if_indextoname(scope)}" if scope else text
 
 
 class BatchedPort(Port):
@@ -190,32 +213,31 @@ class BatchedPort(Port):
                 return
 
     def _answer(self, driver: "DatagramDriver", bypass: "Bypass", batch: Batch, count: int) -> None:
-        answer, source, put = bypass.answer, batch.source, batch.put
-        received, starts, lengths = batch.received, batch.starts, batch.lengths
+        answer, source, received = bypass.answer, batch.source, batch.received
+        lengths = batch.lengths[:count].tolist()
         seconds = driver.machine.reactor.seconds
         began = seconds()
-        octets = ready = 0
-        for i in range(count):
-            start = starts[i]
-            data = received[start : start + lengths[i]]
-            octets += len(data)
-            batch.current = i
+        replies: list[bytes] = []
+        to: list[int] = []
+        driver.traffic.datagrams_received += count
+        driver.traffic.received += sum(lengths)
+        for number, start, length in zip(range(count), batch.starts, lengths, strict=False):
+            batch.current = number
+            data = received[start : start + length]
             try:
                 reply = answer(data, source)
                 if reply is not None:
-                    put(ready, reply)
-                    ready += 1
+                    replies.append(reply)
+                    to.append(number)
                     continue
-                if ready:  # what is ready does not wait for what takes long
-                    driver.sent(*batch.send(ready), ready, seconds() - began)
-                    ready = 0
+                if replies:  # what is ready does not wait for what takes long
+                    driver.sent(*batch.send(replies, to), len(replies), seconds() - began)
+                    replies, to = [], []
                 driver.plain(data, source())
             except Exception:
-                self.log.failure("a datagram of {octets} octets", octets=len(data))
-        driver.traffic.datagrams_received += count
-        driver.traffic.received += octets
-        if ready:
-            driver.sent(*batch.send(ready), ready, seconds() - began)
+                self.log.failure("a datagram of {octets} octets", octets=length)
+        if replies:
+            driver.sent(*batch.send(replies, to), len(replies), seconds() - began)
 
     def connectionLost(self, reason: Any = None) -> None:
         """The socket is closed: its rooms are given back."""

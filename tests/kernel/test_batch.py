@@ -140,22 +140,15 @@ def test_what_the_system_refuses_is_counted_and_the_rest_goes_out(served: Served
     for client in (0, 1, 2, 0):
         served.clients[client].send(b"hot")
     assert batch.receive() == 4
-    for place, reply in enumerate((b"one", b"x" * 65530, b"three")):  # an IPv4 packet has at most 65535 octets
-        batch.current = place
-        batch.put(place, reply)
-    sent, octets = batch.send(3)
+    sent, octets = batch.send([b"one", b"x" * 65530, b"three"], [0, 1, 2])  # an IPv4 packet has at most 65535 octets
     refused = 0 if served.port.addressFamily == socket.AF_INET6 and sent == 3 else 1
     assert (sent, octets) == (3 - refused, 8 + (65530 if not refused else 0))
-    batch.current = 3
-    batch.put(0, b"four")  # in the first one's place
-    assert batch.send(1) == (1, 4)
+    assert batch.send([b"four"], [3]) == (1, 4)
     assert served.said(0) == [b"one", b"four"]
     assert served.said(2) == [b"three"]
     served.clients[1].send(b"hot")
     assert batch.receive() == 1
-    batch.current = 0
-    batch.put(0, b"five")
-    assert batch.send(1) == (1, 4)
+    assert batch.send([b"five"], [0]) == (1, 4)
     assert served.said(1)[-1:] == [b"five"]
 
 
