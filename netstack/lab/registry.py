@@ -12,7 +12,13 @@ from types import MappingProxyType
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 
-MODULES: Mapping[str, str] = MappingProxyType({"dns-messages": "netstack.lab.dns_messages"})
+MODULES: Mapping[str, str] = MappingProxyType(
+    {
+        "dns-messages": "netstack.lab.dns_messages",
+        "dns-caching": "netstack.lab.dns_caching",
+        "dns-rotation": "netstack.lab.dns_rotation",
+    }
+)
 """Lab -> module."""
 
 
