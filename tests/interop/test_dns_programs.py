@@ -19,7 +19,7 @@ from tests.interop.programs import need
 from tests.processes import running, twistd
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """A port below those of clients that nothing uses on 127.0.0.1: BIND listens on no loopback address but this one."""
     for port in range(10_000 + os.getpid() % 10_000, 30_000):
         with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
@@ -42,7 +42,7 @@ def _standard_port() -> bool:
         return True
 
 
-PORT = _free_port()
+PORT = free_port()
 STANDARD = _standard_port()
 needs_standard_port = pytest.mark.skipif(not STANDARD, reason="it asks servers on port 53, which may not be bound here")
 
@@ -344,7 +344,7 @@ def hints(net: Net, tmp_path: Path) -> Path:
 def test_bind_resolves_through_our_hierarchy(hints: Path, tmp_path: Path) -> None:
     options = "recursion yes; dnssec-validation no; empty-zones-enable no; qname-minimization strict;"
     zones = f'zone "." {{ type hint; file "{hints}"; }};'
-    port = _free_port()
+    port = free_port()
     with running(*named(tmp_path / "named", "127.0.0.1", options, zones, port), ready=" running"):
         resolves("127.0.0.1", port)
 
