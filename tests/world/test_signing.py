@@ -1,11 +1,14 @@
 """Worlds with signed zones: the chain of DS records, keys that agree, signatures made anew in time."""
 
 import dns.dnssec
+import dns.flags
 import dns.name
 import dns.rdata
 import dns.rdataclass
 import pytest
+from dns.edns import EDEOption
 from dns.message import Message
+from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
@@ -126,6 +129,48 @@ def chain(up: SimulatedWorld) -> RRset:
 
 def test_the_chain_from_the_root_to_an_address(up: SimulatedWorld) -> None:
     assert [str(rdata) for rdata in chain(up)] == list(up.running.table.hosts["gaia.cs.umass.edu"])
+
+
+def through_resolver(up: SimulatedWorld, name: str, rdtype: str = "A") -> Message:
+    """The site's resolver, asked with DO by a host of the site."""
+    address = up.running.table.hosts["resolver.umass.test"][0]
+
+    async def ask(machine: Machine) -> Message:
+        return await query(machine, (address, machine.port(53)), name, rdtype, dnssec_ok=True, patience=20)
+
+    message: Message = up.ask("gaia.cs.umass.edu", ask)
+    return message
+
+
+def test_resolvers_of_a_hardened_world_validate(up: SimulatedWorld) -> None:
+    for name, rcode in (
+        ("gaia.cs.umass.edu", Rcode.NOERROR),
+        ("x.wild.umass.edu", Rcode.NOERROR),
+        ("nowhere.umass.edu", Rcode.NXDOMAIN),
+        ("nowhere.nowhere", Rcode.NXDOMAIN),
+    ):
+        message = through_resolver(up, name)
+        assert message.rcode() == rcode
+        assert message.flags & dns.flags.AD, message
+    partly = bring_up(small(umass_edu=False))
+    unsigned = through_resolver(partly, "dns.umass.edu")
+    assert [str(rdata) for rdata in unsigned.answer[0]] == list(partly.running.table.hosts["dns.umass.edu"])
+    assert not unsigned.flags & dns.flags.AD
+    assert through_resolver(partly, "gaia.cs.umass.edu").flags & dns.flags.AD, "an island, by its own anchor"
+
+
+def test_a_resolver_whose_clock_is_wrong_refuses(up: SimulatedWorld) -> None:
+    """A month ahead, all signatures have expired: SERVFAIL with the reason, until the clock is right again."""
+    resolver = up.host("resolver.umass.test")
+    resolver.skew = 30 * DAY
+    try:
+        message = through_resolver(up, "dns.umass.edu")
+        assert message.rcode() == Rcode.SERVFAIL
+        assert [int(option.code) for option in message.options if isinstance(option, EDEOption)] == [7]
+    finally:
+        resolver.skew = 0.0
+    up.simulation.run(until=up.simulation.now + 60)
+    assert through_resolver(up, "dns.umass.edu").flags & dns.flags.AD
 
 
 def test_signatures_are_made_anew_before_they_expire(up: SimulatedWorld) -> None:
