@@ -323,7 +323,9 @@ class StreamDriver(TwistedProtocol):
                 self._hand_on(events, True)
             while self._again and not self._closing and self._waiting is None:
                 self._again = False
-                self._hand_on(engine.receive(b"", now), False)
+                events = engine.receive(b"", now)
+                if events:
+                    self._hand_on(events, False)
         except RemoteProtocolError:
             self.traffic.protocol_errors += 1
             if self._reason is None:
@@ -396,10 +398,9 @@ class StreamDriver(TwistedProtocol):
             self._start_tls()
 
     def _journal(self, messages: Iterable[Message]) -> None:
-        wall, peer, write = self.machine.wall(), self.peer, self.machine.journal.write
-        protocol, local, remote, secure = self.protocol_name, peer.local, peer.remote, peer.security is not None
-        for sent, summary, data, _, omitted in messages:
-            write(wall, "tcp", protocol, sent, local, remote, summary, data, secure, omitted)
+        machine, peer = self.machine, self.peer
+        secure = peer.security is not None
+        machine.journal.write_all(machine.wall(), "tcp", self.protocol_name, peer.local, peer.remote, secure, messages)
 
     def _collect(self) -> None:
         """Take the engine's output and messages."""

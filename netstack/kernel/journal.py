@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from netstack.sansio import Address
+from netstack.sansio import Address, Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,8 @@ class Selection:
         )
 
 
-_Entry = tuple[bytes, float, str, str, bool, Address, Address, str, bool, int]
-"""What `Journal.write` was given, the octets first."""
+_Entry = tuple[Message, float, str, str, Address, Address, bool]
+"""A message and what `Journal.write_all` was told about its flow."""
 
 
 class Journal:
@@ -158,24 +158,39 @@ class Journal:
         omitted: int = 0,
     ) -> None:
         """Add a message seen by the socket at `local`; one received from a socket of ours is its sender's to write."""
-        if not sent and (transport, remote) in self.ours:
-            return
-        entry = data, time, transport, protocol, sent, local, remote, summary, secure, omitted
+        message = Message(sent, summary, data, remote, omitted)
+        self.write_all(time, transport, protocol, local, remote, secure, (message,))
+
+    def write_all(
+        self,
+        time: float,
+        transport: str,
+        protocol: str,
+        local: Address,
+        remote: Address,
+        secure: bool,
+        messages: Iterable[Message],
+    ) -> None:
+        """The same for the messages of one flow, in their order."""
         kept = self._kept
-        kept.append(entry)
-        self.written += 1
-        self.octets += len(data)
-        while len(kept) > self.capacity or (self.octets > self.most_octets and len(kept) > 1):
-            self.octets -= len(kept.popleft()[0])
-        if self._waiting:
-            row = self._row(entry)
-            for follower in tuple(self._waiting):
-                follower(row)
+        for message in messages:
+            if not message.sent and (transport, remote) in self.ours:
+                continue
+            entry = message, time, transport, protocol, local, remote, secure
+            kept.append(entry)
+            self.written += 1
+            self.octets += len(message.data)
+            while len(kept) > self.capacity or (self.octets > self.most_octets and len(kept) > 1):
+                self.octets -= len(kept.popleft()[0].data)
+            if self._waiting:
+                row = self._row(entry)
+                for follower in tuple(self._waiting):
+                    follower(row)
 
     def _row(self, entry: "_Entry") -> Row:
         """Names and standard ports are looked up when a row is read: most rows leave the ring unread."""
-        data, time, transport, protocol, sent, local, remote, summary, secure, omitted = entry
-        source, destination = (local, remote) if sent else (remote, local)
+        message, time, transport, protocol, local, remote, secure = entry
+        source, destination = (local, remote) if message.sent else (remote, local)
         return Row(
             time,
             (source[0], self._standard(source[1])),
@@ -184,11 +199,11 @@ class Journal:
             self._names(destination[0]),
             transport,
             protocol,
-            summary,
-            data,
+            message.summary,
+            message.data,
             secure,
-            sent,
-            omitted,
+            message.sent,
+            message.omitted,
         )
 
     def __iter__(self) -> Iterator[Row]:
