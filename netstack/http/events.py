@@ -11,9 +11,11 @@ from netstack.sansio import Command, Event, FileSlice, Peer
 
 @dataclass(slots=True, eq=False)
 class RequestReceived(Event):
-    """A request's head has come. Equal heads may share one object: a role changes nothing but `ready`."""
+    """A request's head has come. Equal heads may share one object: a role changes nothing of it but `ready`."""
 
     request: Request
+    again: bool = False
+    """An equal head came before: it may be worth while to have the answer ready."""
     ready: "Ready | None" = None
     """What the role would answer for some time, whoever asks: the engine then sends it without asking (the hot path)."""
 

@@ -89,8 +89,8 @@ class Origin:
         request = received.request
         answer, until = self._answer(request)
         self.done(request, "", answer, connection)
-        small = isinstance(answer.body, bytes) and len(answer.body) <= READY_OCTETS
-        if until and small and request.keep_alive and not request.length and not request.chunked:
+        lasting = received.again and until and request.keep_alive and not request.length and not request.chunked
+        if lasting and isinstance(answer.body, bytes) and len(answer.body) <= READY_OCTETS:
             received.ready = self._make_ready(request, answer, until)
 
     def done(self, request: Request | None, start: str, answer: Respond, connection: Connection) -> None:

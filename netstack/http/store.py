@@ -181,9 +181,11 @@ class Store:
                 raise BadMessage(f"Every language that there is was refused by Accept-Language. There are: {names}.", 406)
             version = resource.languages[language]
         assert version is not None  # noqa: S101  a resource without a plain version has languages
-        media = media_type(resource.name, self._languages)
-        if refuses_type(fields.get("accept"), media):
-            raise BadMessage(f"This is {media}, which the Accept field of the request refuses.", 406)
+        types = fields.get("accept")
+        if types is not None and "q=0" in types:
+            media = media_type(resource.name, self._languages)
+            if refuses_type(types, media):
+                raise BadMessage(f"This is {media}, which the Accept field of the request refuses.", 406)
         accepted = fields.get("accept-encoding")
         if accepted is None or (not version.coded and "=" not in accepted):
             coding = "identity"

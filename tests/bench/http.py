@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -37,7 +38,8 @@ DISTINCT = """
 local number = 0
 request = function()
   number = number + 1
-  return wrk.format("GET", wrk.path, {["X-Request"] = tostring(number)})
+  wrk.headers["X-Request"] = number
+  return wrk.format()
 end
 """
 TWISTED_WEB = """
@@ -174,7 +176,8 @@ def subjects(directory: Path) -> list[Subject]:
         command = [
             twistd, "--nodaemon", "--pidfile=", "netstack-origin", f"--listen=tcp:{port}", f"--listen=tls:{tls_port}",
             f"--site={NAME}={root}", f"--certificate={leaf}", f"--key={secret}", f"--health={free_port()}",
-            f"--access-file={directory}/{port}.log", "--max-requests=0", *options,
+            f"--access-file={directory}/{port}.log", "--max-requests=0", "--max-connections=20000",
+            "--idle-seconds=60", *options,
         ]  # fmt: skip
         return Subject(name, command, port, tls_port)
 
@@ -220,6 +223,7 @@ def report(load: Load, runs: dict[str, list[Measured]]) -> None:
 
 def idle(subject: Subject, count: int) -> float:
     """Octets of memory for each of so many idle keep-alive connections."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     before = subject.resident()
     ends = []
     try:
@@ -240,7 +244,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", help="names of servers that begin so")
     parser.add_argument("--load", type=int, action="append", help="number of a load; may be repeated")
-    parser.add_argument("--idle", type=int, default=1000, help="idle connections")
+    parser.add_argument("--idle", type=int, default=10_000, help="idle connections")
     options = parser.parse_args(list(arguments))
     if SERVER_CORE == LOAD_CORE or not shutil.which("wrk"):
         print("two cores and wrk are needed", file=sys.stderr)
@@ -253,6 +257,9 @@ def main(arguments: Sequence[str] = ()) -> int:
             for subject in chosen:
                 started.append(subject)
                 subject.start()
+            print(f"memory of {options.idle} idle connections after one request each, of servers just started")
+            for subject in chosen:
+                print(f"  {subject.name:20} {idle(subject, options.idle) / 1024:8.1f} KiB each", flush=True)
             print(f"medians of {options.runs} paired runs of {options.seconds} s, one server at a time on one core")
             for number, load in enumerate(LOADS):
                 if options.load and number not in options.load:
@@ -264,9 +271,6 @@ def main(arguments: Sequence[str] = ()) -> int:
                     for subject in chosen:
                         runs[subject.name].append(measure(subject, load, options.seconds, directory))
                 report(load, runs)
-            print(f"\nmemory of {options.idle} idle connections after one request each")
-            for subject in chosen:
-                print(f"  {subject.name:20} {idle(subject, options.idle) / 1024:8.1f} KiB each", flush=True)
         finally:
             for subject in started:
                 subject.stop()

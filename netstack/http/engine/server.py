@@ -97,6 +97,8 @@ class Heads:
         """`fields` are field lines for every response."""
         self.limits = limits
         self.memo: dict[bytes, RequestReceived] = {}
+        self._older: dict[bytes, RequestReceived] = {}
+        """Half of what is remembered: heads that come often move from here into `memo` before this half is forgotten."""
         self._second = -1
         self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self._server += fields
@@ -105,13 +107,19 @@ class Heads:
     def parse(self, head: bytes) -> RequestReceived:
         """The request of a head; raises BadMessage. A head that was seen before costs one look-up."""
         found = self.memo.get(head)
+        if found is not None:
+            found.again = True
+            return found
+        found = self._older.pop(head, None)
         if found is None:
             found = RequestReceived(parse_request(head, self.limits))
-            secret = "authorization" in found.request.fields
-            if len(head) <= self.limits.memo_head and self.limits.memo and not secret:
-                if len(self.memo) >= self.limits.memo:
-                    self.memo.clear()
-                self.memo[head] = found
+            if len(head) > self.limits.memo_head or not self.limits.memo or "authorization" in found.request.fields:
+                return found
+        else:
+            found.again = True
+        if len(self.memo) >= max(1, self.limits.memo // 2):
+            self._older, self.memo = self.memo, {}
+        self.memo[head] = found
         return found
 
     def common(self, wall: float) -> bytes:
