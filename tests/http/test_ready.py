@@ -78,13 +78,13 @@ class Served:
             for event in self.engine.receive(again, self.now):
                 if isinstance(event, Close):
                     self.closed = True
-                    return
+                    break
                 self.role.handle(event, self)  # type: ignore[arg-type]
             self.sent += b"".join(
                 part.file.read_at(part.offset, part.length) if isinstance(part, FileSlice) else part
                 for part in self.engine.data_to_send()
             )
-            if len(self.sent) == before:
+            if len(self.sent) == before or self.closed:
                 return
             again = b""
 
@@ -163,3 +163,35 @@ def test_who_is_drained_is_not_answered_from_the_hot_path(machine: Machine) -> N
     served.role.drain(served)  # type: ignore[arg-type]
     served.receive(HEADS[0])
     assert served.closed
+
+
+@pytest.mark.parametrize(
+    ("fields", "limits", "told"),
+    [
+        ((), HTTPLimits(), []),
+        (("Connection: keep-alive",), HTTPLimits(requests=3), [b"timeout=15, max=2", b"timeout=15, max=1"]),
+        (("Connection: Keep-Alive",), HTTPLimits(requests=0, idle_seconds=7), [b"timeout=7"] * 4),
+    ],
+)
+def test_who_asks_is_told_how_long_the_connection_lasts(
+    machine: Machine, fields: tuple[str, ...], limits: HTTPLimits, told: list[bytes]
+) -> None:
+    served = Served(machine, limits)
+    for _ in range(4):
+        if not served.closed:
+            served.receive(head("GET /", *fields))
+    found = [line.partition(b": ")[2] for line in served.sent.split(b"\r\n") if line.startswith(b"Keep-Alive")]
+    assert found == told
+    assert served.sent.count(b"Connection: close") == bool(limits.requests and limits.requests < 4)
+
+
+def test_heads_that_come_often_stay_remembered(machine: Machine) -> None:
+    heads = Heads(HTTPLimits(memo=8))
+    often = heads.parse(HEADS[0])
+    for number in range(100):
+        heads.parse(head("GET /", f"X: {number}"))
+        if number % 3 == 0:
+            assert heads.parse(HEADS[0]) is often
+    assert len(heads.memo) + len(heads._older) <= 8
+    secret = head("GET /", "Authorization: Basic YTpi")
+    assert heads.parse(secret) is not heads.parse(secret)

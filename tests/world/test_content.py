@@ -77,6 +77,8 @@ def test_the_base_page_has_ten_images() -> None:
 
 def test_sizes_and_dates_of_the_chapter() -> None:
     assert len(site("someschool")["somedir/page.html"].make()) == 6821
+    assert b'<html lang="fr">' in site("someschool")["somedir/page.html.fr"].make()
+    assert b"curl" in site("someschool")["somedir/browser.html@curl"].make()
     assert site("exotiquecuisine")["fruit/kiwi.gif"].modified == 1441790604
 
 
