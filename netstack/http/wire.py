@@ -132,6 +132,8 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
             raise BadMessage(f"Host: {named[:80]!r} is not a host with an optional port")
         place = place or told
     length, chunked = _request_framing(fields, minor)
+    options = fields.get("connection")
+    asked = () if options is None else (*tokens(options),)
     if complaint is not None:
         raise BadMessage(complaint)
     expect = fields.get("expect")
@@ -142,9 +144,9 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
     return Request(
         method, target, path, query,
         place[0] if place else None, place[1] if place else None, minor, MappingProxyType(fields),
-        _keeps_alive(fields, minor), length, chunked,
+        "close" not in asked and (minor == 1 or "keep-alive" in asked), length, chunked,
         expect is not None and minor == 1 and (chunked or length > 0),
-        "keep-alive" in tokens(fields.get("connection", "")),
+        "keep-alive" in asked,
     )  # fmt: skip
 
 

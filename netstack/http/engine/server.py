@@ -99,6 +99,8 @@ class Heads:
         self.memo: dict[bytes, RequestReceived] = {}
         self._older: dict[bytes, RequestReceived] = {}
         """Half of what is remembered: heads that come often move from here into `memo` before this half is forgotten."""
+        self._seen: set[int] = set()
+        """Hashes of heads that came while `memo` was full: only who comes again gets in, and a flood drives nobody out."""
         self._second = -1
         self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self._server += fields
@@ -115,6 +117,13 @@ class Heads:
             found = RequestReceived(parse_request(head, self.limits))
             if len(head) > self.limits.memo_head or not self.limits.memo or "authorization" in found.request.fields:
                 return found
+            if len(self.memo) >= max(1, self.limits.memo // 2):
+                mark = hash(head)
+                if mark not in self._seen:
+                    if len(self._seen) >= 4 * self.limits.memo:
+                        self._seen.clear()
+                    self._seen.add(mark)
+                    return found
         else:
             found.again = True
         if len(self.memo) >= max(1, self.limits.memo // 2):
