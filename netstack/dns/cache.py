@@ -1,7 +1,7 @@
 """What a resolver remembers: RRsets and their absence, until their TTLs end (RFC 1035 §7.4, RFC 2308), bounded; pure."""
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 from dns.name import Name
@@ -23,6 +23,16 @@ class Rank(IntEnum):
     """An authoritative answer."""
 
 
+class Use:
+    """Something made of entries of the cache; `fresh` ends when one of them goes, and at `until`. Monotonic seconds."""
+
+    __slots__ = ("fresh", "until")
+
+    def __init__(self, until: float) -> None:
+        self.fresh = 0.0
+        self.until = until
+
+
 @dataclass(slots=True)
 class Entry:
     """An RRset, or its absence: then `rcode` is NXDOMAIN, or NOERROR for no data, and `rrset` the SOA that says so."""
@@ -42,6 +52,14 @@ class Entry:
     """How often it was given to a client."""
     held: bool = False
     """It is in a cache."""
+    uses: list[Use] = field(default_factory=list)
+
+    def drop(self) -> None:
+        """It is in the cache no longer."""
+        self.held = False
+        for use in self.uses:
+            use.fresh = 0.0
+        self.uses.clear()
 
     def at(self, now: float, rotate: bool = False) -> RRset | None:
         """The RRset with the TTL that is left; `rotate` makes another record the first one next time (RFC 1794)."""
@@ -114,13 +132,13 @@ class Cache:
     def flush(self) -> None:
         """Forget everything."""
         for entry in self._entries.values():
-            entry.held = False
+            entry.drop()
         self._entries.clear()
         self.size = 0
 
     def _drop(self, key: Key, entry: Entry) -> None:
         del self._entries[key]
-        entry.held = False
+        entry.drop()
         self.size -= entry.size
 
 

@@ -8,8 +8,9 @@ know what is used.
 from collections.abc import Callable, Sequence
 
 from dns.rcode import Rcode
+from dns.rdatatype import RdataType
 
-from netstack.dns.cache import Entry
+from netstack.dns.cache import Entry, Use
 from netstack.dns.compiled import OVERHEAD, Memo, Tallies, Tally, ordinary
 from netstack.dns.events import Outcome, ResolverCounts
 from netstack.dns.wire import HEADER, Query
@@ -20,6 +21,8 @@ TRUSTED = 60.0
 FAMILIES = ("1", "2")
 _TICK = 1e-6
 """A TTL is renewed so much too early, rather than by a rounding too late."""
+_USES = 32
+"""Replies that may be kept of one RRset: more forms of questions (sizes, flags) than clients have."""
 _CLIENTS = 10_000
 """Addresses of which it is remembered whether they may ask."""
 
@@ -35,8 +38,8 @@ class _Timed:
         """Where each TTL stands, and when its record expires."""
         self.until = 0.0
 
-    def at(self, now: float) -> bytes:
-        """With the TTLs that are left."""
+    def renew(self, now: float) -> None:
+        """Set the TTLs that are left."""
         renewed = bytearray(self.octets)
         until = now + TRUSTED
         for place, expires in self.places:
@@ -44,17 +47,19 @@ class _Timed:
             renewed[place : place + 4] = ttl.to_bytes(4, "big")
             until = min(until, expires - ttl)
         self.octets, self.until = bytes(renewed), until - _TICK
-        return self.octets
 
 
-class _Kept:
-    __slots__ = ("entries", "tallies", "timed", "turning", "until")
+class _Kept(Use):
+    """What may be given; until `fresh` it is `octets`, which is all that most questions look at."""
+
+    __slots__ = ("entries", "octets", "tallies", "timed", "turning")
 
     def __init__(self, entries: Sequence[Entry], turning: Entry | None, until: float, tallies: Sequence[Tally]) -> None:
+        super().__init__(until)
+        self.octets = b""
         self.entries = entries
         self.turning = turning
         """The one whose records take turns."""
-        self.until = until
         self.tallies = tallies
         self.timed: dict[int, _Timed] = {}
         """By the record that is first."""
@@ -83,7 +88,9 @@ class KeptReplies:
         self.rotate = rotate
         self.fetched_anew = fetched_anew
         self.memo: Memo[_Kept] = Memo(limit)
-        self._clients: dict[str, bool] = {}
+        self.clients: dict[str, bool] = {}
+        """Who may ask, of those who asked."""
+        self._tallies: dict[tuple[RdataType, Rcode], list[Tally]] = {}
 
     def keep(self, data: bytes, query: Query, outcome: Outcome, reply: bytes) -> None:
         """Keep the plain path's reply to a datagram, if it came from the cache alone and may be given again."""
@@ -96,33 +103,26 @@ class KeptReplies:
         turning = [entry for entry in entries if entry.rrset is not None and len(entry.rrset) > 1]
         if places is None or len(turning) > 1:
             return
+        now = self.seconds()
         key = data[2:end].lower() + data[end:]
         kept = self.memo.young.get(key)
-        if kept is None or kept.until <= self.seconds() or len(kept.entries) != len(entries) or not _same(kept, entries):
-            until = self.seconds() + TRUSTED
-            for entry in entries:
-                until = min(until, entry.expires - (entry.expires - entry.learned) * self.fetched_anew)
-            tallies = [self.tallies.tally("udp", it, query.question.rdtype, outcome.rcode) for it in FAMILIES]
-            kept = _Kept(entries, turning[0] if turning else None, until, tallies)
+        if kept is None or kept.until <= now or len(kept.entries) != len(entries) or not _same(kept, entries):
+            kept = self._new(
+                entries, turning[0] if turning else None, self._tallied(query.question.rdtype, outcome.rcode), now
+            )
+            if kept is None:
+                return
             self.memo.put(key, kept, len(key) + OVERHEAD)
         first = 0
         if turning and turning[0].rrset is not None:
             first = (turning[0].turn - self.rotate) % len(turning[0].rrset)  # the turn has gone on since
+        kept.fresh = 0.0
         kept.timed[first] = _Timed(reply[2:HEADER] + reply[HEADER:end].lower() + reply[end:], places)
         self.memo.grow(len(reply) + OVERHEAD)
 
-    def give(self, data: bytes, source: Callable[[], Address], family: int) -> bytes | None:
-        """The reply to a query; None when the plain path must see to it."""
-        kept, end = self.memo.young.get(data[2:]), 0  # most clients ask in lower case
-        if kept is None:
-            end = data.find(0, HEADER)
-            kept = self.memo.young.get(data[2:end].lower() + data[end:])
-            if kept is None:
-                return None
-        now = self.seconds()
-        address = source()[0]
-        allowed = self._clients.get(address)
-        if not (self._is_client(address) if allowed is None else allowed) or now >= kept.until:
+    def renewed(self, kept: _Kept, now: float) -> bytes | None:
+        """The octets to give now, with the right TTLs and the record first whose turn it is; None when there are none."""
+        if now >= kept.until:
             return None
         for entry in kept.entries:
             if not entry.held:
@@ -133,21 +133,42 @@ class KeptReplies:
         timed = kept.timed.get(first)
         if timed is None:
             return None
-        if turning is not None:
+        if now >= timed.until:
+            timed.renew(now)
+        if turning is None:
+            kept.octets, kept.fresh = timed.octets, min(timed.until, kept.until)
+        else:
             turning.turn += self.rotate
-        self.counts.cache_requests += 1
-        self.counts.cache_hits += 1
-        kept.tallies[family].count += 1
-        octets = timed.octets if now < timed.until else timed.at(now)
-        if end:
-            octets = octets[: HEADER - 2] + data[HEADER:end] + octets[end - 2 :]
-        return data[:2] + octets
+        return timed.octets
 
-    def _is_client(self, address: str) -> bool:
-        if len(self._clients) >= _CLIENTS:
-            self._clients.clear()
-        allowed = self._clients[address] = self.may_ask(address)
+    def is_client(self, address: str) -> bool:
+        """Whether an address may ask; remembered."""
+        if len(self.clients) >= _CLIENTS:
+            self.clients.clear()
+        allowed = self.clients[address] = self.may_ask(address)
         return allowed
+
+    def _new(self, entries: Sequence[Entry], turning: Entry | None, tallies: Sequence[Tally], now: float) -> _Kept | None:
+        until = now + TRUSTED
+        for entry in entries:
+            until = min(until, entry.expires - (entry.expires - entry.learned) * self.fetched_anew)
+            if len(entry.uses) >= _USES:
+                entry.uses = [use for use in entry.uses if use.until > now]
+            if len(entry.uses) >= _USES or not entry.held:
+                return None
+        kept = _Kept(entries, turning, until, tallies)
+        for entry in entries:
+            entry.uses.append(kept)
+        return kept
+
+    def _tallied(self, rdtype: RdataType, rcode: Rcode) -> list[Tally]:
+        """The tallies for both families."""
+        found = self._tallies.get((rdtype, rcode))
+        if found is None:
+            if len(self._tallies) >= _CLIENTS:
+                self._tallies.clear()
+            found = self._tallies[rdtype, rcode] = [self.tallies.tally("udp", it, rdtype, rcode) for it in FAMILIES]
+        return found
 
 
 class KeptAnswers:
@@ -156,10 +177,34 @@ class KeptAnswers:
     def __init__(self, replies: KeptReplies, family: str) -> None:
         self.replies = replies
         self.family = FAMILIES.index(family)
+        self._memo = replies.memo
+        self._seconds = replies.seconds
+        self._clients = replies.clients
+        self._counts = replies.counts
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """The reply to a query; None when the plain path must see to it."""
-        return self.replies.give(data, source, self.family)
+        kept, end = self._memo.young.get(data[2:]), 0  # most clients ask in lower case
+        if kept is None:
+            end = data.find(0, HEADER)
+            kept = self._memo.young.get(data[2:end].lower() + data[end:])
+            if kept is None:
+                return None
+        address = source()[0]
+        allowed = self._clients.get(address)
+        if not (self.replies.is_client(address) if allowed is None else allowed):
+            return None
+        now = self._seconds()
+        octets = kept.octets if now < kept.fresh else self.replies.renewed(kept, now)
+        if octets is None:
+            return None
+        counts = self._counts
+        counts.cache_requests += 1
+        counts.cache_hits += 1
+        kept.tallies[self.family].count += 1
+        if end:
+            octets = octets[: HEADER - 2] + data[HEADER:end] + octets[end - 2 :]
+        return data[:2] + octets
 
     def answered(self, count: int, seconds: float) -> None:
         """So many replies went out, so long after their queries were read."""
@@ -167,6 +212,7 @@ class KeptAnswers:
 
 
 def _same(kept: _Kept, entries: Sequence[Entry]) -> bool:
+    """Whether what is kept was made of these."""
     return all(one is other for one, other in zip(kept.entries, entries, strict=True))
 
 

@@ -191,3 +191,17 @@ def test_what_is_kept_is_bounded() -> None:
         for _ in range(2):
             resolver.plain(query(f"x{number}."))
         assert len(resolver.kept.memo) < 40
+
+
+def test_forms_of_one_question_are_bounded() -> None:
+    resolver = Resolver()
+    forms = [query("one.", use_edns=0, payload=600 + number) for number in range(60)]
+    resolver.plain(forms[0])
+    for data in forms:
+        resolver.plain(data)
+    assert sum(resolver.short(data) is not None for data in forms) == 32
+    resolver.internet.now += 50
+    resolver.plain(query("alias."))
+    assert resolver.short(forms[0]) is not None
+    resolver.internet.resolver.flush()
+    assert [resolver.short(data) for data in forms] == [None] * 60
