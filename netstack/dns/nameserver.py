@@ -3,8 +3,10 @@
 Plain questions are the Authority's; `special` tells them apart by a look at the octets.
 """
 
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import dns.exception
@@ -30,7 +32,7 @@ from netstack.sansio import Now
 
 _MARKS = (b"\x00\xfa\x00\xff", b"\x00\xfb\x00\x01", b"\x00\xfc\x00\x01")
 """TSIG of class ANY, IXFR and AXFR of class IN. Other octets may look like them; that costs time alone."""
-_TRANSFERS = ((RdataClass.IN, RdataType.AXFR), (RdataClass.IN, RdataType.IXFR))
+_TRANSFERS = frozenset({(RdataType.AXFR, RdataClass.IN), (RdataType.IXFR, RdataClass.IN)})
 SMALL = 100
 """Records of differences that are always sent as such; more than the zone has are sent as the zone (RFC 1995 §4)."""
 
@@ -83,6 +85,12 @@ class Change:
     seal: "Seal"
 
 
+class Plain(Enum):
+    """An unsigned question like any other, for the Authority: the octets only looked special."""
+
+    QUESTION = 1
+
+
 Outcome = Reply | Transfer | Notified | Change
 
 
@@ -126,7 +134,7 @@ class Nameserver:
         self.keys = keys
         self.rules = rules or {}
 
-    def receive(self, data: bytes, stream: bool, address: str, now: Now) -> Outcome | None:
+    def receive(self, data: bytes, stream: bool, address: str, now: Now) -> Outcome | Plain | None:
         """What is to be done about a message; None: nothing is due (a reply, or too short)."""
         if len(data) < HEADER or data[2] & 0x80:
             return None
@@ -144,6 +152,8 @@ class Nameserver:
         opcode = data[2] >> 3 & 15
         if opcode == Opcode.UPDATE:
             return self._update(Seal(message, signer, LARGEST), key, now)
+        if signer is None and opcode != Opcode.NOTIFY and question_type(data) not in _TRANSFERS:
+            return Plain.QUESTION
         try:
             parsed = dns.message.from_wire(message, keyring=False)
         except Exception:  # the library's decoders raise whatever they stumble over; all of it is the sender's fault
@@ -152,7 +162,7 @@ class Nameserver:
         if opcode == Opcode.NOTIFY:
             return self._notify(parsed, seal, key, address, now)
         asked: Any = parsed.question[0] if len(parsed.question) == 1 else None
-        if opcode == Opcode.QUERY and asked is not None and (asked.rdclass, asked.rdtype) in _TRANSFERS:
+        if opcode == Opcode.QUERY and asked is not None and (asked.rdtype, asked.rdclass) in _TRANSFERS:
             return self._transfer(parsed, seal, key, address, stream, now)
         plain = self.authority.answer(message, stream)
         return None if plain is None else Reply(seal.close(plain.data, now.wall), plain.rcode, plain.question)
@@ -229,6 +239,16 @@ class Nameserver:
         if rules.notify_from is not None or rules.policy is None or not rules.policy.knows(key):
             return seal.error(Rcode.REFUSED, now.wall)
         return Change(zone.origin, update, key, seal)
+
+
+def question_type(query: bytes) -> tuple[int, int] | None:
+    """Type and class of the first question, where there is one to read."""
+    try:
+        _, used = dns.name.from_wire(query, HEADER)
+        rdtype, rdclass = struct.unpack("!HH", query[HEADER + used : HEADER + used + 4])
+    except (dns.exception.DNSException, struct.error):
+        return None
+    return rdtype, rdclass
 
 
 def echo(query: bytes, rcode: Rcode, flags: int = 0) -> bytes:

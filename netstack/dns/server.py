@@ -31,9 +31,12 @@ class AuthoritativeDatagrams:
 
     def handle(self, event: Event, socket: DatagramDriver) -> None:
         if isinstance(event, QueryReceived) and event.source is not None:
-            if self.special is not None and special(event.data):
-                source = event.source
-                self.special.receive(event.data, "udp", source[0], lambda reply: socket.send(SendReply(reply, source)))
+            source = event.source
+            if (
+                self.special is not None
+                and special(event.data)
+                and self.special.receive(event.data, "udp", source[0], lambda reply: socket.send(SendReply(reply, source)))
+            ):
                 return
             reply = _answer(self, event.data, "udp", event.source[0])
             if reply is not None:
@@ -61,14 +64,18 @@ class AuthoritativeStream:
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, QueryReceived):
             sending = self._sending
-            if self.special is not None and sending is not None and special(event.data):
-                self.special.receive(
+            if (
+                self.special is not None
+                and sending is not None
+                and special(event.data)
+                and self.special.receive(
                     event.data,
                     "tcp",
                     connection.peer.remote[0],
                     lambda reply: connection.send(SendReply(reply)),
                     lambda transfer: sending.begin(transfer, connection),
                 )
+            ):
                 return
             connection.send(SendReply(_answer(self, event.data, "tcp", connection.peer.remote[0])))
 

@@ -60,7 +60,7 @@ class AuthoritativeService(MultiService):
         self.keeper = keeper or ZoneKeeper(machine, Nameserver(authority, {}), {}, {}, ZoneLimits(), counts)
         self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
-        self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers)
+        self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
         watched = guard is not None and guard.watches_all
         if guard is not None:
             guarded(machine.registry, "authoritative", guard.counts)

@@ -2,15 +2,18 @@
 
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 
 from dns.rcode import Rcode
 from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.authority import Reply
 from netstack.dns.events import SendReply
+from netstack.dns.guard import Admitted, Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.metrics import ServerMetrics, ZoneCounts
-from netstack.dns.nameserver import Change, Nameserver, Notified, Transfer
+from netstack.dns.nameserver import Change, Nameserver, Notified, Plain, Transfer
+from netstack.dns.tsig import signed
 from netstack.dns.wire import name_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
@@ -33,8 +36,10 @@ class SpecialAnswers:
         metrics: ServerMetrics,
         counts: ZoneCounts,
         transfers: int,
+        guard: Guard | None = None,
     ) -> None:
-        """`transfers`: out, at once."""
+        """`transfers`: out, at once. `guard` limits what is not signed as it limits plain questions."""
+        self.guard = guard
         self.machine = machine
         self.nameserver = nameserver
         self.keeper = keeper
@@ -46,19 +51,32 @@ class SpecialAnswers:
 
     def receive(
         self, data: bytes, proto: str, address: str, send: Send, transfer: Callable[[Transfer], None] | None = None
-    ) -> None:
-        """Answer a message by `send`, once, now or later; or hand a transfer on, which only a stream can carry."""
+    ) -> bool:
+        """Answer a message by `send`, once, now or later; or hand a transfer on, which only a stream can carry.
+
+        False: it is a plain question, which is not answered here.
+        """
         began = self.machine.reactor.seconds()
-        outcome = self.nameserver.receive(data, proto == "tcp", address, self.machine.now())
+        now = self.machine.now()
+        outcome = self.nameserver.receive(data, proto == "tcp", address, now)
+        if isinstance(outcome, Plain):
+            return False
         if outcome is None:
             self.metrics.dropped += 1
             send(None)
-            return
+            return True
+        admitted = Admitted(address, True, None, True, 0)
+        if self.guard is not None and not (isinstance(outcome, Reply) and signed(outcome.data)):
+            found = self.guard.admit(data, address, proto == "tcp", now)
+            if not isinstance(found, Admitted):
+                send(found)
+                return True
+            admitted = replace(found, cookie=None)  # a signature is the last record of a message
 
         def answered(reply: Reply) -> None:
             self.metrics.request(proto, address, reply.question)
             self.metrics.response(reply.rcode, self.machine.reactor.seconds() - began)
-            send(reply.data)
+            send(reply.data if self.guard is None else self.guard.finish(admitted, reply.data, self.machine.now()))
 
         if isinstance(outcome, Reply):
             answered(outcome)
@@ -77,6 +95,7 @@ class SpecialAnswers:
                 kind="whole transfer" if outcome.whole else "differences",
             )  # fmt: skip
             transfer(outcome)
+        return True
 
 
 class Sending:

@@ -365,6 +365,12 @@ class ReplyCheck:
         return not self._first and not self._held
 
 
+def signed(reply: bytes) -> bool:
+    """Whether a message of our own has a MAC: whoever gets it has proved to know the key."""
+    _, signature = split(reply)
+    return signature is not None and bool(signature.mac)
+
+
 def signed_query(message: bytes, key: Key, wall: float) -> tuple[bytes, ReplyCheck]:
     """A client's message with its signature, and what checks the reply."""
     signer = Signer(key)

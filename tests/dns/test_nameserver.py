@@ -2,8 +2,10 @@
 
 import struct
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.name
@@ -17,10 +19,16 @@ from hypothesis import strategies as st
 
 from netstack.dns.access import Access, Grant, UpdatePolicy
 from netstack.dns.authority import Authority, Reply
+from netstack.dns.guard import Guard
 from netstack.dns.history import difference
-from netstack.dns.nameserver import Change, Nameserver, Notified, Transfer, ZoneRules, special
+from netstack.dns.keeper import ZoneKeeper
+from netstack.dns.limits import ServerLimits, ZoneLimits
+from netstack.dns.metrics import ServerMetrics, ZoneCounts
+from netstack.dns.nameserver import Change, Nameserver, Notified, Plain, Transfer, ZoneRules, special
+from netstack.dns.special import SpecialAnswers
 from netstack.dns.tsig import Key, keyring, signed_query, split
 from netstack.dns.zone import Zone
+from netstack.kernel.real import real_machine
 from netstack.sansio import Now
 
 NOW = Now(100.0, 1_763_683_200.0)
@@ -250,7 +258,32 @@ def test_replies_and_plain_questions() -> None:
     assert not special(b"short")
     assert server().receive(b"\0\1\xa8\0" + bytes(8), True, "10.1.1.1", NOW) is None
     status = struct.pack("!6H", 1, 2 << 11, 0, 0, 0, 0)
-    assert replied(server().receive(status, True, "10.1.1.1", NOW)).rcode() == Rcode.NOTIMP
+    assert server().receive(status, True, "10.1.1.1", NOW) is Plain.QUESTION
+    asked = query("umass.edu", "A", options=[dns.edns.GenericOption(65001, b"\0\xfa\0\xff")])
+    assert special(asked)
+    assert server().receive(asked, False, "10.1.1.1", NOW) is Plain.QUESTION
+
+
+def test_what_is_not_signed_is_limited_as_plain_questions_are(tmp_path: Path) -> None:
+    """A forged TSIG record opens no way around the limits."""
+    limits = ServerLimits(response_rate=2, response_slip=2)
+    machine = real_machine("test", state_directory=tmp_path)
+    guard = Guard(limits, "on", lambda: bytes(16))
+    made = server()
+    counts, metrics = ZoneCounts(), ServerMetrics()
+    keeper = ZoneKeeper(machine, made, {}, {}, ZoneLimits(), counts)
+    answers = SpecialAnswers(machine, made, keeper, metrics, counts, 10, guard)
+
+    def sent(key: Key) -> list[bytes | None]:
+        asked, _ = signed_query(query("umass.edu", "SOA"), key, machine.wall())
+        found: list[bytes | None] = []
+        for _ in range(40):
+            assert answers.receive(asked, "udp", "192.0.2.7", found.append)
+        return found
+
+    forged = sent(Key.make("nobody", b"x"))
+    assert forged.count(None) > 10
+    assert sent(KEY).count(None) == 0
 
 
 MADE = server()
@@ -270,7 +303,7 @@ def test_whatever_octets_come(good: bytes, junk: bytes, at: int, signed: bool) -
     outcome = MADE.receive(data, True, "10.9.0.9", NOW)
     if isinstance(outcome, Transfer):
         outcome = outcome.next_message(NOW.wall)
-    assert outcome is None or isinstance(outcome, Reply | Notified | Change | bytes)
+    assert outcome is None or isinstance(outcome, Reply | Notified | Change | Plain | bytes)
     if isinstance(outcome, Reply):
         found, _ = split(outcome.data)
         assert found[2] & 0x80
