@@ -45,6 +45,8 @@ class Denial:
         ]
         if any(rdata.iterations > MOST_ITERATIONS for _, rdata in self.nsec3):
             raise ManyIterations
+        self.opt_out = False
+        """What was asked last was proved by a span that may hold unsigned delegations: it is not secure (RFC 5155 §9.2)."""
         self._hashes: dict[tuple[Name, bytes, int], bytes] = {}
 
     def no_name(self, name: Name) -> bool:
@@ -83,7 +85,9 @@ class Denial:
         if any(len(_common(name, record)) - 1 <= labels for record in self._covering(name)):
             return True
         next_closer = Name(name.labels[-(labels + 2) :])
-        return self._covered3(next_closer) is not None
+        covering = self._covered3(next_closer)
+        self.opt_out = covering is not None and bool(covering.flags & OPT_OUT)
+        return covering is not None
 
     def cut(self, name: Name) -> Cut | None:
         """What is proved about a delegation at a name without DS records; None: nothing (RFC 4035 §5.2, RFC 6840 §4.4)."""
@@ -151,8 +155,10 @@ class Denial:
             record = self._matching3(encloser)
             if record is not None:
                 delegated = _has(record, RdataType.NS) and not _has(record, RdataType.SOA)
-                if delegated or _has(record, RdataType.DNAME) or self._covered3(below) is None:
+                covering = self._covered3(below)
+                if delegated or _has(record, RdataType.DNAME) or covering is None:
                     return None
+                self.opt_out = bool(covering.flags & OPT_OUT)
                 return encloser
             below = encloser
         return None

@@ -138,6 +138,8 @@ class Trust:
                 return _iterations(zone)
             if not denial.no_closer(rrset.name, signature.labels):
                 raise Bogus(DENIAL_MISSING, f"no proof that {name_text(rrset.name)} is a wildcard's")
+            if denial.opt_out:
+                return Verdict(Security.INSECURE)
         return SECURE
 
     def _absence(self, question: Question, outcome: Outcome, effort: Effort) -> Generator[Question, Outcome, Verdict]:
@@ -159,7 +161,7 @@ class Trust:
         if not proved:
             what = "does not exist" if outcome.rcode == Rcode.NXDOMAIN else f"has no {rdtype.name}"
             raise Bogus(DENIAL_MISSING, f"no proof that {name_text(name)} {what}")
-        return SECURE
+        return Verdict(Security.INSECURE) if denial.opt_out else SECURE
 
     def _denial(self, zone: ZoneState, proof: Sequence[RRset], effort: Effort) -> Denial:
         """The zone's denials among a reply's records, each verified; raises Bogus, ManyIterations."""
