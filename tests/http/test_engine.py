@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstack.http.engine import Heads, ServerEngine
+from netstack.http.engine.record import RECORDED, Record
 from netstack.http.engine.server import RECEIVING, SENDING, Receiving, Sending, Step
 from netstack.http.events import (
     BodyReceived,
@@ -533,6 +534,24 @@ def test_the_journal_counts_what_a_file_sends() -> None:
     asked, answered = server.engine.messages()
     assert (asked.summary, asked.data) == ("GET /a HTTP/1.1", GET)
     assert (answered.summary, answered.omitted) == ("200 OK", 100)
+
+
+def test_the_journal_counts_what_it_does_not_keep_of_a_streamed_response() -> None:
+    part, parts = b"x" * 100_000, 15
+    commands = [StartResponse(200, b""), *[SendBody(part)] * parts, EndResponse()]
+    server = Server(lambda event: commands, recording=True)
+    sent = server.receive(GET)
+    _, answered = server.engine.messages()
+    assert len(answered.data) == RECORDED
+    assert answered.omitted == len(sent) - RECORDED
+
+
+def test_a_record_ends_where_the_next_message_begins() -> None:
+    record = Record()
+    record.add(b"a" * (RECORDED - 1))
+    record.add(b"bcd" + b"next")
+    assert record.take(b"next") == (b"a" * (RECORDED - 1) + b"b", 2)
+    assert record.take() == (b"next", 0)
 
 
 def test_date_changes_with_the_second() -> None:

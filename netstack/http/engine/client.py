@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader, UntilCloseReader
+from netstack.http.engine.record import RECORDED, Record
 from netstack.http.events import (
     BodyReceived,
     Connected,
@@ -24,9 +25,6 @@ from netstack.http.wire import (
 )
 from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder
 
-RECORDED = 1024 * 1024
-"""Octets of one message that the journal gets at most."""
-
 
 class ClientEngine(Recorder):
     """One connection to a server. Events: Connected, then for each request InterimReceived (none or more),
@@ -46,7 +44,7 @@ class ClientEngine(Recorder):
         self._until_close = False
         self._closed = False
         self._interim = 0
-        self._record = bytearray()
+        self._record = Record()
         self.fault: str | None = None
         """What the server did against the protocol, once it has."""
 
@@ -63,7 +61,7 @@ class ClientEngine(Recorder):
             return
         self._buffer += data
         if self.recording:
-            self._record += data[: RECORDED - len(self._record)]
+            self._record.add(data)
         try:
             yield from self._read()
         except BadMessage as error:
@@ -121,7 +119,8 @@ class ClientEngine(Recorder):
         self._waiting.append((command.method, keeps))
         self._out.append(octets)
         if self.recording:
-            self.record(True, f"{command.method} {command.target} HTTP/1.1", octets[:RECORDED])
+            omitted = max(0, len(octets) - RECORDED)
+            self.record(True, f"{command.method} {command.target} HTTP/1.1", octets[:RECORDED], omitted=omitted)
 
     def data_to_send(self) -> list[bytes | FileSlice]:
         out, self._out = self._out, []
@@ -186,9 +185,8 @@ class ClientEngine(Recorder):
         assert response is not None  # noqa: S101  a body has a response
         assert body is not None  # noqa: S101
         if self.recording:
-            kept = bytes(self._record[: len(self._record) - len(self._buffer)] if self._buffer else self._record)
-            self.record(False, f"{response.status} {response.reason}".strip(), kept)
-            self._record = self._record[len(kept) :]
+            kept, omitted = self._record.take(bytes(self._buffer))
+            self.record(False, f"{response.status} {response.reason}".strip(), kept, omitted=omitted)
         _, asked = self._waiting.popleft()
         self._response = self._body = None
         self._until_close = False

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
+from netstack.http.engine.record import RECORDED, Record
 from netstack.http.events import (
     BodyReceived,
     Continue,
@@ -30,9 +31,6 @@ from netstack.http.wire import (
     request_line,
 )
 from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Transitions
-
-RECORDED = 1024 * 1024
-"""Octets of one message that the journal gets at most."""
 
 
 class Receiving(IntEnum):
@@ -173,8 +171,8 @@ class ServerEngine(Recorder):
         self._left_requests = heads.limits.requests or -1
         self._peer = _NOBODY
         self._due: float | None = None
-        self._sent_record = bytearray()
-        self._received_record = bytearray()
+        self._sent_record = Record()
+        self._received_record = Record()
 
     def connected(self, info: Peer, now: Now) -> Iterator[Event]:
         self._due = now.monotonic + self._limits.idle_seconds
@@ -340,7 +338,8 @@ class ServerEngine(Recorder):
             self._awaits_continue = request.expects_continue
             self._due = now.monotonic + self._limits.body_seconds
             if self.recording:
-                self._received_record = bytearray(head)
+                self._received_record = Record()
+                self._received_record.add(head)
         else:
             self._receiving = RECEIVING.next(self._receiving, Step.REQUEST)
             self._due = None
@@ -354,7 +353,7 @@ class ServerEngine(Recorder):
         before = bytes(self._buffer) if self.recording else b""
         data = body.read(self._buffer)
         if before:
-            self._received_record += before[: len(before) - len(self._buffer)]
+            self._received_record.add(before[: len(before) - len(self._buffer)])
         wanted = self._sending in (Sending.OWED, Sending.STREAMING)
         if data:
             self._awaits_continue = False
@@ -364,10 +363,9 @@ class ServerEngine(Recorder):
             self._receiving = RECEIVING.next(self._receiving, Step.BODY_END)
             self._body = self._due = None
             if self.recording and self._request is not None:
-                octets = bytes(self._received_record)
-                omitted = max(0, len(octets) - RECORDED)
-                self.record(False, _summary(self._request), octets[:RECORDED], omitted=omitted)
-            self._received_record = bytearray()
+                octets, omitted = self._received_record.take()
+                self.record(False, _summary(self._request), octets, omitted=omitted)
+            self._received_record = Record()
             if wanted:
                 yield RequestEnded(body.trailers)
 
@@ -385,7 +383,8 @@ class ServerEngine(Recorder):
         if self._request is not None:
             line = f"{self._request.method} {self._request.target}"
         if self.recording:
-            self.record(False, line[:80], bytes(self._received_record) or bytes(self._buffer[:RECORDED]))
+            octets, omitted = self._received_record.take()
+            self.record(False, line[:80], octets or bytes(self._buffer[:RECORDED]), omitted=omitted)
         told = self._sending in (Sending.STREAMING, Sending.SENT)
         self._close = True
         self._buffer.clear()
@@ -503,13 +502,13 @@ class ServerEngine(Recorder):
         if self._chunked:
             self._write(b"0\r\n\r\n")
         if self._sent_record:
-            self.record(True, _status(self._status_sent), bytes(self._sent_record))
-            self._sent_record = bytearray()
+            octets, omitted = self._sent_record.take()
+            self.record(True, _status(self._status_sent), octets, omitted=omitted)
 
     def _write(self, data: bytes) -> None:
         self._out.append(data)
         if self.recording:
-            self._sent_record += data[: RECORDED - len(self._sent_record)]
+            self._sent_record.add(data)
 
 
 def body_length(body: bytes | FileSlice | tuple[bytes | FileSlice, ...]) -> int:

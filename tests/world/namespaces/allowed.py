@@ -1,5 +1,6 @@
 """Whether this kernel lets us make user namespaces."""
 
+import os
 import subprocess
 import sys
 
@@ -14,4 +15,7 @@ def allowed() -> bool:
     return subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
-needs_namespaces = pytest.mark.skipif(not allowed(), reason="the kernel does not allow user namespaces")
+needs_namespaces = pytest.mark.skipif(
+    os.environ.get("CI") != "true" and not allowed(), reason="the kernel does not allow user namespaces"
+)
+"""Under CI=true nothing is skipped: what needs namespaces fails without them."""
