@@ -24,7 +24,7 @@ class Rank(IntEnum):
 
 
 class Use:
-    """Something made of entries of the cache; `fresh` ends when one of them goes, and at `until`. Monotonic seconds."""
+    """Something made of entries of the cache; both times end when one of them goes. Monotonic seconds."""
 
     __slots__ = ("fresh", "until")
 
@@ -58,7 +58,7 @@ class Entry:
         """It is in the cache no longer."""
         self.held = False
         for use in self.uses:
-            use.fresh = 0.0
+            use.fresh = use.until = 0.0
         self.uses.clear()
 
     def at(self, now: float, rotate: bool = False) -> RRset | None:

@@ -52,11 +52,14 @@ class _Timed:
 class _Kept(Use):
     """What may be given; until `fresh` it is `octets`, which is all that most questions look at."""
 
-    __slots__ = ("entries", "octets", "tallies", "timed", "turning")
+    __slots__ = ("entries", "expires", "octets", "place", "tallies", "timed", "turning")
 
     def __init__(self, entries: Sequence[Entry], turning: Entry | None, until: float, tallies: Sequence[Tally]) -> None:
         super().__init__(until)
         self.octets = b""
+        self.place = 0
+        """Where the TTL stands, if there is but one, and no turns: such a reply is renewed at once."""
+        self.expires = 0.0
         self.entries = entries
         self.turning = turning
         """The one whose records take turns."""
@@ -112,21 +115,27 @@ class KeptReplies:
             )
             if kept is None:
                 return
-            self.memo.put(key, kept, len(key) + OVERHEAD)
+            self.memo.put(key, kept, len(key) + len(reply) + OVERHEAD)
         first = 0
         if turning and turning[0].rrset is not None:
             first = (turning[0].turn - self.rotate) % len(turning[0].rrset)  # the turn has gone on since
-        kept.fresh = 0.0
-        kept.timed[first] = _Timed(reply[2:HEADER] + reply[HEADER:end].lower() + reply[end:], places)
+        octets = reply[2:HEADER] + reply[HEADER:end].lower() + reply[end:]
+        if not turning and len(places) == 1:
+            kept.octets, kept.fresh = octets, 0.0
+            ((kept.place, kept.expires),) = places
+            return
+        kept.timed[first] = _Timed(octets, places)
         self.memo.grow(len(reply) + OVERHEAD)
 
     def renewed(self, kept: _Kept, now: float) -> bytes | None:
         """The octets to give now, with the right TTLs and the record first whose turn it is; None when there are none."""
         if now >= kept.until:
             return None
-        for entry in kept.entries:
-            if not entry.held:
-                return None
+        if kept.place:
+            octets, place, ttl = kept.octets, kept.place, max(0, int(kept.expires - now))
+            octets = kept.octets = octets[:place] + ttl.to_bytes(4, "big") + octets[place + 4 :]
+            kept.fresh = min(kept.expires - ttl - _TICK, kept.until)
+            return octets
         turning, first = kept.turning, 0
         if turning is not None and turning.rrset is not None:
             first = turning.turn % len(turning.rrset)
