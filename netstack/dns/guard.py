@@ -8,7 +8,7 @@ from dns.rcode import Rcode
 
 from netstack.dns.cookies import CLIENT, ServerCookies
 from netstack.dns.limits import ServerLimits
-from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option, with_rcode
+from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option
 from netstack.dns.rates import Rates, kind, victim
 from netstack.dns.wire import HEADER, header_reply
 from netstack.sansio import Now
@@ -82,15 +82,14 @@ class Guard:
         fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
         self.counts.bad_cookies += bool(server) and fresh is None
         given = client + (fresh or self._cookies.make(client, address, now.wall))
+        if self.rule == "required" and fresh is None and not stream:
+            return with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, given)
         return Admitted(address, stream, given, stream or fresh is not None, payload)
 
     def finish(self, admitted: Admitted, reply: bytes | None, now: Now) -> bytes | None:
         """The reply as it is sent: with a cookie, cut, or not at all."""
         if reply is None:
             return None
-        if self.rule == "required" and admitted.cookie is not None and not admitted.genuine:
-            reply = with_rcode(truncated(reply), BADCOOKIE)
-            reply = reply[:2] + bytes([reply[2] & 0xFD]) + reply[3:]
         if admitted.cookie is not None:
             cooked = with_option(reply, COOKIE, admitted.cookie)
             if not admitted.stream and len(cooked) > admitted.payload:
@@ -111,8 +110,10 @@ class Guard:
         return truncated(reply)
 
 
-def _bare(query: bytes) -> bytes:
-    """A reply of header and question alone."""
+def _bare(query: bytes, rcode: int = 0, payload: int | None = None) -> bytes:
+    """A reply of header, question and, with `payload`, an OPT record."""
     end = question_end(query)
-    head = query[:2] + bytes([query[2] & 0x79 | 0x80, 0])
-    return head + bytes(8) if end is None else head + b"\0\1" + bytes(6) + query[HEADER:end]
+    question = b"" if end is None else query[HEADER:end]
+    opt = b"" if payload is None else b"\0\0\x29" + payload.to_bytes(2, "big") + bytes([rcode >> 4]) + bytes(5)
+    counts = bytes([0, bool(question), 0, 0, 0, 0, 0, bool(opt)])
+    return query[:2] + bytes([query[2] & 0x79 | 0x80, rcode & 15]) + counts + question + opt

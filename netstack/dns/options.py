@@ -77,13 +77,6 @@ def truncated(message: bytes) -> bytes:
     return message[:2] + bytes([message[2] | _TC]) + message[3:4] + counts + message[HEADER:end] + opt
 
 
-def with_rcode(message: bytes, rcode: int) -> bytes:
-    """The reply with another RCODE, whose upper eight bits are in its OPT record (RFC 6891 §6.1.3)."""
-    at = opt_at(message)
-    low = message[:3] + bytes([message[3] & 0xF0 | rcode & 15]) + message[4:]
-    return low if at is None else low[: at + 5] + bytes([rcode >> 4]) + low[at + 6 :]
-
-
 def _options(message: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     end = at + 11 + int.from_bytes(message[at + 9 : at + 11], "big")
     at += 11

@@ -218,7 +218,7 @@ def run(*arguments: str) -> str:
         (("nowhere.umass.edu",), ("status: NXDOMAIN", "umass.edu.\t\t3600\tIN\tSOA"), ()),
         (("umass.edu", "AXFR"), ("Transfer failed",), ()),
         (("version.bind", "CH", "TXT"), ("status: REFUSED",), ()),
-        (("www.elsewhere.org",), ("status: REFUSED",), ()),
+        (("www.elsewhere.org",), ("status: REFUSED", "EDE: 20 (Not Authoritative)"), ()),
         (("+keepopen", "+tcp", "dns.umass.edu", "mail.umass.edu", "www.umass.edu"), ("10.1.0.2", "10.1.0.3"), ()),
     ],
 )
