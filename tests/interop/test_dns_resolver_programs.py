@@ -14,10 +14,10 @@ import pytest
 
 from tests.addresses import own_address
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, UNBOUND, _free_port, named, run
+from tests.interop.test_dns_programs import HEAD, UNBOUND, free_port, named, run
 from tests.processes import running, twistd
 
-PORT = _free_port() + 1
+PORT = free_port()
 
 TAC = """
 from twisted.application.service import Application
@@ -151,7 +151,7 @@ def test_bind_forwards_to_us(net: Net, tmp_path: Path) -> None:
         f"recursion yes; dnssec-validation no; forward only; forwarders {{ {net.resolver} port {PORT}; }}; "
         "empty-zones-enable no; send-cookie yes;"
     )
-    port = _free_port() + 2
+    port = free_port()
     with running(*named(tmp_path / "named", "127.0.0.1", options, "", port), ready=" running"):
         found_through("127.0.0.1", port)
 
