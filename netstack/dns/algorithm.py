@@ -14,7 +14,7 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.cache import ALL_TYPES, Cache, Entry, Rank
-from netstack.dns.dnssec.evidence import evidence, of_absence, of_records
+from netstack.dns.dnssec.evidence import evidence, of_absence, of_records, signed_ttl
 from netstack.dns.events import (
     CACHED_ERROR,
     NO_REACHABLE_AUTHORITY,
@@ -390,7 +390,7 @@ class Algorithm:
         if useful.absent is not None and not (part and useful.rcode == Rcode.NXDOMAIN):
             ttl = 0
             if useful.soa is not None:  # RFC 2308 §5
-                ttl = min(useful.soa.ttl, useful.soa[0].minimum, self.limits.max_negative_ttl)
+                ttl = min(signed_ttl(useful.soa, useful.proof), useful.soa[0].minimum, self.limits.max_negative_ttl)
             rdtype = ALL_TYPES if useful.rcode == Rcode.NXDOMAIN else question.rdtype
             entry = Entry(useful.soa, self.now + ttl, Rank.ANSWER, True, useful.rcode, learned=self.now)
             entry.proof = of_absence(useful.soa, useful.proof)
@@ -398,7 +398,8 @@ class Algorithm:
             self.cache.put(useful.absent, rdtype, entry, self.now)
 
     def _keep(self, task: Task, rrset: RRset, rank: Rank, proof: tuple[RRset, ...] = ()) -> None:
-        entry = Entry(rrset, self.now + min(rrset.ttl, self.limits.max_ttl), rank, proof=proof, learned=self.now)
+        ttl = signed_ttl(rrset, proof)
+        entry = Entry(rrset, self.now + min(ttl, self.limits.max_ttl), rank, proof=proof, learned=self.now)
         old = task.fresh.get((rrset.name, rrset.rdtype))
         if old is None or old.rank <= rank:
             task.fresh[rrset.name, rrset.rdtype] = entry

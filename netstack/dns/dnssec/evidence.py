@@ -38,6 +38,12 @@ def of_absence(soa: RRset | None, found: Sequence[RRset]) -> tuple[RRset, ...]:
     return (*signatures, *_chain(found))
 
 
+def signed_ttl(rrset: RRset, found: Sequence[RRset]) -> int:
+    """The TTL, at most the one that was signed (RFC 4035 §5.3.3): who forges it cannot have the cache keep the records."""
+    signed = (rdata.original_ttl for each in found if _covers(each, rrset.name, rrset.rdtype) for rdata in each)
+    return int(min((rrset.ttl, *signed)))
+
+
 def without_double(proof: Iterable[RRset]) -> list[RRset]:
     """Each RRset once: several records of an answer may have come with the same one."""
     return list({(rrset.name, rrset.rdtype, rrset.covers): rrset for rrset in proof}.values())

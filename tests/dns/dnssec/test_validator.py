@@ -264,6 +264,24 @@ def test_forgeries_are_refused(asked: str, where: str, rdtype: str, change: Chan
     assert up.resolver.counts.secure == 0
 
 
+def longer(message: Message) -> None:
+    for section in (message.answer, message.authority):
+        for rrset in section:
+            rrset.ttl = 604_800
+
+
+def test_ttls_are_at_most_the_signed_ones() -> None:
+    up = internet()
+    forging(longer, "A", up)
+    outcome = up.resolve("gaia.cs.umass.edu")
+    assert outcome.secure
+    assert outcome.answer[0].ttl == 2 * 86400
+    up.now += 2 * 86400 + 1
+    up.log.clear()
+    assert up.resolve("gaia.cs.umass.edu").secure
+    assert (UMASS, "A gaia.cs.umass.edu?") in up.log, "it was asked for again"
+
+
 def test_a_forgery_is_forgotten_when_the_truth_comes_back() -> None:
     up = internet()
     honest = dict(up.servers)
