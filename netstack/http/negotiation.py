@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 # RFC 9110 §12.4.2: weight = OWS ";" OWS "q=" qvalue
 _WEIGHT = re.compile(r"[ \t]*[qQ]=(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)[ \t]*")
+_ZERO = re.compile(r"[qQ]=0(?:\.0{0,3})?[ \t]*(?:[,;]|$)")
 _ELEMENTS = 64
 """Elements of one list that are looked at; what follows counts as not mentioned."""
 
@@ -84,7 +85,7 @@ def choose_coding(value: str | None, sizes: Mapping[str, int]) -> str | None:
 
 def refuses_type(value: str | None, media: str) -> bool:
     """Whether an Accept field gives a media type the weight 0 (RFC 9110 §12.5.1), by the most specific range."""
-    if value is None or "q=0" not in value:
+    if value is None or not _ZERO.search(value):  # most requests refuse nothing
         return False
     wanted = weights(value)
     media = media.partition(";")[0]

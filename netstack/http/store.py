@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote_to_bytes
 
-from netstack.http.media import media_type
 from netstack.http.negotiation import choose_coding, choose_language, choose_program, refuses_type
 from netstack.http.values import http_date
 from netstack.http.versions import Resource, Version, Versions
@@ -181,11 +180,8 @@ class Store:
                 raise BadMessage(f"Every language that there is was refused by Accept-Language. There are: {names}.", 406)
             version = resource.languages[language]
         assert version is not None  # noqa: S101  a resource without a plain version has languages
-        types = fields.get("accept")
-        if types is not None and "q=0" in types:
-            media = media_type(resource.name, self._languages)
-            if refuses_type(types, media):
-                raise BadMessage(f"This is {media}, which the Accept field of the request refuses.", 406)
+        if refuses_type(fields.get("accept"), resource.media):
+            raise BadMessage(f"This is {resource.media}, which the Accept field of the request refuses.", 406)
         accepted = fields.get("accept-encoding")
         if accepted is None or (not version.coded and "=" not in accepted):
             coding = "identity"
@@ -233,7 +229,7 @@ class Store:
             validators += f"Content-Location: {_encoded(version.name)}\r\n"
         if resource.vary:
             validators += f"Vary: {resource.vary}\r\n"
-        media = media_type(resource.name, self._languages)
+        media = resource.media
         fields = f"Content-Type: {media}\r\n{described}{validators}Accept-Ranges: bytes\r\n"
         opened = file if content is None else None
         return Representation(stat, media, fields.encode(), validators.encode(), f'"{etag}"', modified, content, opened)

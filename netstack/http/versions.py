@@ -8,6 +8,7 @@ plain file beside them, the others do.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from netstack.http.media import media_type
 from netstack.http.negotiation import CODINGS
 from netstack.kernel.disk import Disk, FileStat
 
@@ -32,6 +33,8 @@ class Resource:
     """The versions of a name."""
 
     name: str
+    media: str
+    """The Content-Type of all of them."""
     plain: Version | None
     languages: Mapping[str, Version]
     """Empty when there is but the plain one, which else is among them in the site's first language."""
@@ -90,7 +93,9 @@ class Versions:
                 version = self._version(where, other, None, marked)
                 if version is not None:
                     programs[other[len(last) + 1 :]] = version
-        return Resource(name, plain, languages, programs, _vary(plain, languages, programs), until)
+        return Resource(
+            name, media_type(name, self._languages), plain, languages, programs, _vary(plain, languages, programs), until
+        )
 
     def _version(self, where: str, last: str, language: str | None, marked: frozenset[str]) -> Version | None:
         name = where + last

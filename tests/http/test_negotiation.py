@@ -73,6 +73,8 @@ def test_content_codings(value: str | None, expected: str | None) -> None:
     [
         (None, False), ("text/html", False), ("image/png", False), ("text/html;q=0", True), ("text/*;q=0.0", True),
         ("*/*;q=0", True), ("*/*;q=0, text/html", False), ("text/html;q=0, */*", True), ("text/html;q=0.9", False),
+        ("text/html ; Q=0.000 ,x", True),
+        ("text/html;q=0.05", False),
     ],
 )  # fmt: skip
 def test_media_types(value: str | None, refused: bool) -> None:
