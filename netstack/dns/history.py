@@ -70,39 +70,45 @@ def rrsets_of(records: Iterable[Record]) -> list[RRset]:
 
 def changed(zone: Zone, differences: Iterable[Difference]) -> Zone:
     """The zone after the differences, in order; raises ZoneError when they do not fit or break it. `zone` stays as it is."""
-    rrsets = {_key(rrset): rrset for rrset in zone}
-    own: set[RRsetKey] = set()
+    names: dict[Name, dict[RRsetKey, RRset]] = {}
+    """What the differences touch, as it will be; all of a zone with NSEC3, whose owners are no names."""
+    if zone.hashed:
+        for rrset in zone:
+            names.setdefault(rrset.name, {})[_key(rrset)] = copied(rrset)
     soa = zone.soa
     for difference in differences:
         if serial_of(difference.old) != serial_of(soa):
             raise ZoneError(f"a difference from serial {serial_of(difference.old)}, expected {serial_of(soa)}")
         for record in difference.deleted:
+            rrsets = _at(names, zone, record.name)
             key = (record.name, record.rdtype, record.rdata.covers())
-            rrset = rrsets.get(key)
-            if rrset is None or record.rdata not in rrset.items:
+            kept = rrsets.get(key)
+            if kept is None or record.rdata not in kept.items:
                 raise ZoneError(f"a difference deletes {record.name} {record.rdtype.name}, which is not there")
-            if key not in own:
-                own.add(key)
-                rrset = rrsets[key] = copied(rrset)
-            del rrset.items[record.rdata]
-            if not rrset.items:
+            del kept.items[record.rdata]
+            if not kept.items:
                 del rrsets[key]
-                own.discard(key)
         for record in difference.added:
+            rrsets = _at(names, zone, record.name)
             key = (record.name, record.rdtype, record.rdata.covers())
-            rrset = rrsets.get(key)
-            if rrset is None:
-                own.add(key)
-                rrset = rrsets[key] = RRset(record.name, RdataClass.IN, record.rdtype, record.rdata.covers())
-            elif key not in own:
-                own.add(key)
-                rrset = rrsets[key] = copied(rrset)
-            rrset.items.pop(record.rdata, None)
-            rrset.items[record.rdata] = None
-            rrset.ttl = record.ttl
+            kept = rrsets.get(key)
+            if kept is None:
+                kept = rrsets[key] = RRset(record.name, RdataClass.IN, record.rdtype, record.rdata.covers())
+            kept.items.pop(record.rdata, None)
+            kept.items[record.rdata] = None
+            kept.ttl = record.ttl
         soa = difference.new
-    rrsets[_key(soa)] = soa
-    return Zone(zone.origin, rrsets.values())
+    _at(names, zone, soa.name)[_key(soa)] = soa
+    if zone.hashed:
+        return Zone(zone.origin, [rrset for rrsets in names.values() for rrset in rrsets.values()])
+    return zone.with_names({name: rrsets.values() for name, rrsets in names.items()})
+
+
+def _at(names: dict[Name, dict[RRsetKey, RRset]], zone: Zone, name: Name) -> dict[RRsetKey, RRset]:
+    found = names.get(name)
+    if found is None:
+        found = names[name] = {_key(rrset): copied(rrset) for rrset in zone.rrsets_at(name)}
+    return found
 
 
 def difference(old: Zone, new: Zone) -> Difference:

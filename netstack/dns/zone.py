@@ -1,6 +1,7 @@
 """A zone and the look-up in it (RFC 1034 §4.3.2 step 3, wildcards RFC 4592, delegations and glue RFC 9471)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -47,6 +48,12 @@ class Node:
         """The delegation at or above this name; data here is glue then, or a DS at the cut itself."""
         self.turns: dict[RdataType, int] = {}
         """How often an RRset of more than one record was given: its rotation."""
+
+    def twin(self) -> "Node":
+        """A node of the same RRsets, whose cut is its own."""
+        made = Node()
+        made.rrsets, made.signatures, made.turns = self.rrsets, self.signatures, self.turns
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +104,8 @@ class Zone:
         """NSEC3 records: their owners are no names of the zone (RFC 5155 §7.2.8)."""
         for rrset in rrsets:
             self._add(rrset)
-        apex = self.nodes.get(origin)
-        if apex is None or RdataType.SOA not in apex.rrsets:
-            raise ZoneError(f"zone {name_text(origin)}: expected a SOA record at the origin")
-        if RdataType.NS not in apex.rrsets:
-            raise ZoneError(f"zone {name_text(origin)}: expected at least one NS record at the origin")
-        self.soa = apex.rrsets[RdataType.SOA]
-        self.negative_soa = _negative(self.soa)
-        self._mark_cuts()
+        self._check_apex()
+        self._mark_cuts(self.nodes)
 
     @classmethod
     def from_text(cls, origin: str, text: str) -> "Zone":
@@ -164,6 +165,77 @@ class Zone:
                 yield from (rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG)
                 yield from node.signatures.values()
 
+    def with_names(self, names: Mapping[Name, Iterable[RRset]]) -> "Zone":
+        """The next version: other RRsets at some names, all else shared with this one, which stays as it is.
+
+        A zone with NSEC3 records is made anew. Raises ZoneError.
+        """
+        if self.hashed:
+            raise ZoneError(f"zone {name_text(self.origin)}: expected a zone without NSEC3 records")
+        made = copy(self)
+        made.nodes, made.hashed = dict(self.nodes), {}
+        moved: set[Name] = set()
+        emptied: list[Name] = []
+        for name, rrsets in names.items():
+            before = made.nodes.pop(name, None)
+            for rrset in rrsets:
+                made._add(rrset)
+            after = made.nodes.get(name)
+            if after is None:
+                emptied.append(name)
+            delegated = [node is not None and RdataType.NS in node.rrsets for node in (before, after)]
+            if delegated[0] is not delegated[1]:
+                moved.add(name)
+        fresh = made._keep_ancestors(emptied)
+        for name in names:
+            while name in made.nodes and made.nodes[name] is not self.nodes.get(name):
+                fresh.add(name)
+                if name == self.origin:
+                    break
+                name = name.parent()
+        for name in made._below(moved):
+            if name not in fresh:
+                fresh.add(name)
+                made.nodes[name] = made.nodes[name].twin()
+        made._check_apex()
+        made._mark_cuts(fresh)
+        return made
+
+    def _keep_ancestors(self, emptied: Iterable[Name]) -> set[Name]:
+        """Names without records exist as long as names below them do (RFC 4592 §2.2.2): those made anew for that."""
+        suspects: set[Name] = set()
+        for name in emptied:
+            while name != self.origin and name not in suspects:
+                node = self.nodes.get(name)
+                if node is not None and node.rrsets:
+                    break
+                suspects.add(name)
+                name = name.parent()
+        if not suspects:
+            return set()
+        needed: set[Name] = set()
+        folded = {_folded(name): name for name in suspects}
+        for owner, node in self.nodes.items():
+            if node.rrsets:
+                labels = _folded(owner)
+                needed.update(folded[labels[at:]] for at in range(1, len(labels)) if labels[at:] in folded)
+        for name in suspects - needed:
+            self.nodes.pop(name, None)
+        for name in needed:
+            self.nodes[name] = Node()
+        return needed
+
+    def _below(self, tops: set[Name]) -> list[Name]:
+        """Names at and below any of these."""
+        if not tops:
+            return []
+        folded = {_folded(top) for top in tops}
+        return [
+            name
+            for name in self.nodes
+            if any(labels[at:] in folded for labels in (_folded(name),) for at in range(len(labels)))
+        ]
+
     def _add(self, rrset: RRset) -> None:
         where = f"zone {name_text(self.origin)}: {name_text(rrset.name)}"
         if not rrset.name.is_subdomain(self.origin):
@@ -193,8 +265,17 @@ class Zone:
                 break
             self.nodes[name] = Node()
 
-    def _mark_cuts(self) -> None:
-        for name in sorted(self.nodes, key=len):
+    def _check_apex(self) -> None:
+        apex = self.nodes.get(self.origin)
+        if apex is None or RdataType.SOA not in apex.rrsets:
+            raise ZoneError(f"zone {name_text(self.origin)}: expected a SOA record at the origin")
+        if RdataType.NS not in apex.rrsets:
+            raise ZoneError(f"zone {name_text(self.origin)}: expected at least one NS record at the origin")
+        self.soa = apex.rrsets[RdataType.SOA]
+        self.negative_soa = _negative(self.soa)
+
+    def _mark_cuts(self, names: Iterable[Name]) -> None:
+        for name in sorted(names, key=len):
             if name == self.origin:
                 continue
             node = self.nodes[name]
@@ -206,6 +287,10 @@ class Zone:
         servers = self.nodes[cut].rrsets[RdataType.NS]
         glue = tuple(address for rdata in servers for address in self.addresses(rdata.target))
         return Delegation(cut, servers, glue)
+
+
+def _folded(name: Name) -> tuple[bytes, ...]:
+    return tuple(label.lower() for label in name.labels)
 
 
 def hints_from_text(text: str) -> list[tuple[str, str]]:
@@ -227,9 +312,9 @@ def ordered(rrset: RRset, first: int) -> RRset:
     """A copy that begins with record number `first`, counted around."""
     rdatas = list(rrset.items)
     first %= len(rdatas)
-    copy = _rrset(rrset.name, rrset)
-    copy.items = dict.fromkeys(rdatas[first:] + rdatas[:first])
-    return copy
+    turned = _rrset(rrset.name, rrset)
+    turned.items = dict.fromkeys(rdatas[first:] + rdatas[:first])
+    return turned
 
 
 def _named(rrset: RRset, name: Name) -> RRset:
@@ -246,9 +331,9 @@ def _rrset(name: Name, rdataset: Rdataset) -> RRset:
 
 def _negative(soa: RRset) -> RRset:
     """The SOA as negative answers carry it: its TTL is at most its MINIMUM field (RFC 2308 §3)."""
-    copy = ordered(soa, 0)
-    copy.ttl = min(soa.ttl, soa[0].minimum)
-    return copy
+    made = ordered(soa, 0)
+    made.ttl = min(soa.ttl, soa[0].minimum)
+    return made
 
 
 def _one_of(node: Node) -> RRset:

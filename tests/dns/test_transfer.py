@@ -120,6 +120,38 @@ def test_differences_lead_from_any_version_to_the_latest(
     assert lines(zones[first]) == before
 
 
+NAMES = ["a", "b", "b.a", "c.b.a", "d.c.b.a", "x.y.z", "y.z", "*.w", "A.B"]
+TEXTS = st.dictionaries(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(["A 10.0.0.7", "NS dns", "NS b.a", "TXT x", "MX 5 a"])), st.none()
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(TEXTS, min_size=2, max_size=5))
+def test_a_version_made_from_the_one_before_is_the_same_zone(versions: list[dict[tuple[str, str], None]]) -> None:
+    """Names that exist because of others, and delegations, are those of a zone that was read anew."""
+    zones = [
+        zone(number, "".join(f"{name} {text}\n" for name, text in records)) for number, records in enumerate(versions, 1)
+    ]
+    made = zones[0]
+    for old, new in pairwise(zones):
+        before = shape(made)
+        earlier, made = made, changed(made, [difference(old, new)])
+        assert shape(earlier) == before
+        assert shape(made) == shape(new)
+
+
+def shape(found: Zone) -> dict[str, tuple[list[str], str | None]]:
+    """All names, with their records and delegation."""
+    return {
+        str(name).lower(): (
+            sorted(line.lower() for rrset in node.rrsets.values() for line in rrset.to_text().splitlines()),
+            None if node.cut is None else str(node.cut).lower(),
+        )
+        for name, node in found.nodes.items()
+    }
+
+
 def test_history_is_bounded() -> None:
     history = History(differences=3, records=1000)
     for serial in range(1, 9):
