@@ -205,7 +205,8 @@ class Nameserver:
                 records, whole = records_of(soa), False
             else:
                 differences = rules.history.since(serial_of(theirs))
-                if differences is not None and _worth(sum(each.size for each in differences), zone):
+                latest = differences is not None and serial_of(differences[-1].new) == serial_of(soa)
+                if differences is not None and latest and _worth(sum(each.size for each in differences), zone):
                     records, whole = increments(soa, differences), False
         if not stream:
             found = list(messages(message.id, question, () if whole else records, seal.room, options))

@@ -191,6 +191,15 @@ def test_differences_that_are_more_than_the_zone() -> None:
     assert outcome.whole
 
 
+def test_a_version_that_the_history_does_not_know_is_sent_whole() -> None:
+    made = server()
+    made.authority.put(zone("umass.edu", 9, "y A 10.0.0.3\n"))  # signed anew, for example
+    asked, _ = signed_query(query("umass.edu", "IXFR", 4), KEY, NOW.wall)
+    outcome = made.receive(asked, True, "10.1.1.1", NOW)
+    assert isinstance(outcome, Transfer)
+    assert outcome.whole
+
+
 def notify(name: str, serial: int | None = None, rdtype: str = "SOA") -> bytes:
     message = dns.message.make_query(name, rdtype, id=78)
     message.set_opcode(dns.opcode.NOTIFY)
