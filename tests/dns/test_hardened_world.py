@@ -33,7 +33,7 @@ def asked(internet: Session, name: str = NAME) -> tuple[str, list[tuple[str, str
     return f"{answer.rcode} {' '.join(answer.records)}".strip(), sent
 
 
-def sleep(internet: Session, seconds: float) -> None:
+def time_passes(internet: Session, seconds: float) -> None:
     async def wait(machine: Any) -> None:
         await deferLater(machine.reactor, seconds)
 
@@ -54,17 +54,17 @@ def test_a_dead_server_is_covered_for_a_day() -> None:
     with world("serve-stale") as internet:
         assert asked(internet)[0] == "NOERROR 10.9.9.9"
         internet.stop_host(SERVER)
-        sleep(internet, TTL + 1)
+        time_passes(internet, TTL + 1)
         began = internet.seconds()
         assert asked(internet)[0] == "NOERROR 10.9.9.9"
         assert internet.seconds() - began < 2.5
-        sleep(internet, 30)
+        time_passes(internet, 30)
         internet.start_host(SERVER)
-        sleep(internet, 30)
+        time_passes(internet, 30)
         result, sent = asked(internet)
         assert (result, sent[-1][0]) == ("NOERROR 10.9.9.9", SERVER)
         internet.stop_host(SERVER)
-        sleep(internet, TTL + 86400 + 1)
+        time_passes(internet, TTL + 86400 + 1)
         assert asked(internet)[0] == "SERVFAIL"
 
 
@@ -72,11 +72,11 @@ def test_a_popular_name_is_never_cold() -> None:
     with world("prefetch") as internet:
         for _ in range(3):
             asked(internet)
-        sleep(internet, 0.95 * TTL)
+        time_passes(internet, 0.95 * TTL)
         began = internet.seconds()
         assert asked(internet)[0] == "NOERROR 10.9.9.9"
         assert internet.seconds() - began < 0.1
-        sleep(internet, 0.1 * TTL)
+        time_passes(internet, 0.1 * TTL)
         assert asked(internet) == ("NOERROR 10.9.9.9", [])
 
 
@@ -88,5 +88,5 @@ def test_absence_and_failure_are_remembered() -> None:
         assert asked(internet, "x.lan.edu")[0] == "SERVFAIL"
         assert asked(internet, "x.lan.edu") == ("SERVFAIL", [])
         internet.start_host(SERVER)
-        sleep(internet, 11)
+        time_passes(internet, 11)
         assert asked(internet, "x.lan.edu")[0] == "NXDOMAIN"
