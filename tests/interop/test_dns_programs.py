@@ -4,7 +4,7 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,16 @@ import pytest
 
 from tests.addresses import own_address
 from tests.interop.programs import need
-from tests.processes import running, twistd
+from tests.processes import Running, running, twistd
 
 
 def free_port() -> int:
-    """A port below those of clients that nothing uses on 127.0.0.1: BIND listens on no loopback address but this one."""
-    for port in range(10_000 + os.getpid() % 10_000, 30_000):
+    """A port below those of clients that nothing uses on 127.0.0.1: BIND listens on no loopback address but this one.
+
+    Processes that run tests at once look in ranges of their own, for what is free now may be taken by the other soon.
+    """
+    start = 10_000 + os.getpid() % 100 * 200
+    for port in range(start, start + 200):
         with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
             try:
                 stream.bind(("127.0.0.1", port))
@@ -161,12 +165,24 @@ logging {{ category default {{ default_stderr; }}; }};
 """
 
 
-def named(directory: Path, address: str, options: str, zones: str, port: int = PORT) -> tuple[str, ...]:
-    """BIND in the foreground."""
+@contextmanager
+def named(directory: Path, address: str, options: str, zones: str, port: int = PORT) -> Iterator[Running]:
+    """BIND in the foreground, once it answers: it says that it is running a little before it listens."""
     directory.mkdir()
     text = NAMED.format(directory=directory, port=port, address=address, options=options, zones=zones)
     (directory / "named.conf").write_text(text)
-    return (need("named"), "-g", "-n", "1", "-c", str(directory / "named.conf"))
+    arguments = (need("named"), "-g", "-n", "1", "-c", str(directory / "named.conf"))
+    with running(*arguments, ready=" running") as started:
+        query = dns.message.make_query("version.bind", "TXT", "CH")
+        for ask in (dns.query.tcp, dns.query.udp):
+            for attempt in range(50):
+                try:
+                    ask(query, address, port=port, timeout=0.2)
+                    break
+                except (OSError, dns.exception.Timeout):
+                    assert attempt < 49, "".join(started.lines)
+                    started.wait_a_little()
+        yield started
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +206,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
         options = "recursion no; minimal-responses yes; dnssec-validation no;"
-        stack.enter_context(running(*named(directory / "named", made.bind, options, zones), ready=" running"))
+        stack.enter_context(named(directory / "named", made.bind, options, zones))
         yield made
 
 
@@ -350,7 +366,7 @@ def test_bind_resolves_through_our_hierarchy(hints: Path, tmp_path: Path) -> Non
     options = "recursion yes; dnssec-validation no; empty-zones-enable no; qname-minimization strict;"
     zones = f'zone "." {{ type hint; file "{hints}"; }};'
     port = free_port()
-    with running(*named(tmp_path / "named", "127.0.0.1", options, zones, port), ready=" running"):
+    with named(tmp_path / "named", "127.0.0.1", options, zones, port):
         resolves("127.0.0.1", port)
 
 

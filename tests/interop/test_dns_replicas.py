@@ -118,7 +118,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     (directory / "nsd.conf").write_text(text)
     with ExitStack() as stack:
         service = stack.enter_context(running(*twistd(*arguments), ready="serves 3 zones on tcp"))
-        started = stack.enter_context(running(*named(directory / "named", bind, options, zones), ready=" running"))
+        started = stack.enter_context(named(directory / "named", bind, options, zones))
         yield Net(ours, bind, nsd, directory, str(key), service, started)
 
 

@@ -78,7 +78,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
         options = "recursion yes; dnssec-validation no; require-server-cookie yes;"
-        stack.enter_context(running(*named(directory / "named", "127.0.0.1", options, zone, PORT), ready=" running"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, zone, PORT))
         conf = str(directory / "unbound.conf")
         stack.enter_context(running(need("unbound"), "-d", "-c", conf, ready="start of service"))
         yield made
@@ -152,7 +152,7 @@ def test_bind_forwards_to_us(net: Net, tmp_path: Path) -> None:
         "empty-zones-enable no; send-cookie yes;"
     )
     port = free_port()
-    with running(*named(tmp_path / "named", "127.0.0.1", options, "", port), ready=" running"):
+    with named(tmp_path / "named", "127.0.0.1", options, "", port):
         found_through("127.0.0.1", port)
 
 

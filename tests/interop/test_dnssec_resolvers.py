@@ -126,7 +126,7 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
         options = "recursion no; minimal-responses yes; dnssec-validation no;"
-        stack.enter_context(running(*named(directory / "named", "127.0.0.1", options, bind_zone), ready=" running"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, bind_zone))
         yield made
 
 
@@ -245,5 +245,5 @@ def test_bind_validates_our_hierarchy(net: Net, tmp_path: Path) -> None:
     options = "recursion yes; dnssec-validation yes; empty-zones-enable no;"
     zones = f'zone "." {{ type hint; file "{tmp_path}/hints"; }};\ntrust-anchors {{ . static-key {net.key}; }};'
     port = free_port()
-    with running(*named(tmp_path / "named", "127.0.0.1", options, zones, port), ready=" running"):
+    with named(tmp_path / "named", "127.0.0.1", options, zones, port):
         check_validates("127.0.0.1", port, unchecked=False)

@@ -82,7 +82,7 @@ def bind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Zone]]:
         (directory / origin).write_text(master_file(zone))
         text += f'zone "{origin}" {{ type primary; file "{directory}/{origin}"; }};\n'
     options = "recursion no; minimal-responses yes; dnssec-validation no;"
-    with running(*named(directory / "named", "127.0.0.1", options, text), ready=" running"):
+    with named(directory / "named", "127.0.0.1", options, text):
         yield zones
 
 
