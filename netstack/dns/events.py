@@ -1,6 +1,7 @@
 """What passes between the engines of the DNS, their drivers and their roles."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dns.rcode import Rcode
@@ -8,6 +9,7 @@ from dns.rrset import RRset
 
 from netstack.dns.cache import Entry
 from netstack.sansio import Address, Command, Event
+from netstack.sansio.durations import Durations
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +131,7 @@ class ResolverCounts:
     """Answers of zones that are not signed."""
     bogus: int = 0
     """Answers that are not what their zone signed."""
+    rcodes: Counter[Rcode] = field(default_factory=Counter)
+    """Replies of servers, by what they say."""
+    round_trips: Durations = field(default_factory=Durations)
+    """From a query to its reply; without those of queries that were repeated."""

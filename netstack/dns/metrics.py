@@ -1,11 +1,10 @@
 """The metrics of this house, shaped as CoreDNS has them: plain integers, exported when scraped."""
 
-from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
+from dns.name import Name
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from prometheus_client import CollectorRegistry
@@ -15,11 +14,11 @@ from prometheus_client.registry import Collector
 from netstack.dns.compiled import Tally
 from netstack.dns.events import ResolverCounts
 from netstack.dns.guard import GuardCounts
-from netstack.dns.wire import Question
+from netstack.dns.wire import Question, name_text
+from netstack.sansio.durations import Durations
 
 ServerKind = Literal["authoritative", "resolver"]
 
-BUCKETS = (0.00025, 0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.024, 2.048, 4.096, 8.192)
 _TYPES = {
     rdtype: rdtype.name
     for rdtype in (
@@ -38,8 +37,8 @@ class ServerMetrics:
         self.responses: Counter[Rcode] = Counter()
         self.tallies: dict[tuple[str, str, str, Rcode], Tally] = {}
         self.dropped = 0
-        self.buckets = [0] * (len(BUCKETS) + 1)
-        self.seconds = 0.0
+        self.durations = Durations()
+        """From query to reply."""
 
     def request(self, proto: str, address: str, question: Question | None) -> None:
         """A message that was answered; `question` None where none could be read."""
@@ -49,13 +48,11 @@ class ServerMetrics:
     def response(self, rcode: Rcode, seconds: float) -> None:
         """A reply sent, `seconds` after its query came."""
         self.responses[rcode] += 1
-        self.buckets[bisect_left(BUCKETS, seconds)] += 1
-        self.seconds += seconds
+        self.durations.add(seconds)
 
     def replies(self, count: int, seconds: float) -> None:
         """So many replies that are in a tally were sent, `seconds` after their queries came."""
-        self.buckets[bisect_left(BUCKETS, seconds)] += count
-        self.seconds += seconds * count
+        self.durations.add(seconds, count)
 
     def tally(self, proto: str, family: str, rdtype: RdataType, rcode: int) -> Tally:
         """Where a hot path counts requests, answered with this RCODE; the same object for the same arguments."""
@@ -79,6 +76,8 @@ class ZoneCounts:
         self.notifies: Counter[str] = Counter()
         """By direction."""
         self.updates: Counter[Rcode] = Counter()
+        self.serials: Callable[[], Mapping[Name, int]] = dict
+        """The serial numbers of the zones that are served now."""
 
 
 _RESOLVER = {
@@ -132,9 +131,7 @@ class DNSCollector(Collector):
             for rcode, count in metrics.responses.items():
                 responses.add_metric([server, rcode.name], count)
             dropped.add_metric([server], metrics.dropped)
-            bounds = [*map(str, BUCKETS), "+Inf"]
-            counts = accumulate(metrics.buckets)
-            duration.add_metric([server], list(zip(bounds, map(float, counts), strict=True)), metrics.seconds)
+            duration.add_metric([server], metrics.durations.cumulated(), metrics.durations.seconds)
         yield from (requests, responses, dropped, duration)
         if self.zones is not None:
             yield from _of_zones(self.zones)
@@ -156,9 +153,23 @@ class DNSCollector(Collector):
         queries = CounterMetricFamily("netstack_dns_resolver_queries", "Queries sent to servers.", labels=["proto"])
         queries.add_metric(["udp"], metrics.queries_udp)
         queries.add_metric(["tcp"], metrics.queries_tcp)
-        yield queries
+        responses = CounterMetricFamily("netstack_dns_resolver_responses", "Replies of servers.", labels=["rcode"])
+        for rcode, count in _named(metrics.rcodes).items():
+            responses.add_metric([rcode], count)
+        name = "netstack_dns_resolver_query_duration_seconds"
+        trips = HistogramMetricFamily(name, "From a query to a server to its reply.")
+        trips.add_metric([], metrics.round_trips.cumulated(), metrics.round_trips.seconds)
+        yield from (queries, responses, trips)
         for name, read in self.gauges.items():
             yield GaugeMetricFamily(f"netstack_dns_{name}", "Now.", value=read())
+
+
+def _named(rcodes: Mapping[Rcode, int]) -> Counter[str]:
+    """By name: what has none is `other`, for it is others who choose it."""
+    named: Counter[str] = Counter()
+    for rcode, count in rcodes.items():
+        named[rcode.name if rcode.name in Rcode.__members__ else "other"] += count
+    return named
 
 
 def _of_zones(counts: ZoneCounts) -> Iterator[Metric]:
@@ -173,7 +184,10 @@ def _of_zones(counts: ZoneCounts) -> Iterator[Metric]:
     updates = CounterMetricFamily("netstack_dns_updates", "Dynamic updates answered.", labels=["rcode"])
     for rcode, count in counts.updates.items():
         updates.add_metric([rcode.name], count)
-    yield from (transfers, notifies, updates)
+    serials = GaugeMetricFamily("netstack_dns_zone_serial", "The version that is served.", labels=["zone"])
+    for zone, serial in counts.serials().items():
+        serials.add_metric([name_text(zone)], serial)
+    yield from (transfers, notifies, updates, serials)
 
 
 def zone_counts(registry: CollectorRegistry) -> ZoneCounts:

@@ -138,7 +138,9 @@ class Recursor:
             self.counts.doubtful += 1
             self._ask_by_stream(exchange)
             return
+        self.counts.rcodes[message.rcode()] += 1
         if not exchange.repeated:  # Karn: of a repeated query nobody knows which one was answered
+            self.counts.round_trips.add(now - exchange.sent)
             self.servers.replied(exchange.address, now - exchange.sent)
         self._end(exchange)
         self._resume(exchange.task, Replied(exchange.address, message, exchange.stream))

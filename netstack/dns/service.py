@@ -29,6 +29,7 @@ from netstack.dns.recursion import (
     RecursiveStream,
 )
 from netstack.dns.recursor import Recursor
+from netstack.dns.serial import serial_of
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
 from netstack.dns.special import SpecialAnswers
 from netstack.kernel.datagrams import Bypass, DatagramDriver, DatagramRole
@@ -57,6 +58,7 @@ class AuthoritativeService(MultiService):
         self.authority = authority
         metrics = server_metrics(machine.registry, "authoritative")
         counts = zone_counts(machine.registry)
+        counts.serials = lambda: {origin: serial_of(zone.soa) for origin, zone in authority.zones.items()}
         self.keeper = keeper or ZoneKeeper(machine, Nameserver(authority, {}), {}, {}, ZoneLimits(), counts)
         self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out

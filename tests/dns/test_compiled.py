@@ -241,7 +241,7 @@ def test_replies_are_counted_as_on_the_plain_path() -> None:
     metrics.fold()
     assert metrics.requests == {("udp", "1", "A"): 2, ("udp", "1", "AAAA"): 1, ("udp", "1", "other"): 1}
     assert {rcode.name: count for rcode, count in metrics.responses.items()} == {"NOERROR": 3, "NXDOMAIN": 1}
-    assert (sum(metrics.buckets), metrics.buckets[4]) == (4, 4)
+    assert (sum(metrics.durations.counts), metrics.durations.counts[4]) == (4, 4)
 
 
 def test_what_is_kept_is_bounded_and_what_is_asked_for_stays() -> None:

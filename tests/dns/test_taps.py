@@ -172,6 +172,8 @@ async def test_metrics_are_shaped_as_coredns_has_them(tmp_path: Path) -> None:
         assert value("netstack_dns_responses_total", {"server": "resolver", "rcode": "NXDOMAIN"}) == 1
         assert value("netstack_dns_request_duration_seconds_count", {"server": "resolver"}) == 2
         assert value("netstack_dns_resolver_queries_total", {"proto": "udp"}) == 4
+        assert value("netstack_dns_resolver_responses_total", {"rcode": "NXDOMAIN"}) == 1
+        assert value("netstack_dns_resolver_query_duration_seconds_count") == 4
         assert value("netstack_dns_cache_entries") == 6
         assert b"netstack_dns_cache_hits_total 0.0" in generate_latest(local.registry)
 
