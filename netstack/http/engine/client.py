@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader, UntilCloseReader
-from netstack.http.engine.record import RECORDED, Record
+from netstack.http.engine.record import RECORDED, Record, without_credentials
 from netstack.http.events import (
     BodyReceived,
     Connected,
@@ -120,7 +120,8 @@ class ClientEngine(Recorder):
         self._out.append(octets)
         if self.recording:
             omitted = max(0, len(octets) - RECORDED)
-            self.record(True, f"{command.method} {command.target} HTTP/1.1", octets[:RECORDED], omitted=omitted)
+            kept = without_credentials(octets[:RECORDED])
+            self.record(True, f"{command.method} {command.target} HTTP/1.1", kept, omitted=omitted)
 
     def data_to_send(self) -> list[bytes | FileSlice]:
         out, self._out = self._out, []

@@ -1,7 +1,18 @@
-"""What the journal gets of a message that comes or goes in many pieces."""
+"""What the journal gets of a message: without credentials, and of one that comes or goes in many pieces its beginning."""
+
+import re
 
 RECORDED = 1024 * 1024
 """Octets of one message that the journal gets at most."""
+
+_CREDENTIALS = re.compile(rb"^((?:proxy-)?authorization:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+
+
+def without_credentials(octets: bytes) -> bytes:
+    """The octets of a request, as many as before, with asterisks for what its (Proxy-)Authorization fields say."""
+    end = octets.find(b"\r\n\r\n")
+    head = octets if end < 0 else octets[:end]
+    return _CREDENTIALS.sub(lambda found: found[1] + b"*" * len(found[2]), head) + octets[len(head) :]
 
 
 class Record:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
-from netstack.http.engine.record import RECORDED, Record
+from netstack.http.engine.record import RECORDED, Record, without_credentials
 from netstack.http.events import (
     BodyReceived,
     Continue,
@@ -344,7 +344,7 @@ class ServerEngine(Recorder):
             self._receiving = RECEIVING.next(self._receiving, Step.REQUEST)
             self._due = None
             if self.recording:
-                self.record(False, _summary(request), head)
+                self.record(False, _summary(request), without_credentials(head))
         return received
 
     def _take_body(self) -> Iterator[Event]:
@@ -364,7 +364,7 @@ class ServerEngine(Recorder):
             self._body = self._due = None
             if self.recording and self._request is not None:
                 octets, omitted = self._received_record.take()
-                self.record(False, _summary(self._request), octets, omitted=omitted)
+                self.record(False, _summary(self._request), without_credentials(octets), omitted=omitted)
             self._received_record = Record()
             if wanted:
                 yield RequestEnded(body.trailers)
@@ -384,7 +384,8 @@ class ServerEngine(Recorder):
             line = f"{self._request.method} {self._request.target}"
         if self.recording:
             octets, omitted = self._received_record.take()
-            self.record(False, line[:80], octets or bytes(self._buffer[:RECORDED]), omitted=omitted)
+            octets = octets or bytes(self._buffer[:RECORDED])
+            self.record(False, line[:80], without_credentials(octets), omitted=omitted)
         told = self._sending in (Sending.STREAMING, Sending.SENT)
         self._close = True
         self._buffer.clear()
