@@ -32,6 +32,7 @@ from netstack.dns.scrub import Useful, Useless, forwarded, scrub
 from netstack.dns.servers import Servers
 from netstack.dns.tasks import Broken, Need, Replied, Silence, Step, Task, Try, Wait
 from netstack.dns.wire import TC, Question, name_text
+from netstack.dns.zone import redirection
 
 _REFERRALS = 32
 """Each one leads deeper into the name, which has at most 127 labels; real ones have five."""
@@ -117,9 +118,17 @@ class Algorithm:
                 return Outcome(entry.rcode, tuple(answer), rrset, kept=tuple(used or ()), proof=tuple(proof))
             if rrset is None:
                 return FAILED
+            if rrset.rdtype == RdataType.DNAME and rrset.name != name:
+                used = None  # the CNAME that is made of it is no entry of the cache
+                alias = redirection(rrset, name).alias
+                if all(each.rdtype != RdataType.DNAME or each.name != rrset.name for each in answer):
+                    answer.append(rrset)
+                if alias is None:
+                    return Outcome(Rcode.YXDOMAIN, tuple(answer), proof=tuple(proof))
+                rrset = alias
+            elif rrset.rdtype == rdtype:
+                return Outcome(Rcode.NOERROR, (*answer, rrset), kept=tuple(used or ()), proof=tuple(proof))
             answer.append(rrset)
-            if rrset.rdtype == rdtype:
-                return Outcome(Rcode.NOERROR, tuple(answer), kept=tuple(used or ()), proof=tuple(proof))
             name = rrset[0].target
             if name in seen or len(seen) > self.limits.aliases:
                 return _ALIASES
@@ -204,7 +213,7 @@ class Algorithm:
             if useful.referral is not None:
                 zone = useful.referral
                 known, whole = len(zone), not self.hardening.minimise
-            elif not part:
+            elif not part or (useful.answers and useful.answers[0].rdtype == RdataType.DNAME):
                 return None
             elif useful.rcode == Rcode.NXDOMAIN or (useful.answers and useful.answers[0].rdtype == RdataType.CNAME):
                 whole = True  # some servers deny names that have others below them: they are asked for the whole one
@@ -360,8 +369,20 @@ class Algorithm:
                 entry = self.cache.get(name, kept, self.now, Rank.ANSWER) if cached else None
             if entry is not None and not (entry.negative and kept == RdataType.CNAME != rdtype):
                 return entry
-        if self.hardening.nxdomain_cut and cached:
+        redirected = self._redirected(task, name, cached)
+        if redirected is None and self.hardening.nxdomain_cut and cached:
             return self._nothing_below(name)
+        return redirected
+
+    def _redirected(self, task: Task, name: Name, cached: bool) -> Entry | None:
+        """The DNAME above a name (RFC 6672 §3.4.1)."""
+        while len(name) > 1:
+            name = name.parent()
+            entry = task.fresh.get((name, RdataType.DNAME))
+            if entry is None and cached:
+                entry = self.cache.get(name, RdataType.DNAME, self.now, Rank.ANSWER)
+            if entry is not None and not entry.negative:
+                return entry
         return None
 
     def _nothing_below(self, name: Name) -> Entry | None:
@@ -378,8 +399,10 @@ class Algorithm:
         entry.hits += 1
         whole = entry.expires - entry.learned
         if entry.hits > 1 and not entry.negative and entry.expires - self.now <= whole * self.limits.prefetch_part:
-            kept = rdtype if entry.rrset is None else entry.rrset.rdtype
-            self.expiring.append(Question(name, kept))
+            kept = Question(name, rdtype)
+            if entry.rrset is not None:
+                kept = Question(entry.rrset.name, entry.rrset.rdtype)
+            self.expiring.append(kept)
 
     def _learn(self, task: Task, question: Question, useful: Useful, part: bool = False) -> None:
         """Keep what a reply says; of a part of the name, its absence is left for the whole name's reply to say."""

@@ -16,10 +16,12 @@ from netstack.dns.dnssec.proofs import Proofs, signed
 from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
 from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
-from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Zone, ordered
+from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Redirection, Zone, ordered
 
 ALIASES = 16
 """CNAME records followed within one reply; the rest is the client's to ask."""
+REDIRECTIONS = 8
+"""The same when the last is a DNAME's: each makes a name that is compressed once more, and decoders bound that."""
 _WITH_HOST = {RdataType.MX: "exchange", RdataType.NS: "target", RdataType.SRV: "target"}
 
 Order = Callable[[int, Node, RdataType], int]
@@ -171,14 +173,26 @@ class Authority:
                     proofs.secure(message, name, rdtype, result)
                     proofs.sign_hosts(message)
                 return False
-            message.answer.append(result.rrset)
-            if proofs is not None:
-                proofs.secure(message, name, rdtype, result)
-            name = result.rrset[0].target
+            if isinstance(result, Redirection):
+                alias = result.alias
+                if result.dname not in message.answer:
+                    message.answer.append(result.dname)
+                    if proofs is not None:
+                        proofs.secure(message, name, rdtype, result)
+                if alias is None:
+                    message.set_rcode(Rcode.YXDOMAIN)
+                    return False
+                message.answer.append(alias)
+            else:
+                alias = result.rrset
+                message.answer.append(alias)
+                if proofs is not None:
+                    proofs.secure(message, name, rdtype, result)
+            name = alias[0].target
             if name in seen:
                 message.set_rcode(Rcode.SERVFAIL)  # RFC 1034 §3.6.2: loops are signalled as an error
                 return False
-            if len(seen) > ALIASES:
+            if len(seen) > (REDIRECTIONS if isinstance(result, Redirection) else ALIASES):
                 return False
             seen.add(name)
             zone = self.zone_of(name, rdtype)

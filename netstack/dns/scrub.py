@@ -15,8 +15,9 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.wire import AA, RA, Question
-from netstack.dns.zone import ADDRESS_TYPES
+from netstack.dns.zone import ADDRESS_TYPES, redirection
 
+_SOME_USE = (Rcode.NOERROR, Rcode.NXDOMAIN, Rcode.YXDOMAIN)
 SERVERS = 16
 """Name servers of one delegation that are looked at; the rest are ignored."""
 
@@ -26,7 +27,7 @@ class Useful:
     """Records to keep. `referral` is the cut when the question is to be asked again there."""
 
     answers: list[RRset] = field(default_factory=list)
-    """Authoritative: the alias chain and what it leads to, as far as this zone knows."""
+    """Authoritative: the alias chain and what it leads to, as far as this zone knows; not the CNAMEs made of DNAMEs."""
     extra: list[RRset] = field(default_factory=list)
     """NS records of a referral and addresses of name servers."""
     absent: Name | None = None
@@ -34,6 +35,8 @@ class Useful:
     rcode: Rcode = Rcode.NOERROR
     soa: RRset | None = None
     referral: Name | None = None
+    too_long: bool = False
+    """The last of the answers is a DNAME that makes too long a name (YXDOMAIN, RFC 6672 §2.2)."""
     proof: list[RRset] = field(default_factory=list)
     """Signatures and denials of the reply, where they are wanted."""
 
@@ -51,31 +54,20 @@ class Useless:
 def scrub(message: Message, zone: Name, question: Question) -> Useful | Useless:
     """Judge a reply to `question` from a server of `zone`."""
     rcode = message.rcode()
-    if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+    if rcode not in _SOME_USE:
         return Useless(Rcode.to_text(rcode), rcode in (Rcode.FORMERR, Rcode.NOTIMP), rcode in (Rcode.REFUSED, Rcode.NOTAUTH))
     authoritative = bool(message.flags & AA)
     useful = Useful()
-    name, rdtype = question
-    seen = {name}
-    while name.is_subdomain(zone):
-        found = _find(message.answer, name, rdtype)
-        if found is not None:
-            useful.answers.append(found)
-            useful.extra.extend(_hosts(message, zone, found))
-            break
-        alias = _find(message.answer, name, RdataType.CNAME)
-        if alias is None:
-            break
-        useful.answers.append(alias)
-        name = alias[0].target
-        if name in seen:
-            break
-        seen.add(name)
+    name, found = _chain(message, question, useful, zone)
+    if found is not None:
+        useful.extra.extend(_hosts(message, zone, found))
+    if rcode == Rcode.YXDOMAIN and not (useful.too_long and authoritative):
+        return Useless("YXDOMAIN without a reason", lame=False)
     if useful.answers:
         if not authoritative:
             return Useless("answer without authority")
-        if useful.answers[-1].rdtype == rdtype or not name.is_subdomain(zone) or rcode == Rcode.NOERROR:
-            if useful.answers[-1].rdtype == RdataType.CNAME != rdtype:
+        if found is not None or not name.is_subdomain(zone) or rcode != Rcode.NXDOMAIN:
+            if found is None and not useful.too_long:
                 _negative(message, zone, name, useful)
             return useful
     else:
@@ -93,26 +85,16 @@ def scrub(message: Message, zone: Name, question: Question) -> Useful | Useless:
 def forwarded(message: Message, question: Question) -> Useful | Useless:
     """Judge the reply of a server that was asked to do the whole work: it speaks for every zone, its own or not."""
     rcode = message.rcode()
-    if rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+    if rcode not in _SOME_USE:
         return Useless(Rcode.to_text(rcode), rcode in (Rcode.FORMERR, Rcode.NOTIMP), rcode in (Rcode.REFUSED, Rcode.NOTAUTH))
     if not message.flags & (RA | AA):
         return Useless("no recursion")
     useful = Useful()
-    name, rdtype = question
-    seen = {name}
-    while True:
-        found = _find(message.answer, name, rdtype)
-        if found is not None:
-            useful.answers.append(found)
-            return useful
-        alias = _find(message.answer, name, RdataType.CNAME)
-        if alias is None:
-            break
-        useful.answers.append(alias)
-        name = alias[0].target
-        if name in seen:
-            return useful
-        seen.add(name)
+    name, found = _chain(message, question, useful, dns.name.root)
+    if rcode == Rcode.YXDOMAIN and not useful.too_long:
+        return Useless("YXDOMAIN without a reason", lame=False)
+    if found is not None or useful.too_long:
+        return useful
     soa = _soa(message, dns.name.root, name)
     if rcode == Rcode.NXDOMAIN or soa is not None:
         useful.absent, useful.rcode, useful.soa = name, rcode, soa
@@ -121,6 +103,52 @@ def forwarded(message: Message, question: Question) -> Useful | Useless:
             return Useless("referral")
         useful.absent = name
     return useful
+
+
+def _chain(message: Message, question: Question, useful: Useful, zone: Name) -> tuple[Name, RRset | None]:
+    """Gather the answer section's alias chain within the zone: where it leads, and the records that were asked for.
+
+    Of a DNAME the CNAME is made here; what the server made of it is not looked at (RFC 6672 §3.4).
+    """
+    name, rdtype = question
+    seen = {name}
+    while name.is_subdomain(zone):
+        dname = _dname(message.answer, zone, name)
+        if dname is None:
+            found = _find(message.answer, name, rdtype)
+            if found is not None:
+                useful.answers.append(found)
+                return name, found
+            alias = _find(message.answer, name, RdataType.CNAME)
+        else:
+            alias = redirection(dname, name).alias
+            useful.too_long = alias is None
+        if alias is None and dname is None:
+            break
+        kept = dname or alias
+        if kept is not None and kept not in useful.answers:
+            useful.answers.append(kept)
+        if alias is None:
+            break
+        name = alias[0].target
+        if name in seen:
+            break
+        seen.add(name)
+    return name, None
+
+
+def _dname(section: list[RRset], zone: Name, name: Name) -> RRset | None:
+    """The DNAME above a name, in bailiwick."""
+    for rrset in section:
+        if (
+            rrset.rdtype == RdataType.DNAME
+            and rrset.rdclass == RdataClass.IN
+            and rrset.name != name
+            and name.is_subdomain(rrset.name)
+            and rrset.name.is_subdomain(zone)
+        ):
+            return rrset
+    return None
 
 
 def _negative(message: Message, zone: Name, name: Name, useful: Useful) -> None:

@@ -20,7 +20,7 @@ from dns.rrset import RRset
 from netstack.dns.history import Difference, Record, between, copied, records_of
 from netstack.dns.serial import following, newer, serial_of
 from netstack.dns.wire import HEADER, MalformedMessage
-from netstack.dns.zone import Zone
+from netstack.dns.zone import Redirection, Zone
 
 _META = frozenset(
     {RdataType.AXFR, RdataType.IXFR, RdataType.MAILA, RdataType.MAILB, RdataType.OPT, RdataType.TSIG, RdataType.TKEY}
@@ -187,6 +187,8 @@ class _Draft:
         name, rdtype, _, ttl, rdata = entry
         if rdata is None:
             return
+        if isinstance(self.zone.lookup(name, rdtype), Redirection):
+            raise Refused(Rcode.REFUSED, f"{name} is below a DNAME (RFC 6672 §5.2)")
         kept = self._at(name)
         if rdtype == RdataType.SOA:
             soa: Any = rdata
@@ -199,6 +201,9 @@ class _Draft:
             kept[rdtype] = _one(name, ttl, rdata)
             return
         if RdataType.CNAME in kept and rdtype not in _BESIDE_CNAME:
+            return
+        if rdtype == RdataType.DNAME:
+            kept[rdtype] = _one(name, ttl, rdata)
             return
         rrset = kept.get(rdtype)
         if rrset is None:

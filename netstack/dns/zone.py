@@ -1,6 +1,6 @@
-"""A zone and the look-up in it (RFC 1034 §4.3.2 step 3, wildcards RFC 4592, delegations and glue RFC 9471)."""
+"""A zone and the look-up in it (RFC 1034 §4.3.2 step 3, wildcards RFC 4592, delegations RFC 9471, DNAME RFC 6672)."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -10,16 +10,20 @@ import dns.name
 import dns.rdataclass
 import dns.zone
 from dns.name import Name
+from dns.rdata import Rdata
 from dns.rdataset import Rdataset
 from dns.rdatatype import RdataType
+from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rrset import RRset
 
 from netstack.dns.wire import name_text
 
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
 _ALONE_WITH_CNAME = {RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3}
+_SINGLE = (RdataType.SOA, RdataType.CNAME, RdataType.DNAME)
 
 
+_cname: Callable[..., Rdata] = CNAME
 _NONE: Mapping[RdataType, RRset] = MappingProxyType({})
 
 
@@ -45,7 +49,9 @@ class Node:
         self.signatures: Mapping[RdataType, RRset] = _NONE
         """RRSIG records by the type that they cover; `rrsets` holds all of them as one RRset (RFC 4034 §3)."""
         self.cut: Name | None = None
-        """The delegation at or above this name; data here is glue then, or a DS at the cut itself."""
+        """The delegation at or above this name; data here is glue then, or a DS at the cut itself.
+
+        Or the DNAME above it, which hides what is here (RFC 6672 §2.4)."""
         self.turns: dict[RdataType, int] = {}
         """How often an RRset of more than one record was given: its rotation."""
 
@@ -72,6 +78,14 @@ class Alias:
 
 
 @dataclass(frozen=True, slots=True)
+class Redirection:
+    """The name lies below a DNAME: `alias` is the CNAME made of it, None where the new name is too long (RFC 6672 §2.2)."""
+
+    dname: RRset
+    alias: RRset | None
+
+
+@dataclass(frozen=True, slots=True)
 class Delegation:
     """The name lies at or below a cut: the NS RRset there and the addresses that this zone has for its servers."""
 
@@ -90,7 +104,7 @@ class NoName:
     """The name does not exist (RFC 2308 §2.1)."""
 
 
-Result = Found | Alias | Delegation | NoData | NoName
+Result = Found | Alias | Redirection | Delegation | NoData | NoName
 
 
 class Zone:
@@ -118,7 +132,10 @@ class Zone:
             read = dns.zone.from_text(text, origin=name, relativize=False, allow_include=False, check_origin=False)
         except (dns.exception.DNSException, ValueError) as error:
             raise ZoneError(f"zone {origin}: {str(error).replace('<string>:', 'line ') or type(error).__name__}") from error
-        return cls(name, (_rrset(owner, rdataset) for owner, rdataset in read.iterate_rdatasets()))
+        zone = cls(name, (_rrset(owner, rdataset) for owner, rdataset in read.iterate_rdatasets()))
+        for hidden in zone.occluded():
+            raise ZoneError(f"zone {origin}: {name_text(hidden)}: expected no names below a DNAME record (RFC 6672 §2.4)")
+        return zone
 
     def lookup(self, name: Name, rdtype: RdataType) -> Result:
         """What the zone says of a name at or below its origin."""
@@ -128,8 +145,12 @@ class Zone:
             encloser = encloser.parent()
             node = nodes.get(encloser)
         if node.cut is not None and not (rdtype == RdataType.DS and node.cut == name):
-            return self._delegation(node.cut)
+            dname = self.nodes[node.cut].rrsets.get(RdataType.DNAME)
+            return self._delegation(node.cut) if dname is None else redirection(dname, name)
         if encloser is not name:
+            dname = node.rrsets.get(RdataType.DNAME)
+            if dname is not None:
+                return redirection(dname, name)
             node = nodes.get(Name((b"*", *encloser.labels)))  # RFC 4592 §3.3.1: the source of synthesis
             if node is None:
                 return NoName()
@@ -151,6 +172,12 @@ class Zone:
                 rrset = node.rrsets.get(rdtype)
                 if rrset is not None:
                     yield rrset
+
+    def occluded(self) -> Iterator[Name]:
+        """Names with records that nobody sees, below a DNAME (RFC 6672 §2.4)."""
+        for name, node in self.nodes.items():
+            if node.cut is not None and node.rrsets and RdataType.DNAME in self.nodes[node.cut].rrsets:
+                yield name
 
     def rrsets_at(self, name: Name) -> list[RRset]:
         """The RRsets kept for a name, signatures by the type that they cover."""
@@ -183,8 +210,7 @@ class Zone:
             after = made.nodes.get(name)
             if after is None:
                 emptied.append(name)
-            delegated = [node is not None and RdataType.NS in node.rrsets for node in (before, after)]
-            if delegated[0] is not delegated[1]:
+            if _cutting(before) != _cutting(after):
                 moved.add(name)
         fresh = made._keep_ancestors(emptied)
         for name in names:
@@ -256,6 +282,10 @@ class Zone:
             node.rrsets[rrset.rdtype] = rrset
         if of_chain:
             return
+        if rrset.rdtype in _SINGLE and len(node.rrsets[rrset.rdtype]) > 1:
+            raise ZoneError(f"{where}: expected one {rrset.rdtype.name} record (RFC 2181 §10.1, RFC 6672 §2.4)")
+        if RdataType.DNAME in node.rrsets and RdataType.NS in node.rrsets and rrset.name != self.origin:
+            raise ZoneError(f"{where}: expected no DNAME record beside a delegation (RFC 6672 §2.3)")
         if RdataType.CNAME in node.rrsets and not _ALONE_WITH_CNAME.issuperset(node.rrsets):
             raise ZoneError(f"{where}: expected no other data beside a CNAME record (RFC 1034 §3.6.2)")
         name = rrset.name
@@ -278,15 +308,35 @@ class Zone:
         for name in sorted(names, key=len):
             if name == self.origin:
                 continue
-            node = self.nodes[name]
-            node.cut = self.nodes[name.parent()].cut
-            if node.cut is None and RdataType.NS in node.rrsets:
+            node, above = self.nodes[name], self.nodes[name.parent()]
+            node.cut = above.cut
+            if node.cut is None and RdataType.DNAME in above.rrsets:
+                node.cut = name.parent()
+            elif node.cut is None and RdataType.NS in node.rrsets:
                 node.cut = name
 
     def _delegation(self, cut: Name) -> Delegation:
         servers = self.nodes[cut].rrsets[RdataType.NS]
         glue = tuple(address for rdata in servers for address in self.addresses(rdata.target))
         return Delegation(cut, servers, glue)
+
+
+def redirection(dname: RRset, name: Name) -> Redirection:
+    """What a DNAME makes of a name below it: a CNAME with its TTL (RFC 6672 §2.2, §3.1)."""
+    kept = name.labels[: len(name) - len(dname.name)]
+    try:
+        target = Name(kept + dname[0].target.labels)
+    except dns.exception.DNSException:
+        return Redirection(dname, None)
+    alias = RRset(name, dname.rdclass, RdataType.CNAME)
+    alias.ttl = dname.ttl
+    alias.items = {_cname(dname.rdclass, RdataType.CNAME, target): None}
+    return Redirection(dname, alias)
+
+
+def _cutting(node: Node | None) -> tuple[bool, ...]:
+    """Whether names below are another zone's, or hidden."""
+    return tuple(node is not None and rdtype in node.rrsets for rdtype in (RdataType.NS, RdataType.DNAME))
 
 
 def _folded(name: Name) -> tuple[bytes, ...]:

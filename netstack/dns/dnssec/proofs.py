@@ -10,7 +10,7 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.dnssec.names import hashed, hashed_name
-from netstack.dns.zone import Alias, Delegation, Found, NoData, Node, NoName, Result, Zone
+from netstack.dns.zone import Alias, Delegation, Found, NoData, Node, NoName, Redirection, Result, Zone
 
 _WILDCARD = dns.name.Name((b"*",))
 
@@ -39,6 +39,8 @@ class Proofs:
             self._positive(message, name, result.rrset, result.node)
         elif isinstance(result, Alias):
             self._positive(message, name, result.rrset, self._node(name))
+        elif isinstance(result, Redirection):  # the CNAME made of it has no signature (RFC 6672 §5.3.1)
+            self._positive(message, result.dname.name, result.dname, self.zone.nodes[result.dname.name])
         elif isinstance(result, Delegation):
             self._referral(message, result.cut)
         else:

@@ -40,6 +40,7 @@ from netstack.dns.dnssec.verify import (
 )
 from netstack.dns.events import ExtendedError, Outcome
 from netstack.dns.wire import Question, name_text
+from netstack.dns.zone import redirection
 
 ZONES = 10_000
 """Zones, and names that are none, whose state is remembered."""
@@ -110,12 +111,20 @@ class Trust:
         try:
             name = question.name
             found = False
+            dnames: list[RRset] = []
             for rrset in outcome.answer:
-                judged = yield from self._records(rrset, outcome.proof, effort)
-                verdict = _worse(verdict, judged)
-                found = rrset.rdtype == question.rdtype
+                if any(_made_of(dname, rrset) for dname in dnames):
+                    found = False  # it is as good as the DNAME; signed it is not (RFC 6672 §5.3.1)
+                else:
+                    judged = yield from self._records(rrset, outcome.proof, effort)
+                    verdict = _worse(verdict, judged)
+                    found = rrset.rdtype == question.rdtype
                 if rrset.rdtype == RdataType.CNAME:
                     name = rrset[0].target
+                elif rrset.rdtype == RdataType.DNAME:
+                    dnames.append(rrset)
+            if outcome.rcode == Rcode.YXDOMAIN and dnames and redirection(dnames[-1], name).alias is None:
+                return verdict
             if not found:
                 judged = yield from self._absence(Question(name, question.rdtype), outcome, effort)
                 verdict = _worse(verdict, judged)
@@ -207,9 +216,9 @@ class Trust:
         keys = zone.keys or ()
         first = outcome.answer[0] if outcome.answer else None
         if first is not None:
-            verify(first, signatures_of(outcome.proof, child, first.rdtype), zone.name, keys, self.wall, effort)
+            verify(first, signatures_of(outcome.proof, first.name, first.rdtype), zone.name, keys, self.wall, effort)
             if first.rdtype != RdataType.DS:
-                return _NO_CUT  # an alias: nothing can be delegated there
+                return _NO_CUT  # an alias: nothing can be delegated there, nor below a DNAME
             return (yield from self._enter(child, list(first), effort))
         if outcome.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             raise Bogus(INDETERMINATE, f"the DS records of {name_text(child)} cannot be had")
@@ -276,6 +285,14 @@ def _signer(name: Name, rdtype: RdataType, signers: Iterable[Name]) -> Name:
     highest = name.parent() if rdtype == RdataType.DS and len(name) > 1 else name
     able = [signer for signer in signers if highest.is_subdomain(signer)]
     return max(able, key=len, default=highest)
+
+
+def _made_of(dname: RRset, rrset: RRset) -> bool:
+    """Whether an RRset is the CNAME that a DNAME makes of its name."""
+    if rrset.rdtype != RdataType.CNAME or rrset.name == dname.name or not rrset.name.is_subdomain(dname.name):
+        return False
+    alias = redirection(dname, rrset.name).alias
+    return alias is not None and bool(alias[0].target == rrset[0].target)
 
 
 def _worse(a: Verdict, b: Verdict) -> Verdict:

@@ -136,7 +136,7 @@ class Validator:
         try:
             if judgement.steps is None:
                 judgement.outcome = outcome
-                if outcome.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+                if outcome.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN, Rcode.YXDOMAIN):
                     self._give(judgement, outcome)
                     return
                 judgement.steps = self.trust.judge(judgement.question, outcome)
@@ -186,7 +186,7 @@ class Validator:
         for rrset in judgement.outcome.answer if judgement.outcome is not None else ():
             names += [rrset.name, *(rdata.target for rdata in rrset if rrset.rdtype == RdataType.CNAME)]
         for name in names:
-            for kept in (rdtype, RdataType.CNAME, ALL_TYPES):
+            for kept in (rdtype, RdataType.CNAME, RdataType.DNAME, ALL_TYPES):
                 forget(name, kept)
             for above in self.trust.forget_chain(name):
                 forget(above, RdataType.DS)
