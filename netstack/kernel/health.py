@@ -134,27 +134,36 @@ class HealthRole:
         if event.path == "/livez":
             connection.send(Respond(200, b"ok\n"))
         elif event.path == "/readyz":
-            missing = self._not_ready()
-            body = "".join(f"not ready: {name}\n" for name in missing) or "ok\n"
-            connection.send(Respond(503 if missing else 200, body.encode()))
+            connection.send(self._ready(self._not_ready()))
         elif event.path == "/metrics":
             connection.send(Respond(200, generate_latest(self._machine.registry), CONTENT_TYPE_PLAIN_0_0_4))
         else:
             connection.send(Respond(404, b"/livez, /readyz and /metrics are here\n"))
+
+    @staticmethod
+    def _ready(missing: Sequence[str]) -> Respond:
+        body = "".join(f"not ready: {name}\n" for name in missing) or "ok\n"
+        return Respond(503 if missing else 200, body.encode())
 
     def lost(self, reason: str) -> None:
         """Nothing is kept."""
 
 
 def health_listener(
-    machine: Machine, port: int, not_ready: Callable[[], Sequence[str]], interface: str | None = None
+    machine: Machine,
+    port: int,
+    not_ready: Callable[[], Sequence[str]],
+    interface: str | None = None,
+    role: Callable[[], HealthRole] | None = None,
 ) -> StreamListener:
-    """The service; `port` is the one in use. `not_ready` gives the names of what is missing, nothing when all is well."""
+    """The service; `port` is the one in use. `not_ready` gives the names of what is missing, nothing when all is well.
+
+    `role`: answers in another way.
+    """
     endpoint = Endpoint("tcp", port, machine.address if interface is None else interface)
     counts = traffic(machine.registry, "health", "server")
-    return StreamListener(
-        machine, endpoint, "health", HealthEngine, lambda: HealthRole(machine, not_ready), counts, LIMITS, grace=1.0
-    )
+    made = role or (lambda: HealthRole(machine, not_ready))
+    return StreamListener(machine, endpoint, "health", HealthEngine, made, counts, LIMITS, grace=1.0)
 
 
 def unbound(service: IService) -> list[str]:

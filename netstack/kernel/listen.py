@@ -29,6 +29,8 @@ from netstack.sansio import DatagramEngine, Engine
 
 Kind = Literal["tcp", "udp", "tls"]
 KINDS: tuple[Kind, ...] = ("tcp", "udp", "tls")
+BACKLOG = 1024
+"""Connections that the system holds until they are accepted."""
 
 
 class ListenError(Exception):
@@ -155,6 +157,10 @@ class Listener(Service):
     def _listen(self) -> IListeningPort:
         raise AssertionError("a Listener is a StreamListener or a DatagramListener")
 
+    def _inherited(self) -> Any:
+        """The socket that this worker's parent has bound, if there is one."""
+        return None if self.machine.worker is None else self.machine.worker.inherited(str(self.endpoint))
+
 
 class StreamListener(Listener):
     """Accepts stream connections, under TLS for `tls` endpoints; drains them when stopped."""
@@ -183,7 +189,15 @@ class StreamListener(Listener):
             factory = self.machine.tls.server(factory, self.alpn)
         if self.machine.links is not None:
             factory = ShapedFactory(self.machine, factory, False, self.factory.limits)
-        port = self.machine.reactor.listenTCP(self.endpoint.port, factory, backlog=1024, interface=self.endpoint.interface)
+        inherited = self._inherited()
+        reactor: Any = self.machine.reactor
+        port: IListeningPort
+        if inherited is not None:
+            with inherited:
+                inherited.listen(BACKLOG)
+                port = reactor.adoptStreamPort(inherited.fileno(), inherited.family, factory)
+        else:
+            port = reactor.listenTCP(self.endpoint.port, factory, backlog=BACKLOG, interface=self.endpoint.interface)
         self.factory.nursery.no_delay, self.factory.nursery.local = accept_plainly(port)
         return port
 
@@ -212,11 +226,21 @@ class DatagramListener(Listener):
 
     def _listen(self) -> IListeningPort:
         reactor: Any = self.machine.reactor
+        inherited = self._inherited()
+        bound: IListeningPort
         if self.driver.bypass is not None and available(reactor):
             make: Any = BatchedPort
-            port = make(self.endpoint.port, self.driver, self.endpoint.interface, 65535, reactor)
-            port.startListening()
-            bound: IListeningPort = port
+            if inherited is not None:
+                with inherited:
+                    made = make._fromListeningDescriptor(reactor, inherited.fileno(), inherited.family, self.driver, 65535)
+            else:
+                made = make(self.endpoint.port, self.driver, self.endpoint.interface, 65535, reactor)
+            made.startListening()
+            bound = made
+            return bound
+        if inherited is not None:
+            with inherited:
+                bound = reactor.adoptDatagramPort(inherited.fileno(), inherited.family, self.driver, 65535)
             return bound
         return self.machine.reactor.listenUDP(
             self.endpoint.port, self.driver, interface=self.endpoint.interface, maxPacketSize=65535
@@ -315,8 +339,13 @@ class _OnceFactory(ClientFactory):
 
 
 def _reason(error: CannotListenError) -> str:
-    number = getattr(error.socketError, "errno", None)
-    text = getattr(error.socketError, "strerror", None) or str(error.socketError)
+    return refusal(error.socketError)
+
+
+def refusal(error: object) -> str:
+    """Why the system does not bind, and what to do."""
+    number = getattr(error, "errno", None)
+    text = getattr(error, "strerror", None) or str(error)
     hints = {
         13: "; ports below 1024 need root: choose another port or run the world with a port offset",
         98: "; another process listens there: stop it or choose another port or address",

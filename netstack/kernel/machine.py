@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netstack.kernel.links import Links
     from netstack.kernel.offload import Offload
     from netstack.kernel.tls import TLS
+    from netstack.kernel.workers.worker import Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class Machine:
     limits: StreamLimits = field(default_factory=StreamLimits)
     links: "Links | None" = None
     """Shapes what drivers send (loopback); None where the substrate's network does it."""
+    worker: "Worker | None" = None
+    """This process among those of one service (`--workers`); None: the service has this one."""
 
     def now(self) -> Now:
         """Both clocks."""

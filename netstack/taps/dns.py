@@ -21,7 +21,7 @@ from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.machine import Machine
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
 from netstack.taps.rates import RATE_OPTIONS, rate_limits
-from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
+from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "random", "fixed")
@@ -140,7 +140,7 @@ def _signed(config: Config, machine: Machine, zone: Zone) -> SignedZone:
     return SignedZone(zone, given or kept_keys(machine, zone.origin, config.dnssec.split))
 
 
-class Options(ChangingOptions, MachineOptions):
+class Options(ChangingOptions, WorkerOptions):
     """Command line of `twistd netstack-dns`."""
 
     synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
@@ -219,5 +219,5 @@ class Options(ChangingOptions, MachineOptions):
 
 def makeService(options: Options) -> IService:
     """For twistd."""
-    machine = options.machine()
-    return options.with_health(build(options.config(), machine), machine)
+    config = options.config()
+    return options.served(config.listen, lambda machine: build(config, machine))

@@ -22,7 +22,7 @@ from netstack.http.values import authority
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
-from netstack.taps.standalone import MachineOptions, endpoints, placed
+from netstack.taps.standalone import WorkerOptions, endpoints, placed
 
 __all__ = ["Config", "Options", "Site", "build", "makeService"]
 
@@ -138,7 +138,7 @@ def _number(option: str, kind: type[int] | type[float]) -> Callable[[str], float
     return read
 
 
-class Options(MachineOptions):
+class Options(WorkerOptions):
     """The command line of `twistd netstack-origin`."""
 
     synopsis = "[--listen ENDPOINT]... --site NAME[,NAME...]=DIRECTORY... [options]"
@@ -254,6 +254,10 @@ class Options(MachineOptions):
 
 def makeService(options: Options) -> IService:
     """For twistd. Sites are directories of the real disk, from its root."""
-    machine = options.machine()
-    machine.disk = RealDisk("/")
-    return options.with_health(build(options.config(), machine), machine)
+    config = options.config()
+
+    def built(machine: Machine) -> IService:
+        machine.disk = RealDisk("/")
+        return build(config, machine)
+
+    return options.served(config.listen, built)

@@ -21,7 +21,7 @@ from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
 from netstack.taps.rates import RATE_OPTIONS, rate_limits
-from netstack.taps.standalone import MachineOptions, endpoints, networks, placed
+from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Profile = Literal["textbook", "hardened"]
 PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
@@ -134,7 +134,7 @@ def build(config: Config, machine: Machine) -> IService:
     return found
 
 
-class Options(MachineOptions):
+class Options(WorkerOptions):
     """Command line of `twistd netstack-resolver`."""
 
     synopsis = "[--hint NAME=ADDRESS | --hints FILE]... [--forward ADDRESS]... [--allow NETWORK]... [options]"
@@ -247,5 +247,5 @@ class Options(MachineOptions):
 
 def makeService(options: Options) -> IService:
     """For twistd."""
-    machine = options.machine()
-    return options.with_health(build(options.config(), machine), machine)
+    config = options.config()
+    return options.served(config.listen, lambda machine: build(config, machine))

@@ -1,5 +1,6 @@
 """The options that every tap shares: where it listens, and the machine that it runs on outside a world."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Any
@@ -15,8 +16,14 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import is_address
 from netstack.kernel.tls import HostTLS, TLSError
+from netstack.kernel.workers.health import WorkersHealth
+from netstack.kernel.workers.parent import WorkerLimits, Workers
+from netstack.kernel.workers.ports import shareable
+from netstack.kernel.workers.worker import WorkerService, this_worker
 
 _LIMITS = StreamLimits()
+_WORKERS = WorkerLimits()
+MOST_WORKERS = 64
 
 
 class MachineOptions(LayeredOptions):
@@ -35,11 +42,17 @@ class MachineOptions(LayeredOptions):
         ["discard", None, _LIMITS.discard, "Seconds for a peer to close after our last octet.", float],
         ["output", None, _LIMITS.output_high, "Queued octets above which a connection reads no more.", int],
     ]
+    arguments: Sequence[str] = ()
+    """The command line."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
         self.listen: list[str] = []
         super().__init__()  # type: ignore[no-untyped-call]
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        self.arguments = list(options or ())
+        super().parseOptions(options)
 
     def opt_address(self, value: str) -> None:
         """An address of this host; may be repeated, the first is for outgoing flows. 0.0.0.0 is all [default: 127.0.0.1]."""
@@ -91,11 +104,62 @@ class MachineOptions(LayeredOptions):
         return machine
 
     def with_health(self, service: IService, machine: Machine) -> IService:
-        """The service, and beside it the health port where one is asked for; what cannot be bound ends the process."""
+        """The service, and beside it the health port where one is asked for; what cannot be bound ends the process.
+
+        A worker's is its parent's.
+        """
         both: Any = Bound()  # type: ignore[no-untyped-call]
         service.setServiceParent(both)
+        beside: Any = None
+        if machine.worker is not None:
+            beside = WorkerService(machine.worker, machine.reactor, machine.registry, lambda: unbound(service))
+        elif self["health"]:
+            beside = health_listener(machine, self["health"], lambda: unbound(service))
+        if beside is not None:
+            beside.setServiceParent(both)
+        together: IService = both
+        return together
+
+
+class WorkerOptions(MachineOptions):
+    """Adds `--workers`: the service in several processes that share its ports."""
+
+    optParameters = [
+        ["workers", None, 1, "Processes that share the ports.", int],
+        ["worker-silence", None, _WORKERS.silence, "Seconds for a worker to answer its parent; then it is killed.", float],
+        ["worker-stop", None, _WORKERS.stop, "Seconds for a worker to end; then it is killed.", float],
+    ]
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        if not 1 <= self["workers"] <= MOST_WORKERS:
+            raise usage.UsageError(f"workers: expected a number from 1 to {MOST_WORKERS}, got {self['workers']}")
+        for key in ("worker-silence", "worker-stop"):
+            try:
+                positive(key, self[key])
+            except ValueError as error:
+                raise usage.UsageError(str(error)) from None
+        if self["workers"] > 1 and not shareable():
+            raise usage.UsageError("workers: only Linux spreads flows over processes; expected 1")
+        if self["workers"] > 1 and any(Endpoint.parse(text).port == 0 for text in self.listen):
+            raise usage.UsageError(
+                "workers: expected endpoints with a port: processes do not share one that is chosen for each"
+            )
+
+    def served(self, listen: tuple[str, ...], build: Callable[[Machine], IService]) -> IService:
+        """The service of this process: the only one, a worker, or the parent of workers, which serves nothing itself."""
+        machine = self.machine()
+        machine.worker = this_worker()
+        if machine.worker is not None or self["workers"] == 1:
+            return self.with_health(build(machine), machine)
+        both: Any = Bound()  # type: ignore[no-untyped-call]
+        limits = WorkerLimits(silence=self["worker-silence"], stop=self["worker-stop"])
+        twistd: Any = self.parent
+        command = [twistd.subCommand, *self.arguments]
+        workers: Any = Workers(machine, command, placed(machine, endpoints("listen", listen)), self["workers"], limits)
+        workers.setServiceParent(both)
         if self["health"]:
-            health: Any = health_listener(machine, self["health"], lambda: unbound(service))
+            health: Any = health_listener(machine, self["health"], list, role=lambda: WorkersHealth(workers))
             health.setServiceParent(both)
         together: IService = both
         return together

@@ -10,7 +10,7 @@ from netstack.kernel.machine import Machine
 from netstack.sockets.answers import MODES
 from netstack.sockets.engine import Bounds
 from netstack.sockets.service import SentenceService
-from netstack.taps.standalone import MachineOptions, endpoints, placed, positive
+from netstack.taps.standalone import WorkerOptions, endpoints, placed, positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def build(config: Config, machine: Machine) -> IService:
     return built
 
 
-class Options(MachineOptions):
+class Options(WorkerOptions):
     """Command line of `twistd netstack-upper`."""
 
     synopsis = "[--listen ENDPOINT]... [--mode upper|lengths] [options]"
@@ -93,5 +93,5 @@ class Options(MachineOptions):
 
 def makeService(options: Options) -> IService:
     """For twistd."""
-    machine = options.machine()
-    return options.with_health(build(options.config(), machine), machine)
+    config = options.config()
+    return options.served(config.listen, lambda machine: build(config, machine))
