@@ -184,7 +184,9 @@ class Options(ChangingOptions, WorkerOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
-        self.config()
+        config = self.config()
+        if self["workers"] > 1 and (config.changing.update or config.changing.secondary or config.sign):
+            raise usage.UsageError("workers: zones that change or are signed need one process: expected 1 beside them")
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""

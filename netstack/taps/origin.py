@@ -201,6 +201,8 @@ class Options(WorkerOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
+        if self["workers"] > 1 and self["writers"]:
+            raise usage.UsageError("writers: changes need one process: expected --workers 1 beside it")
         self.config()
 
     def config(self) -> Config:

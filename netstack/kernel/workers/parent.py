@@ -230,7 +230,7 @@ class Workers(Service, Collector):
         delay = self.limits.again if ran >= self.limits.steady else member.delay
         member.delay = min(2 * delay, self.limits.again_longest)
         self.restarts += 1
-        self.log.error(
+        self.log.warn(
             "{name}: worker {number} has ended, starts again in {delay:g} s: {why}",
             name=self.machine.name, number=member.number, delay=delay, why=reason,
         )  # fmt: skip
@@ -270,7 +270,7 @@ class Workers(Service, Collector):
         """The answer, or None when the worker has ended or was killed for its silence."""
 
         def silent() -> None:
-            self.log.error("worker {number} does not answer and is killed", number=member.number)
+            self.log.warn("worker {number} does not answer and is killed", number=member.number)
             member.signal(signal.SIGKILL)
 
         timer = self.machine.reactor.callLater(self.limits.silence, silent)

@@ -9,12 +9,14 @@ import signal
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.protocol import Protocol
 from twisted.internet.stdio import StandardIO
 
@@ -103,7 +105,7 @@ class _Pipes(Protocol):
 
     def connectionLost(self, reason: object = None) -> None:
         self._channel.lost()
-        if self._reactor.running:
+        with suppress(ReactorNotRunning):
             self._reactor.stop()
 
 
