@@ -1,17 +1,6 @@
-"""netstack-origin and nginx side by side: the same requests, the same files, both's statuses, every difference explained."""
+"""Requests to a Web server, octet by octet, with the statuses of ours and of others, and why they differ."""
 
-import os
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-
-import pytest
-
-from tests.addresses import own_address
-from tests.http.conversation import statuses
-from tests.interop.http_site import NAME, PAGE, PORT, Served, serving
-from tests.interop.programs import need
+from tests.interop.http_site import NAME, PAGE
 
 HOST = f"Host: {NAME}"
 
@@ -29,7 +18,7 @@ FUTURE = "Fri, 01 Jan 2100 00:00:00 GMT"
 PAST = "Sun, 06 Nov 1994 08:49:37 GMT"
 
 # (what, request, our statuses, nginx's statuses, why they differ)
-TABLE: list[tuple[str, bytes, list[int], list[int], str]] = [
+REQUESTS: list[tuple[str, bytes, list[int], list[int], str]] = [
     ("a page", get(PAGE), [200], [200], ""),
     ("the root", get("/"), [200], [200], ""),
     ("HTTP/1.0 without Host", lines("GET / HTTP/1.0"), [200], [200], ""),
@@ -192,73 +181,30 @@ TABLE: list[tuple[str, bytes, list[int], list[int], str]] = [
     ),
 ]
 
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(tmp_path_factory.mktemp("origin")) as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def nginx(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """An nginx that serves the same files; its address."""
-    program = need("nginx")
-    directory = tmp_path_factory.mktemp("nginx")
-    address = own_address()
-    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    (directory / "nginx.conf").write_text(
-        ("user root;" if os.geteuid() == 0 else "")
-        + f"""
-        daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
-        events {{}}
-        http {{
-            access_log off; lingering_timeout 1s;
-            {" ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)}
-            server {{ listen {address}:{PORT}; root {served.root}; index index.html home.index; client_max_body_size 1m; }}
-        }}
-        """
-    )
-    with subprocess.Popen([program, "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log")]) as process:
-        try:
-            wait(address, process)
-            yield address
-        finally:
-            process.terminate()
-
-
-def wait(address: str, process: "subprocess.Popen[bytes]") -> None:
-    """Until it accepts connections."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            socket.create_connection((address, PORT), 1).close()
-            return
-        except ConnectionRefusedError:
-            pass
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-    raise AssertionError("nginx did not start")
-
-
-def ask(address: str, request: bytes) -> list[int]:
-    """The statuses of everything that is answered on one connection whose sending side is closed at once."""
-    with socket.create_connection((address, PORT), 20) as connection:
-        connection.sendall(request)
-        connection.shutdown(socket.SHUT_WR)
-        found = b""
-        try:
-            while part := connection.recv(65536):
-                found += part
-        except ConnectionResetError:
-            pass
-    return statuses(found)
-
-
-@pytest.mark.parametrize(("what", "request_octets", "ours", "theirs", "why"), TABLE, ids=[row[0] for row in TABLE])
-def test_side_by_side(
-    served: Served, nginx: str, what: str, request_octets: bytes, ours: list[int], theirs: list[int], why: str
-) -> None:
-    assert (ask(served.address, request_octets), ask(nginx, request_octets)) == (ours, theirs)
-    assert (ours != theirs) is bool(why)
+DATE = "it has been given dates that lie ahead, which Apache takes for wrong clocks"
+PERMISSIVE = "RFC 9112 §6.3 lets a server read it by the coding alone; refusing it cannot be turned against others"
+APACHE: dict[str, tuple[list[int], str]] = {
+    "a directory without an index": (
+        [404],
+        "no listing is configured: Apache says that nothing is there, 403 says that nothing is shown",
+    ),
+    "an encoded null": ([404], "no file can have that name; RFC 3986 §7.3 warns of it, so the request is at fault"),
+    "not modified since": ([200], DATE),
+    "POST to a file": ([200], "Apache gives the file as for GET; nothing here takes what was posted"),
+    "OPTIONS": ([200], "with an empty body; 204 says that there is none"),
+    "OPTIONS *": ([200], "with an empty body; 204 says that there is none"),
+    "a range of an empty file": ([200], "nothing can be satisfied (§14.1.2)"),
+    "too many ranges": ([206], "more than 16 ranges get the whole file; Apache's bound is 200"),
+    "a range with HEAD": ([206], "Range has a meaning for GET alone (§14.2)"),
+    "no coding but gzip": ([200], "the client refuses what there is; Apache does not look without mod_negotiation"),
+    "every type refused": ([200], "the client refuses what there is; Apache does not look without mod_negotiation"),
+    "HTTP/2.0": ([200], "RFC 9110 §15.6.6: 505 for a major version that is not spoken so"),
+    "no version": ([], "Apache speaks HTTP/0.9: the file without a status"),
+    "a continued line": ([200], "RFC 9112 §5.2: a server refuses or joins them; Apache joins"),
+    "length and chunked": ([200], PERMISSIVE),
+    "chunked in HTTP/1.0": ([200], PERMISSIVE),
+    "another coding": ([200], "Apache sends the file before it looks at the coding; RFC 9112 §6.1 asks for 501"),
+    "a bad chunk size": ([400], "the file is sent before the body is read; both close the connection"),
+    "a field that is too large": ([400], "RFC 6585 §5: 431"),
+}
+"""Where Apache's statuses are not ours."""
