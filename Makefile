@@ -25,7 +25,7 @@ soak: $(VENV)/.tested
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -q -rs --timeout 7200 tests/soak
 
 labs: $(VENV)/.tested
-	$(BIN)/netstack lab run --all
+	$(BIN)/netstack lab run --all --full
 
 picture: $(VENV)/.installed
 	$(BIN)/python docs/picture.py > /dev/null

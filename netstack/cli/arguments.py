@@ -161,6 +161,7 @@ def parser() -> argparse.ArgumentParser:
     lab_run.add_argument("--all", action="store_true", help="every lab")
     lab_run.add_argument("--on", metavar="SUBSTRATE", default="simulated", choices=("simulated", "loopback", "namespaces"))
     lab_run.add_argument("--seed", type=int, metavar="N", default=1)
+    lab_run.add_argument("--full", action="store_true", help="the long run, minutes; else a sample where there is one")
     lab_run.add_argument("--plot", metavar="DIRECTORY", help="write plots there")
     lab_run.add_argument("--json", action="store_true", help="print JSON")
     lab_run.set_defaults(action="run")

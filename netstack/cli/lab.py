@@ -25,10 +25,13 @@ def run(options: argparse.Namespace) -> int:
     results = []
     try:
         for name in runner.names(options.labs, options.all):
-            result = runner.run(name, options.on, options.seed)
+            result = runner.run(name, options.on, options.seed, options.full)
             results.append(result)
             if not options.json:
-                render.console().print(runner.table(result))
+                out = render.console()
+                out.print(runner.table(result))
+                for text in result.not_shown:
+                    out.print(f"Not shown: {text}", markup=False)
         if options.plot:
             Path(options.plot).mkdir(parents=True, exist_ok=True)
             for result in results:

@@ -407,9 +407,10 @@ class Algorithm:
     def _learn(self, task: Task, question: Question, useful: Useful, part: bool = False) -> None:
         """Keep what a reply says; of a part of the name, its absence is left for the whole name's reply to say."""
         for rrset in useful.extra:
-            self._keep(task, rrset, Rank.ADDITIONAL)
+            delegated = rrset.name == useful.referral and rrset.rdtype == RdataType.NS
+            self._keep(task, rrset, Rank.ADDITIONAL, asked=delegated)  # else a forged referral would move known servers
         for rrset in useful.answers:
-            self._keep(task, rrset, Rank.ANSWER, of_records(rrset, useful.proof))
+            self._keep(task, rrset, Rank.ANSWER, of_records(rrset, useful.proof), rrset.name == question.name)
         if useful.absent is not None and not (part and useful.rcode == Rcode.NXDOMAIN):
             ttl = 0
             if useful.soa is not None:  # RFC 2308 §5
@@ -420,13 +421,13 @@ class Algorithm:
             task.fresh[useful.absent, rdtype] = entry
             self.cache.put(useful.absent, rdtype, entry, self.now)
 
-    def _keep(self, task: Task, rrset: RRset, rank: Rank, proof: tuple[RRset, ...] = ()) -> None:
+    def _keep(self, task: Task, rrset: RRset, rank: Rank, proof: tuple[RRset, ...] = (), asked: bool = True) -> None:
         ttl = signed_ttl(rrset, proof)
         entry = Entry(rrset, self.now + min(ttl, self.limits.max_ttl), rank, proof=proof, learned=self.now)
         old = task.fresh.get((rrset.name, rrset.rdtype))
         if old is None or old.rank <= rank:
             task.fresh[rrset.name, rrset.rdtype] = entry
-        self.cache.put(rrset.name, rrset.rdtype, entry, self.now)
+        self.cache.put(rrset.name, rrset.rdtype, entry, self.now, asked)
 
 
 def _unreachable(zone: Name, useless: Useless | None) -> Outcome:

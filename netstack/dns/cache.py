@@ -106,14 +106,17 @@ class Cache:
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, name: Name, rdtype: int, entry: Entry, now: float) -> None:
-        """Remember, unless something more trusted is known (RFC 2181 §5.4.1) or the TTL is 0."""
+    def put(self, name: Name, rdtype: int, entry: Entry, now: float, asked: bool = True) -> None:
+        """Remember, unless something more trusted is known (RFC 2181 §5.4.1) or the TTL is 0.
+
+        Not `asked`: it came beside what was asked for, and changes nothing that is known as well (RFC 5452 §6).
+        """
         if entry.expires <= now:
             return
         key = (name, rdtype)
         old = self._entries.get(key)
         if old is not None:
-            if old.expires > now and old.rank > entry.rank:
+            if old.expires > now and (old.rank > entry.rank or (old.rank == entry.rank and not asked)):
                 return
             self._drop(key, old)
         entry.size = _OVERHEAD + len(name.labels) * 16 + _octets(entry.rrset) + sum(map(_octets, entry.proof))

@@ -29,7 +29,7 @@ from netstack.dns.limits import ResolverLimits
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
 from netstack.dns.recursor import Recursor
-from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
+from netstack.dns.upstream import DatagramUpstream, SharedSocket, StreamUpstream, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.listen import ListenError
@@ -53,6 +53,7 @@ class Recursion:
         self.waiting = 0
         """Clients whose questions are under way."""
         self._upstreams: dict[int, Upstream] = {}
+        self._shared: SharedSocket | None = None
         self._timer: IDelayedCall | None = None
 
     def ask(self, question: Question, answered: Answered, checking_disabled: bool = False) -> None:
@@ -72,6 +73,9 @@ class Recursion:
         for upstream in self._upstreams.values():
             upstream.close()
         self._upstreams.clear()
+        if self._shared is not None:
+            self._shared.close()
+            self._shared = None
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
@@ -124,7 +128,11 @@ class Recursion:
         try:
             if event.stream:
                 return StreamUpstream(self.machine, event.destination, received, lost)
-            return DatagramUpstream(self.machine, event.destination, received)
+            identity = self.recursor.identity
+            if identity.source_port == "fixed":
+                self._shared = self._shared or SharedSocket(self.machine)
+                return self._shared.open(event.destination, received)
+            return DatagramUpstream(self.machine, event.destination, received, identity.ports)
         except ListenError:
             return None
 

@@ -25,6 +25,7 @@ from netstack.dns.events import (
     SendUpstream,
 )
 from netstack.dns.hardening import TEXTBOOK, Hardening
+from netstack.dns.identity import SAFE, Identity
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.tasks import Broken, Budget, Exchange, Input, Need, Replied, Silence, Task, Try
 from netstack.dns.wire import MalformedMessage, Question, parse_reply
@@ -60,6 +61,7 @@ class Recursor:
         forward: Mapping[Name, Sequence[str]] | None = None,
         hardening: Hardening = TEXTBOOK,
         dnssec: bool = False,
+        identity: Identity = SAFE,
     ) -> None:
         """`dnssec`: servers are asked for what proves their answers, and outcomes have it."""
         self.limits = limits
@@ -83,6 +85,8 @@ class Recursor:
         self.cache = self.algorithm.cache
         self.servers = self.algorithm.servers
         self._rng = rng
+        self.identity = identity
+        self._new_id = identity.numbers(rng.getrandbits)
         self._tasks: dict[Question, Task] = {}
         self._refreshing: dict[Question, Task] = {}
         """Tasks for which nobody waits: the cache still has an answer."""
@@ -335,7 +339,7 @@ class Recursor:
 
     def _exchange(self, task: Task, step: Try) -> Exchange:
         self._next_key += 1
-        identity = self._rng.getrandbits(16)
+        identity = self._new_id()
         payload = None if self.servers.is_plain(step.address) else self.udp_payload
         name, rdtype = task.asked
         if self.hardening.mixed_case and self.servers.keeps_case(step.address):

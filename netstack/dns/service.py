@@ -153,6 +153,13 @@ class ResolverService(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         for listener in self.listeners:
             self.log.info("{name} resolves names on {endpoint}", name=self.machine.name, endpoint=listener.endpoint)
+        if self.recursor.identity.weak:
+            self.log.warn(
+                "{name} CAN BE POISONED: {identity}; forgers guess its queries' ids and ports. This is for labs:"
+                " take --source-port, --id, --ports and --ids away anywhere else",
+                name=self.machine.name,
+                identity=self.recursor.identity,
+            )
 
     def stopService(self) -> Deferred[Any]:
         stopped: Deferred[Any] = maybeDeferred(super().stopService)

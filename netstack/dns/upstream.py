@@ -7,6 +7,7 @@ from twisted.python.failure import Failure
 
 from netstack.dns.engine import ClientStream, Datagrams
 from netstack.dns.events import ReplyReceived, SendQuery
+from netstack.dns.identity import FIRST_PORT, PORTS
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.listen import ListenError, connect_stream, open_datagram
@@ -15,8 +16,6 @@ from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Connection
 from netstack.sansio import Address, Event
 
-FIRST_PORT, LAST_PORT = 32768, 65535
-"""Ports of clients; below them are those of servers, shifted or not."""
 _PORT_TRIES = 8
 
 Received = Callable[[bytes, Address], None]
@@ -36,11 +35,11 @@ class Upstream(Protocol):
 class DatagramUpstream:
     """Over UDP. Whatever arrives, from wherever, is given to `received`: the caller compares source, id and question."""
 
-    def __init__(self, machine: Machine, destination: Address, received: Received) -> None:
-        """Opens the socket; raises ListenError."""
+    def __init__(self, machine: Machine, destination: Address, received: Received, ports: int = PORTS) -> None:
+        """Opens the socket, on one of the first `ports` ports; raises ListenError."""
         self._destination = destination
         self._received: Received | None = received
-        self._driver = _open(machine, self)
+        self._driver = _open(machine, self, ports)
 
     def send(self, data: bytes) -> None:
         self._driver.send(SendQuery(data, self._destination))
@@ -53,6 +52,58 @@ class DatagramUpstream:
     def handle(self, event: Event, socket: DatagramDriver) -> None:
         if isinstance(event, ReplyReceived) and event.source is not None and self._received is not None:
             self._received(event.data, event.source)
+
+
+class SharedSocket:
+    """One socket for the queries of all, whose port forgers need not guess (`Identity.source_port`): for labs."""
+
+    def __init__(self, machine: Machine) -> None:
+        """Opens the socket; raises ListenError."""
+        self._waiting: list[SharedUpstream] = []
+        counted = traffic(machine.registry, "dns", "client")
+        self._driver = open_datagram(machine, "dns", Datagrams(server=False), self, counted, FIRST_PORT)
+
+    def open(self, destination: Address, received: Received) -> "SharedUpstream":
+        """For one query."""
+        upstream = SharedUpstream(self, destination, received)
+        self._waiting.append(upstream)
+        return upstream
+
+    def send(self, data: bytes, destination: Address) -> None:
+        self._driver.send(SendQuery(data, destination))
+
+    def forget(self, upstream: "SharedUpstream") -> None:
+        if upstream in self._waiting:
+            self._waiting.remove(upstream)
+
+    def close(self) -> None:
+        """Nothing more is wanted."""
+        self._waiting.clear()
+        self._driver.close()
+
+    def handle(self, event: Event, socket: DatagramDriver) -> None:
+        """A reply goes to the query of its id and server, else to any: somebody has to count it."""
+        if isinstance(event, ReplyReceived) and event.source is not None and self._waiting:
+            source, identity = event.source, event.data[:2]
+            meant = (it for it in self._waiting if it.destination == source and it.identity == identity)
+            next(meant, self._waiting[0]).received(event.data, source)
+
+
+class SharedUpstream:
+    """One query's part of a shared socket."""
+
+    def __init__(self, shared: SharedSocket, destination: Address, received: Received) -> None:
+        self._shared = shared
+        self.destination = destination
+        self.received = received
+        self.identity = b""
+
+    def send(self, data: bytes) -> None:
+        self.identity = data[:2]
+        self._shared.send(data, self.destination)
+
+    def close(self) -> None:
+        self._shared.forget(self)
 
 
 class StreamUpstream:
@@ -98,11 +149,11 @@ class StreamUpstream:
         self.lost(failure.getErrorMessage())
 
 
-def _open(machine: Machine, role: DatagramUpstream) -> DatagramDriver:
+def _open(machine: Machine, role: DatagramUpstream, ports: int) -> DatagramDriver:
     counted = traffic(machine.registry, "dns", "client")
     for _ in range(_PORT_TRIES):
         try:
-            port = machine.rng.randint(FIRST_PORT, LAST_PORT)
+            port = machine.rng.randrange(FIRST_PORT, FIRST_PORT + ports)
             return open_datagram(machine, "dns", Datagrams(server=False), role, counted, port)
         except ListenError:
             continue

@@ -1,7 +1,10 @@
 """What a lab measures with: worlds on the substrate that was asked for, from the seed that was asked for."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from netstack.world import loader
 from netstack.world.session import Session, open_session
 
 
@@ -11,7 +14,13 @@ class Bench:
 
     on: str
     seed: int
+    full: bool = False
+    """Whether it may take minutes: more of the same, with smaller errors. Else a sample of seconds."""
 
     def world(self, name: str) -> Session:
         """A world that is up, by name; a context manager that stops it."""
         return open_session(name, self.on, self.seed)
+
+    def changed(self, base: str, changes: Mapping[str, Any], name: str) -> Session:
+        """A world that is another one but for some tables."""
+        return open_session(loader.extended(base, changes, name), self.on, self.seed)

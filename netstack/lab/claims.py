@@ -18,6 +18,8 @@ class Claim:
     unit: str = ""
     why: str = ""
     """Why it could not be measured."""
+    note: str = ""
+    """What a reader should know beside the numbers."""
 
     @property
     def passed(self) -> bool:
@@ -40,7 +42,8 @@ class Claim:
             "tolerance": self.tolerance,
             "pass": self.passed,
         }
-        return {**shown, "why": self.why} if self.why else shown
+        told = {"why": self.why, "note": self.note}
+        return {**shown, **{name: text for name, text in told.items() if text}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class Result:
     seed: int
     claims: Sequence[Claim]
     title: str = ""
+    not_shown: Sequence[str] = ()
+    """What of the question the lab does not show, and why."""
 
     @property
     def passed(self) -> bool:
@@ -60,9 +65,10 @@ class Result:
 
     def as_json(self) -> dict[str, Any]:
         """As `lab run --json` shows it."""
-        return {
+        shown: dict[str, Any] = {
             "lab": self.lab,
             "on": self.on,
             "seed": self.seed,
             "claims": [claim.as_json() for claim in self.claims],
         }
+        return {**shown, "not_shown": list(self.not_shown)} if self.not_shown else shown

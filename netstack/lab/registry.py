@@ -1,13 +1,15 @@
 """Which labs there are: an explicit list, one module each.
 
 A lab's module has TITLE, SUBSTRATES and `measure(bench) -> Iterator[Claim]`, which yields each claim as soon as it is
-measured; `promised()` lists the claims, unmeasured, so that a lab that breaks off still fails for each of them.
+measured; `promised()` lists the claims, unmeasured, so that a lab that breaks off still fails for each of them. It may have
+NOT_SHOWN, what it leaves open, and `draw(figure, claims)`, where a picture says more than bars.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from types import MappingProxyType
+from typing import Any
 
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
@@ -17,6 +19,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "dns-messages": "netstack.lab.dns_messages",
         "dns-caching": "netstack.lab.dns_caching",
         "dns-rotation": "netstack.lab.dns_rotation",
+        "dns-attacks": "netstack.lab.dns_attacks",
     }
 )
 """Lab -> module."""
@@ -35,14 +38,17 @@ class Lab:
     substrates: Sequence[str]
     measure: Callable[[Bench], Iterable[Claim]]
     promised: Callable[[], Sequence[Claim]]
+    not_shown: Sequence[str] = ()
+    draw: Callable[[Any, Sequence[Claim]], None] | None = None
 
 
 def load(name: str) -> Lab:
     """The lab of a name; raises NoSuchLab."""
     if name not in MODULES:
         raise NoSuchLab(f"no lab {name!r}; there are: {', '.join(MODULES)}")
-    module = import_module(MODULES[name])
-    return Lab(name, module.TITLE, module.SUBSTRATES, module.measure, module.promised)
+    module: Any = import_module(MODULES[name])
+    not_shown, draw = getattr(module, "NOT_SHOWN", ()), getattr(module, "draw", None)
+    return Lab(name, module.TITLE, module.SUBSTRATES, module.measure, module.promised, not_shown, draw)
 
 
 def labs() -> list[Lab]:

@@ -16,12 +16,12 @@ class NoPlots(Exception):
     """matplotlib is not installed; the text says how to get it."""
 
 
-def run(name: str, on: str = "simulated", seed: int = 1) -> Result:
-    """Run one lab. Raises NoSuchLab; anything else that goes wrong is a failed claim of the result."""
+def run(name: str, on: str = "simulated", seed: int = 1, full: bool = False) -> Result:
+    """Run one lab, a sample of it unless `full`. Raises NoSuchLab; else what goes wrong is a failed claim of the result."""
     lab = load(name)
     if on not in lab.substrates:
         raise NoSuchLab(f"lab {name} does not run on {on}; it runs on {', '.join(lab.substrates)}")
-    return measure(lab, Bench(on, seed))
+    return measure(lab, Bench(on, seed, full))
 
 
 def measure(lab: Lab, bench: Bench) -> Result:
@@ -37,7 +37,7 @@ def measure(lab: Lab, bench: Bench) -> Result:
     claims += [replace(claim, why=why) for claim in lab.promised() if claim.claim not in shown]
     if broken and len(shown) == len(claims):
         claims.append(Claim("the lab runs to its end", 1, None, why=why))
-    return Result(lab.name, bench.on, bench.seed, claims, lab.title)
+    return Result(lab.name, bench.on, bench.seed, claims, lab.title, lab.not_shown)
 
 
 def exit_code(results: Sequence[Result]) -> int:
@@ -70,11 +70,11 @@ def table(result: Result) -> Any:
     for claim in result.claims:
         difference = claim.difference
         shown.add_row(
-            escape(f"{claim.claim}\n  {claim.why}" if claim.why else claim.claim),
+            escape("\n  ".join(text for text in (claim.claim, claim.why, claim.note) if text)),
             _number(claim.model, claim.unit),
             "-" if claim.measured is None else _number(claim.measured, claim.unit),
             "-" if difference is None else f"{difference:+.1%}",
-            "equal" if claim.tolerance == 0 else f"{claim.tolerance:.1%}",
+            _tolerance(claim),
             "[green]pass[/]" if claim.passed else "[red]FAIL[/]",
         )
     return shown
@@ -87,6 +87,12 @@ def plot(results: Iterable[Result], file: str | Path) -> None:
     except ImportError:
         raise NoPlots("plots need matplotlib: pip install 'netstack[plots]'") from None
     results = list(results)
+    for result in results:
+        drawn = load(result.lab).draw if result.lab in MODULES else None
+        if drawn is not None:
+            figure = Figure(figsize=(11, 6), layout="constrained")
+            drawn(figure, result.claims)
+            figure.savefig(Path(file).with_stem(f"{Path(file).stem}-curves"))
     high = sum(0.5 * len(result.claims) + 1 for result in results)
     figure = Figure(figsize=(10, max(2.0, high)), layout="constrained")
     grid: Any = figure.subplots(len(results), 1, squeeze=False)
@@ -105,6 +111,13 @@ def plot(results: Iterable[Result], file: str | Path) -> None:
 
 def _number(value: float, unit: str) -> str:
     return f"{value:.6g} {unit}".rstrip()
+
+
+def _tolerance(claim: Claim) -> str:
+    """As a part of the model's number; of a very small one the number by which the measured one may differ says more."""
+    if claim.tolerance == 0:
+        return "equal"
+    return f"{claim.tolerance:.1%}" if claim.tolerance < 10 else f"± {claim.tolerance * claim.model:.2g}"
 
 
 def _wrapped(text: str, width: int = 48) -> str:

@@ -14,6 +14,7 @@ from twisted.python import usage
 from netstack.dns.dnssec.trust import Trust, anchor
 from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
+from netstack.dns.identity import IDS, PORTS, Identity
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.recursor import Recursor
 from netstack.dns.service import ResolverService
@@ -62,6 +63,9 @@ class Config:
     """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
+
+    identity: Identity = field(default_factory=Identity)
+    """Ids and source ports of queries; weaker ones than the default are for labs."""
 
     def __post_init__(self) -> None:
         if self.cookies not in COOKIE_RULES:
@@ -124,6 +128,7 @@ def build(config: Config, machine: Machine) -> IService:
         forward=zones,
         hardening=hardening(HARDENED if hardened else TEXTBOOK, config.features),
         dnssec=bool(config.anchors),
+        identity=config.identity,
     )
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
@@ -158,6 +163,10 @@ class Options(WorkerOptions):
         ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _SERVER.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _SERVER.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
+        ["source-port", None, "random", "fixed: all queries from one port. For labs alone: forgers need not guess it."],
+        ["id", None, "random", "sequential or fixed. For labs alone: forgers need not guess it."],
+        ["ports", None, PORTS, "Ports to choose from. Fewer: for labs alone.", int],
+        ["ids", None, IDS, "Ids to choose from, a power of 2. Fewer: for labs alone.", int],
         ["compiled-bytes", None, _SERVER.compiled_bytes, "Replies kept as octets beside the cache.", int],
     ]
 
@@ -240,6 +249,7 @@ class Options(WorkerOptions):
                 tuple(self.features),
                 tuple(self.anchors),
                 self["cookies"],
+                Identity(self["source-port"], self["id"], self["ports"], self["ids"]),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

@@ -52,6 +52,13 @@ def parse(table: Mapping[str, object], file: str = "world", default_name: str = 
     return world
 
 
+def extended(base: str, changes: Mapping[str, object], name: str) -> World:
+    """A world of the search path with a table merged onto its own, as of a file with `base`; raises WorldError."""
+    table = _merge(_read(find(base), ()), changes)
+    table.pop("name", None)
+    return parse(table, f"{base}, extended", name)
+
+
 def find(world: str | os.PathLike[str]) -> Path:
     """The file of a world: a path that has a "/" or ends in ".toml", or a name that the search path knows."""
     text = os.fspath(world)

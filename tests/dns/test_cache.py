@@ -85,3 +85,16 @@ def test_bounds_hold_and_sizes_add_up(steps: list[tuple[int, int, Rank, bool]]) 
         assert len(cache) <= 12
         assert 0 <= cache.size <= 4000
         assert cache.size == sum(entry.size for entry in cache._entries.values())
+
+
+def test_what_came_beside_the_answer_changes_nothing_that_is_known_as_well() -> None:
+    cache = Cache(10, 10_000)
+    beside = Entry(rrset("a", "10.6.6.6"), 160.0, Rank.ADDITIONAL)
+    for known, seen in ((Rank.ADDITIONAL, "10.0.0.1"), (Rank.ANSWER, "10.0.0.1")):
+        put(cache, "a", 100.0, known)
+        cache.put(dns.name.from_text("a"), RdataType.A, beside, 100.0, asked=False)
+        assert get(cache, "a", 101.0) == seen
+    cache.put(
+        dns.name.from_text("a"), RdataType.A, Entry(rrset("a", "10.6.6.6"), 300.0, Rank.ADDITIONAL), 200.0, asked=False
+    )
+    assert get(cache, "a", 201.0) == "10.6.6.6"

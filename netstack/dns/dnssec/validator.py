@@ -48,6 +48,7 @@ class Validator:
         self.counts = recursor.counts
         self.algorithm = recursor.algorithm
         self.hardening = recursor.hardening
+        self.identity = recursor.identity
         self._judgements: dict[Question, _Judgement] = {}
         self._bad: OrderedDict[Question, tuple[float, Outcome]] = OrderedDict()
         self._done: list[Resolved] = []
