@@ -14,6 +14,7 @@ from dns.rrset import RRset
 
 from netstack.dns.dnssec.proofs import Proofs, signed
 from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
+from netstack.dns.octets import octets_of
 from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Redirection, Zone, ordered
@@ -66,6 +67,8 @@ class Authority:
 
     def __init__(self, zones: Iterable[Zone], order: Order = cyclic, udp_payload: int = 1232) -> None:
         self.zones: dict[Name, Zone] = {zone.origin: zone for zone in zones}
+        self.origins: dict[bytes, Zone | None] = {octets_of(origin): zone for origin, zone in self.zones.items()}
+        """The same by the origin's octets in lower case; None is a zone that is not available."""
         self.order = order
         self.udp_payload = udp_payload
         self.unavailable: set[Name] = set()
@@ -76,7 +79,7 @@ class Authority:
 
     def put(self, zone: Zone) -> None:
         """Serve a zone from now on, in place of its predecessor."""
-        self.zones[zone.origin] = zone
+        self.zones[zone.origin] = self.origins[octets_of(zone.origin)] = zone
         self.unavailable.discard(zone.origin)
         self._deepest = max(self._deepest, len(zone.origin))
         self.changed()
@@ -84,6 +87,7 @@ class Authority:
     def withdraw(self, origin: Name) -> None:
         """Answer SERVFAIL for a zone: it is ours and there is no copy that may be served (RFC 1034 §4.3.5)."""
         self.zones.pop(origin, None)
+        self.origins[octets_of(origin)] = None
         self.unavailable.add(origin)
         self._deepest = max(self._deepest, len(origin))
         self.changed()

@@ -1,7 +1,8 @@
 """Replies compiled to wire: the authoritative server's hot path (RFC 1035 §4.1 for the header, RFC 6891 for EDNS(0)); pure.
 
 A reply depends on its query's octets after the id alone, the letters' case in the question apart (RFC 4343), which is given
-back as asked. So those octets are the key; the first query pays for the plain path, later ones for one look-up and a copy.
+back as asked. So those octets are the key; the first query's reply is put together from octets (`assembled.py`), later ones
+cost one look-up and a copy. Replies about names that do not exist are not kept: there is no end of them.
 """
 
 from collections.abc import Callable
@@ -9,7 +10,8 @@ from typing import Generic, Protocol, TypeVar
 
 from dns.rdatatype import RdataType
 
-from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.assembled import Assembled, Assembler
+from netstack.dns.authority import Authority, Order, ZoneUnavailable
 from netstack.dns.wire import HEADER, Query, parse_query, to_wire
 from netstack.dns.zone import Node
 from netstack.sansio import Address
@@ -17,6 +19,8 @@ from netstack.sansio import Address
 V = TypeVar("V")
 OVERHEAD = 500
 """Octets of an entry besides its key and replies, estimated."""
+_TALLIES = 1000
+"""Pairs of a type and an RCODE whose tally is at hand."""
 _FLAGS = frozenset(bytes((high, low)) for high in (0, 1) for low in (0, 0x10, 0x20, 0x30))
 """A query's flags: RD, CD and AD may be set."""
 _META = range(128, 255)
@@ -105,12 +109,13 @@ class Tallies(Protocol):
 class _Turns:
     """The octets of a reply whose records take turns: they are compiled when they are first needed."""
 
-    __slots__ = ("node", "query", "rdtype", "wires")
+    __slots__ = ("first", "node", "query", "rdtype", "wires")
 
-    def __init__(self, query: Query, records: int, node: Node, rdtype: RdataType) -> None:
+    def __init__(self, query: bytes, records: int, node: Node, rdtype: RdataType) -> None:
         self.query = query
         self.node = node
         self.rdtype = rdtype
+        self.first = 0
         self.wires: list[bytes | None] = [None] * records
 
 
@@ -134,6 +139,8 @@ class CompiledAnswers:
         self.tallies = tallies
         self.family = family
         self.memo: Memo[_Compiled] = Memo(limit)
+        self._assembler = Assembler(authority)
+        self._tallies: dict[int, Tally] = {}
         authority.watchers.append(self.memo.clear)
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
@@ -155,47 +162,74 @@ class CompiledAnswers:
         if not ordinary(data, end):
             return None
         key = data[2:end].lower() + data[end:]
-        compiled = self.memo.young.get(key) or self.memo.find(key, lambda it: it.size) or self._compiled(data, end, key)
+        compiled = self.memo.young.get(key) or self.memo.find(key, lambda it: it.size)
         if compiled is None:
-            return None
+            return self._composed(data, end, key)
         compiled.tally.count += 1
         wire = compiled.wire if compiled.turns is None else self._in_turn(compiled, compiled.turns)
         return data[:2] + wire[: HEADER - 2] + data[HEADER:end] + wire[end - 2 :]
 
-    def _compiled(self, data: bytes, end: int, key: bytes) -> _Compiled | None:
-        """Compile a reply and keep it."""
+    def _composed(self, data: bytes, end: int, key: bytes) -> bytes | None:
+        """Make a reply, and keep it if it is worth that."""
+        turns: list[_Turns] = []
+
+        def order(records: int, node: Node, rdtype: RdataType) -> int:
+            turns.append(_Turns(data, records, node, rdtype))
+            first = turns[0].first = self.authority.order(records, node, rdtype)
+            return first
+
+        made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+        if made is None:
+            return None
+        rdtype = data[end + 1] << 8 | data[end + 2]
+        tally = self._tally(rdtype, made.rcode)
+        tally.count += 1
+        if made.worth:
+            kept = _in_lower_case(made.wire, end)
+            compiled = _Compiled(kept, tally, turns[0] if turns else None, len(key) + len(kept) + OVERHEAD)
+            if turns:
+                turns[0].wires[turns[0].first] = kept
+            self.memo.put(key, compiled, compiled.size)
+        return made.wire
+
+    def _plainly(self, data: bytes, end: int, order: Order) -> Assembled | None:
+        """The same by the plain path."""
         query = parse_query(data, self.authority.udp_payload)
         if not isinstance(query, Query):
             return None
-        turns: list[_Turns] = []
-
-        def first(records: int, node: Node, rdtype: RdataType) -> int:
-            turns.append(_Turns(query, records, node, rdtype))
-            return 0
-
         try:
-            message, referral = self.authority.compose(query, first)
+            message, referral = self.authority.compose(query, order)
         except ZoneUnavailable:
             return None
         if any(rrset.rdtype == RdataType.DNAME for rrset in message.answer):
             return None  # RFC 6672 §3.1: the alias made of it has the question's letters as asked
         wire = to_wire(message, query.payload, additional_needed=referral)
-        if wire[HEADER:end] != data[HEADER:end]:
-            return None
-        tally = self.tallies.tally("udp", self.family, query.question.rdtype, wire[3] & 15)
-        kept = _in_lower_case(wire, end)
-        compiled = _Compiled(kept, tally, turns[0] if turns else None, len(key) + len(kept) + OVERHEAD)
-        self.memo.put(key, compiled, compiled.size)
-        return compiled
+        return Assembled(wire, wire[3] & 15, True) if wire[HEADER:end] == data[HEADER:end] else None
+
+    def _tally(self, rdtype: int, rcode: int) -> Tally:
+        """Where a reply is counted."""
+        tally = self._tallies.get(rdtype << 4 | rcode)
+        if tally is None:
+            if len(self._tallies) >= _TALLIES:
+                self._tallies.clear()
+            tally = self.tallies.tally("udp", self.family, RdataType(rdtype), rcode)
+            self._tallies[rdtype << 4 | rcode] = tally
+        return tally
 
     def _in_turn(self, compiled: _Compiled, turns: _Turns) -> bytes:
         """The octets with the record first whose turn it is."""
         which = self.authority.order(len(turns.wires), turns.node, turns.rdtype)
         wire = turns.wires[which]
         if wire is None:
-            message, referral = self.authority.compose(turns.query, lambda records, node, rdtype: which)
-            whole = to_wire(message, turns.query.payload, additional_needed=referral)
-            wire = turns.wires[which] = _in_lower_case(whole, whole.find(0, HEADER))
+            data, end = turns.query, turns.query.find(0, HEADER)
+
+            def order(records: int, node: Node, rdtype: RdataType) -> int:
+                return which
+
+            made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+            if made is None:
+                return compiled.wire
+            wire = turns.wires[which] = _in_lower_case(made.wire, end)
             compiled.size += len(wire)
             self.memo.grow(len(wire))
         return wire

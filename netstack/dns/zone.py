@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import dns.exception
 import dns.name
@@ -16,6 +15,9 @@ from dns.rdatatype import RdataType
 from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rrset import RRset
 
+from netstack.dns.nodes import Node as Node
+from netstack.dns.nodes import Nodes
+from netstack.dns.octets import RRsetOctets, octets_of
 from netstack.dns.wire import name_text
 
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
@@ -24,7 +26,6 @@ _SINGLE = (RdataType.SOA, RdataType.CNAME, RdataType.DNAME)
 
 
 _cname: Callable[..., Rdata] = CNAME
-_NONE: Mapping[RdataType, RRset] = MappingProxyType({})
 
 
 class ZoneError(ValueError):
@@ -37,29 +38,6 @@ class ZoneText:
 
     origin: str
     text: str
-
-
-class Node:
-    """The RRsets of one name. A name that exists only because names below it do (RFC 4592 §2.2.2) has none."""
-
-    __slots__ = ("cut", "rrsets", "signatures", "turns")
-
-    def __init__(self) -> None:
-        self.rrsets: dict[RdataType, RRset] = {}
-        self.signatures: Mapping[RdataType, RRset] = _NONE
-        """RRSIG records by the type that they cover; `rrsets` holds all of them as one RRset (RFC 4034 §3)."""
-        self.cut: Name | None = None
-        """The delegation at or above this name; data here is glue then, or a DS at the cut itself.
-
-        Or the DNAME above it, which hides what is here (RFC 6672 §2.4)."""
-        self.turns: dict[RdataType, int] = {}
-        """How often an RRset of more than one record was given: its rotation."""
-
-    def twin(self) -> "Node":
-        """A node of the same RRsets, whose cut is its own."""
-        made = Node()
-        made.rrsets, made.signatures, made.turns = self.rrsets, self.signatures, self.turns
-        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +91,9 @@ class Zone:
     def __init__(self, origin: Name, rrsets: Iterable[RRset]) -> None:
         """`rrsets` as of a master file; raises ZoneError when there is no SOA or NS at the origin or a rule is broken."""
         self.origin = origin
-        self.nodes: dict[Name, Node] = {}
-        self.hashed: dict[Name, Node] = {}
+        self.octets = octets_of(origin)
+        self.nodes = Nodes()
+        self.hashed = Nodes()
         """NSEC3 records: their owners are no names of the zone (RFC 5155 §7.2.8)."""
         for rrset in rrsets:
             self._add(rrset)
@@ -161,7 +140,7 @@ class Zone:
         if alias is not None and rdtype != RdataType.ANY:
             return Alias(_named(alias, name))
         if rdtype == RdataType.ANY and node.rrsets:
-            return Found(_named(_one_of(node), name), node)
+            return Found(_named(one_of(node), name), node)
         return NoData()
 
     def addresses(self, name: Name) -> Iterator[RRset]:
@@ -200,7 +179,7 @@ class Zone:
         if self.hashed:
             raise ZoneError(f"zone {name_text(self.origin)}: expected a zone without NSEC3 records")
         made = copy(self)
-        made.nodes, made.hashed = dict(self.nodes), {}
+        made.nodes, made.hashed = self.nodes.copy(), Nodes()
         moved: set[Name] = set()
         emptied: list[Name] = []
         for name, rrsets in names.items():
@@ -303,6 +282,7 @@ class Zone:
             raise ZoneError(f"zone {name_text(self.origin)}: expected at least one NS record at the origin")
         self.soa = apex.rrsets[RdataType.SOA]
         self.negative_soa = _negative(self.soa)
+        self.negative = RRsetOctets.of(self.negative_soa)
 
     def _mark_cuts(self, names: Iterable[Name]) -> None:
         for name in sorted(names, key=len):
@@ -386,7 +366,7 @@ def _negative(soa: RRset) -> RRset:
     return made
 
 
-def _one_of(node: Node) -> RRset:
+def one_of(node: Node) -> RRset:
     """RFC 8482 §4.1: one RRset is answer enough to ANY; an address if there is one."""
     for rdtype in (*ADDRESS_TYPES, RdataType.CNAME, RdataType.MX):
         if rdtype in node.rrsets:

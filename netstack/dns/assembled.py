@@ -1,0 +1,278 @@
+"""Replies of the authoritative server put together from octets (RFC 1034 §4.3.2): what `Authority.answer` says, at a tenth
+of its cost; pure.
+
+No objects are made of a question: zones, names and types are looked up by its octets, and a reply is joined from those of
+its RRsets. `Authority.answer` remains the rule; what is not done here (the proofs of signed zones) is left to it.
+"""
+
+from typing import NamedTuple
+
+from dns.rcode import Rcode
+from dns.rdatatype import RdataType
+
+from netstack.dns.authority import ALIASES, REDIRECTIONS, Authority, Order
+from netstack.dns.events import NOT_AUTHORITATIVE
+from netstack.dns.nodes import Node
+from netstack.dns.octets import NameOctets, RRsetOctets, octets_of
+from netstack.dns.wire import HEADER, PLAIN_UDP
+from netstack.dns.zone import Zone, one_of
+
+_AA, _TC = 0x04, 0x02
+_DO = 0x80
+_NXDOMAIN, _REFUSED, _SERVFAIL, _YXDOMAIN = (int(it) for it in (
+    Rcode.NXDOMAIN, Rcode.REFUSED, Rcode.SERVFAIL, Rcode.YXDOMAIN,
+))  # fmt: skip
+_FIXED = 10
+"""Octets of a record before its data, the owner's name apart."""
+_A, _AAAA, _NS, _CNAME, _SOA, _ANY = (int(it) for it in (
+    RdataType.A, RdataType.AAAA, RdataType.NS, RdataType.CNAME, RdataType.SOA, RdataType.ANY,
+))  # fmt: skip
+_DS, _DNSKEY, _DNAME = int(RdataType.DS), int(RdataType.DNSKEY), int(RdataType.DNAME)
+_NOT_OURS = b"\0\x06\0\x0f\0\x02" + NOT_AUTHORITATIVE.to_bytes(2, "big")
+"""An OPT record's length and its one option, an extended error (RFC 8914 §2)."""
+_WILDCARD = b"\x01*"
+
+
+class _Placed(NamedTuple):
+    """An RRset of a reply: under which name, None for the question's, and which record is first."""
+
+    octets: RRsetOctets
+    owner: NameOctets | None
+    first: int = 0
+
+
+class Assembled(NamedTuple):
+    """A reply to one query."""
+
+    wire: bytes
+    rcode: int
+    worth: bool
+    """Whether it may be asked for again: made of names that exist. Names that do not are without number."""
+
+
+class Assembler:
+    """Puts together the replies of one Authority."""
+
+    __slots__ = ("_opt", "authority")
+
+    def __init__(self, authority: Authority) -> None:
+        self.authority = authority
+        self._opt = b"\0\0\x29" + authority.udp_payload.to_bytes(2, "big") + b"\0\0"
+
+    def reply(self, data: bytes, end: int, order: Order, stream: bool = False) -> Assembled | None:
+        """The reply to a query that is `ordinary`, whose question's name ends at `end`; None: the plain path is needed."""
+        asked = data[HEADER : end + 1].lower()
+        rdtype = data[end + 1] << 8 | data[end + 2]
+        signs, opt, payload = False, b"", PLAIN_UDP
+        if data[11]:
+            signs = data[end + 12] >= _DO
+            opt = self._opt + (b"\x80\0\0\0" if signs else b"\0\0\0\0")
+            payload = max(PLAIN_UDP, min(data[end + 8] << 8 | data[end + 9], self.authority.udp_payload))
+        found = self._zone(asked, rdtype)
+        if found is None:
+            if opt:
+                opt = opt[:-2] + _NOT_OURS
+            return Assembled(_message(data, end, 0, _REFUSED, opt), _REFUSED, False)
+        answer: list[_Placed] = []
+        authority: list[_Placed] = []
+        additional: list[_Placed] = []
+        flags, rcode, worth, referral = 0, 0, True, False
+        name, owner, zone = asked, None if len(asked) > 1 else NameOctets(asked), found
+        seen = {asked}
+        while True:
+            if zone is _UNAVAILABLE:
+                return None
+            find = zone.nodes.find
+            if signs and _signed(zone):
+                return None
+            at, node = 0, find(name)
+            while node is None:
+                at += name[at] + 1
+                node = find(name[at:])
+            dname = node.octets(_DNAME) if at else None
+            if node.cut is not None:
+                cut = octets_of(node.cut)
+                if rdtype != _DS or cut != name:
+                    top = zone.nodes[node.cut]
+                    dname, at = top.octets(_DNAME), len(name) - len(cut)
+                    if dname is None:
+                        referral = _refer(zone, top, authority, additional)
+                        break
+            flags = _AA
+            if dname is not None:
+                worth = False  # the alias has the question's letters as they were asked
+                if all(placed.octets is not dname for placed in answer):
+                    answer.append(_Placed(dname, dname.name))
+                below = data[HEADER : HEADER + at] if owner is None else owner.octets()[:at]
+                made = _redirected(dname, below, name)
+                if made is None:
+                    rcode = _YXDOMAIN
+                    break
+                alias = made
+            elif at:
+                wild = find(_WILDCARD + name[at:])
+                worth = False
+                if wild is None:
+                    rcode = _NXDOMAIN
+                    authority.append(_Placed(zone.negative, zone.negative.name))
+                    break
+                node = wild
+            if dname is None:
+                octets, chosen = node.octets(rdtype), None
+                if octets is None:
+                    if rdtype != _ANY:
+                        chosen = node.octets(_CNAME)
+                    elif node.rrsets:
+                        octets = node.octets(one_of(node).rdtype)
+                if octets is not None:
+                    first = order(octets.count, node, RdataType(octets.rdtype)) if octets.count > 1 else 0
+                    answer.append(_Placed(octets, owner, first))
+                    if octets.hosts:
+                        _add_hosts(zone, octets, first, additional)
+                    break
+                if chosen is None:
+                    authority.append(_Placed(zone.negative, zone.negative.name))
+                    break
+                alias = chosen
+            answer.append(_Placed(alias, owner))
+            owner = alias.target
+            name = owner.key
+            if name in seen:
+                rcode = _SERVFAIL  # RFC 1034 §3.6.2: loops are signalled as an error
+                break
+            if len(seen) > (ALIASES if dname is None else REDIRECTIONS):
+                break
+            seen.add(name)
+            found = self._zone(name, rdtype)
+            if found is None:
+                break
+            zone = found
+        room = (0xFFFF if stream else payload) - len(opt)
+        return Assembled(_filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, worth)
+
+    def _zone(self, name: bytes, rdtype: int) -> Zone | None:
+        """As `Authority.zone_of`; `_UNAVAILABLE` for a zone that is ours and cannot be answered for."""
+        origins = self.authority.origins
+        at = 0
+        if rdtype == _DS and len(name) > 1 and origins.get(name) is not None:
+            parent = self._zone(name[name[0] + 1 :], 0)
+            if parent is not None:
+                return parent
+        key = name
+        while key not in origins:
+            if not name[at]:
+                return None
+            at += name[at] + 1
+            key = name[at:]
+        return origins[key] or _UNAVAILABLE
+
+
+def _signed(zone: Zone) -> bool:
+    apex = zone.nodes[zone.origin]
+    return _DNSKEY in apex.rrsets and _SOA in apex.signatures
+
+
+def _redirected(dname: RRsetOctets, below: bytes, name: bytes) -> RRsetOctets | None:
+    """The CNAME that a DNAME makes of `name`, whose labels `below` are kept; None where it is too long (RFC 6672 §2.2)."""
+    body = dname.bodies[0]
+    target = below + body[_FIXED:]
+    return RRsetOctets(name, _CNAME, int.from_bytes(body[4:8], "big"), [target]) if len(target) <= 255 else None
+
+
+def _refer(zone: Zone, cut: Node, authority: list[_Placed], additional: list[_Placed]) -> bool:
+    """A referral: the NS RRset at a cut and the addresses that this zone has for its servers."""
+    servers = cut.octets(_NS)
+    if servers is None:
+        raise LookupError("a cut without NS records")
+    authority.append(_Placed(servers, servers.name))
+    for host in servers.hosts:
+        _add(additional, zone.nodes.find(host.key), None)
+    return True
+
+
+def _add_hosts(zone: Zone, octets: RRsetOctets, first: int, additional: list[_Placed]) -> None:
+    """Addresses of the hosts that the answer names: those of the same zone."""
+    hosts, find = octets.hosts, zone.nodes.find
+    seen = set()
+    apex = zone.octets
+    for host in hosts[first:] + hosts[:first] if first else hosts:
+        key = host.key
+        if key in seen or not key.endswith(apex):
+            continue
+        seen.add(key)
+        at, node = 0, find(key)
+        while node is None and key[at]:
+            at += key[at] + 1
+            node = find(key[at:])
+        if node is None:
+            continue
+        if node.cut is not None:
+            delegated = _DNAME not in zone.nodes[node.cut].rrsets
+            _add(additional, node if delegated and not at else None, None)
+        elif at and _DNAME in node.rrsets:
+            continue
+        elif at:
+            _add(additional, find(_WILDCARD + key[at:]), host)
+        else:
+            _add(additional, node, None)
+
+
+def _add(additional: list[_Placed], node: Node | None, owner: NameOctets | None) -> None:
+    """A node's addresses, under another name where there is one."""
+    if node is not None:
+        for rdtype in (_A, _AAAA):
+            octets = node.octets(rdtype)
+            if octets is not None:
+                additional.append(_Placed(octets, owner or octets.name))
+
+
+def _message(data: bytes, end: int, flags: int, rcode: int, opt: bytes) -> bytes:
+    """A reply without records."""
+    head = bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1, 0, 0, 0, 0, 0, 1 if opt else 0))
+    return data[:2] + head + data[HEADER : end + 5] + opt
+
+
+def _filled(
+    data: bytes,
+    end: int,
+    flags: int,
+    rcode: int,
+    opt: bytes,
+    room: int,
+    answer: list[_Placed],
+    authority: list[_Placed],
+    additional: list[_Placed],
+    referral: bool,
+) -> bytes:
+    """A reply with records, as many as `wire.to_wire` puts into so much room, which the OPT record is not part of."""
+    known: dict[bytes, int] = {}
+    name = data[HEADER : end + 1].lower()
+    at = 0
+    while name[at]:
+        known[name[at:]] = HEADER + at
+        at += name[at] + 1
+    out = bytearray(data[: end + 5])
+    for octets, owner, first in answer:
+        octets.write(out, known, owner, first)
+    for octets, owner, _ in authority:
+        octets.write(out, known, owner)
+    needed, third = len(out), sum(placed.octets.count for placed in additional)
+    for octets, owner, _ in additional:
+        octets.write(out, known, owner)
+    if len(out) > room:
+        if not additional or referral or needed > room:
+            return _message(data, end, flags | _TC, rcode, opt)
+        del out[needed:]
+        third = 0
+    out += opt
+    out[2:HEADER] = (
+        bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1))
+        + sum(placed.octets.count for placed in answer).to_bytes(2, "big")
+        + sum(placed.octets.count for placed in authority).to_bytes(2, "big")
+        + (third + bool(opt)).to_bytes(2, "big")
+    )
+    return bytes(out)
+
+
+_UNAVAILABLE: Zone = Zone.__new__(Zone)
+"""Stands for every zone that is not available."""
