@@ -71,10 +71,7 @@ def rrsets_of(records: Iterable[Record]) -> list[RRset]:
 def changed(zone: Zone, differences: Iterable[Difference]) -> Zone:
     """The zone after the differences, in order; raises ZoneError when they do not fit or break it. `zone` stays as it is."""
     names: dict[Name, dict[RRsetKey, RRset]] = {}
-    """What the differences touch, as it will be; all of a zone with NSEC3, whose owners are no names."""
-    if zone.hashed:
-        for rrset in zone:
-            names.setdefault(rrset.name, {})[_key(rrset)] = copied(rrset)
+    """What the differences touch, as it will be."""
     soa = zone.soa
     for difference in differences:
         if serial_of(difference.old) != serial_of(soa):
@@ -99,15 +96,14 @@ def changed(zone: Zone, differences: Iterable[Difference]) -> Zone:
             kept.ttl = record.ttl
         soa = difference.new
     _at(names, zone, soa.name)[_key(soa)] = soa
-    if zone.hashed:
-        return Zone(zone.origin, [rrset for rrsets in names.values() for rrset in rrsets.values()])
-    return zone.with_names({name: rrsets.values() for name, rrsets in names.items()})
+    return zone.with_names({name: list(rrsets.values()) for name, rrsets in names.items()})
 
 
 def _at(names: dict[Name, dict[RRsetKey, RRset]], zone: Zone, name: Name) -> dict[RRsetKey, RRset]:
     found = names.get(name)
     if found is None:
-        found = names[name] = {_key(rrset): copied(rrset) for rrset in zone.rrsets_at(name)}
+        kept = [*zone.rrsets_at(name), *zone.hashed_at(name)]
+        found = names[name] = {_key(rrset): copied(rrset) for rrset in kept}
     return found
 
 

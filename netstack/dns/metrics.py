@@ -78,6 +78,8 @@ class ZoneCounts:
         self.updates: Counter[Rcode] = Counter()
         self.serials: Callable[[], Mapping[Name, int]] = dict
         """The serial numbers of the zones that are served now."""
+        self.signatures = 0
+        """Made for zones that are signed here."""
 
 
 _RESOLVER = {
@@ -187,7 +189,8 @@ def _of_zones(counts: ZoneCounts) -> Iterator[Metric]:
     serials = GaugeMetricFamily("netstack_dns_zone_serial", "The version that is served.", labels=["zone"])
     for zone, serial in counts.serials().items():
         serials.add_metric([name_text(zone)], serial)
-    yield from (transfers, notifies, updates, serials)
+    signatures = CounterMetricFamily("netstack_dns_signatures", "DNSSEC signatures made.", value=counts.signatures)
+    yield from (transfers, notifies, updates, serials, signatures)
 
 
 def zone_counts(registry: CollectorRegistry) -> ZoneCounts:

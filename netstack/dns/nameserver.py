@@ -21,6 +21,7 @@ from dns.rdatatype import RdataType
 
 from netstack.dns.access import Access, UpdatePolicy
 from netstack.dns.authority import Authority, Reply
+from netstack.dns.dnssec.signer import Signing
 from netstack.dns.history import History, records_of
 from netstack.dns.serial import newer, serial_of
 from netstack.dns.transfer import MESSAGE, increments, messages, whole_zone
@@ -47,6 +48,8 @@ class ZoneRules:
     notify_from: Access | None = None
     """Whose NOTIFY counts; None: this server is the zone's primary."""
     history: History = field(default_factory=History)
+    signing: Signing | None = None
+    """How this server signs the zone; None: it does not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,11 @@ _META = frozenset(
     {RdataType.AXFR, RdataType.IXFR, RdataType.MAILA, RdataType.MAILB, RdataType.OPT, RdataType.TSIG, RdataType.TKEY}
 )
 _BESIDE_CNAME = frozenset({RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3})
-
 _SIGNER = frozenset({RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3, RdataType.NSEC3PARAM})
 """Records that whoever signs the zone makes (RFC 3007 §4.3); an update that brings them is refused."""
+
+OURS = frozenset({RdataType.DNSKEY, RdataType.CDS, RdataType.CDNSKEY})
+"""Records at the origin of a zone that is signed here which follow from its keys, not from updates."""
 
 Allowed = Callable[[Name, RdataType], bool]
 """Whether whoever asks may change records of a name and type."""
@@ -93,18 +95,24 @@ class Refused(Exception):
         self.rcode = rcode
 
 
-def apply(zone: Zone, update: Update, allowed: Allowed) -> Difference | None:
+def apply(zone: Zone, update: Update, allowed: Allowed, signed: bool = False) -> Difference | None:
     """What an update changes; None: nothing. Raises Refused.
 
-    The order is that of RFC 2136 §3: prerequisites, permissions, prescan, changes. `zone` stays as it is.
+    The order is that of RFC 2136 §3: prerequisites, permissions, prescan, changes. `zone` stays as it is. `signed`: we sign
+    it and say what its keys are; signatures and denials follow later, from what has changed.
     """
+    kept = frozenset({RdataType.SOA, RdataType.NS}) | (OURS if signed else frozenset())
     _check_prerequisites(zone, update)
     for entry in update.changes:
-        for rdtype in _touched(zone, entry):
-            if rdtype in _SIGNER or not allowed(entry.name, rdtype):
+        for rdtype in _touched(zone, entry, kept):
+            if (
+                rdtype in _SIGNER
+                or (signed and rdtype in OURS and entry.name == zone.origin)
+                or not allowed(entry.name, rdtype)
+            ):
                 raise Refused(Rcode.REFUSED, f"{entry.name} {rdtype.name} may not be changed by this key")
     _prescan(zone, update)
-    draft = _Draft(zone)
+    draft = _Draft(zone, kept)
     for entry in update.changes:
         if entry.rdclass == RdataClass.IN:
             draft.add(entry)
@@ -115,11 +123,11 @@ def apply(zone: Zone, update: Update, allowed: Allowed) -> Difference | None:
     return draft.difference()
 
 
-def _touched(zone: Zone, entry: Entry) -> list[RdataType]:
+def _touched(zone: Zone, entry: Entry, kept: frozenset[RdataType]) -> list[RdataType]:
     """The types that a change is about; those that are there when it deletes all."""
     if entry.rdtype != RdataType.ANY or entry.rdclass != RdataClass.ANY:
         return [entry.rdtype]
-    staying = (RdataType.SOA, RdataType.NS) if entry.name == zone.origin else ()
+    staying = kept if entry.name == zone.origin else ()
     return [rrset.rdtype for rrset in _plain(zone, entry.name) if rrset.rdtype not in staying]
 
 
@@ -171,8 +179,10 @@ def _prescan(zone: Zone, update: Update) -> None:
 class _Draft:
     """The RRsets that an update touches, as they will be (RFC 2136 §3.4.2)."""
 
-    def __init__(self, zone: Zone) -> None:
+    def __init__(self, zone: Zone, kept: frozenset[RdataType]) -> None:
+        """`kept`: types at the origin that a deletion of all types leaves."""
         self.zone = zone
+        self.kept = kept
         self.soa = zone.soa
         self._names: dict[Name, dict[RdataType, RRset]] = {}
 
@@ -215,7 +225,7 @@ class _Draft:
     def delete_rrsets(self, entry: Entry) -> None:
         """RFC 2136 §3.4.2.3: at the zone's origin SOA and NS stay."""
         kept = self._at(entry.name)
-        staying = {RdataType.SOA, RdataType.NS} if entry.name == self.zone.origin else set()
+        staying = self.kept if entry.name == self.zone.origin else frozenset()
         for rdtype in [entry.rdtype] if entry.rdtype != RdataType.ANY else list(kept):
             if rdtype not in staying:
                 kept.pop(rdtype, None)
@@ -262,8 +272,8 @@ class _Draft:
 
 
 def _plain(zone: Zone, name: Name) -> list[RRset]:
-    """The RRsets of a name but signatures, which are the signer's."""
-    return [rrset for rrset in zone.rrsets_at(name) if rrset.rdtype != RdataType.RRSIG]
+    """The RRsets of a name but the signer's."""
+    return [rrset for rrset in zone.rrsets_at(name) if rrset.rdtype not in _SIGNER]
 
 
 def _one(name: Name, ttl: int, rdata: Rdata) -> RRset:

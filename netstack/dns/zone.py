@@ -18,6 +18,7 @@ from dns.rrset import RRset
 from netstack.dns.nodes import Node as Node
 from netstack.dns.nodes import Nodes
 from netstack.dns.octets import RRsetOctets, octets_of
+from netstack.dns.order import Order
 from netstack.dns.wire import name_text
 
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
@@ -95,6 +96,8 @@ class Zone:
         self.nodes = Nodes()
         self.hashed = Nodes()
         """NSEC3 records: their owners are no names of the zone (RFC 5155 §7.2.8)."""
+        self._order: Order | None = None
+        self._hashed_order: Order | None = None
         for rrset in rrsets:
             self._add(rrset)
         self._check_apex()
@@ -161,85 +164,98 @@ class Zone:
     def rrsets_at(self, name: Name) -> list[RRset]:
         """The RRsets kept for a name, signatures by the type that they cover."""
         node = self.nodes.get(name)
-        if node is None:
-            return []
-        return [*(rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG), *node.signatures.values()]
+        return [] if node is None else list(_all_of(node))
+
+    def hashed_at(self, name: Name) -> list[RRset]:
+        """The NSEC3 RRset that a hash owns, and its signatures."""
+        node = self.hashed.get(name)
+        return [] if node is None else list(_all_of(node))
+
+    @property
+    def order(self) -> Order:
+        """Its names in canonical order, those without records too; sorted when it is asked for first."""
+        if self._order is None:
+            self._order = Order(self.nodes)
+        return self._order
+
+    @property
+    def hashed_order(self) -> Order:
+        """The owners of its NSEC3 records, sorted."""
+        if self._hashed_order is None:
+            self._hashed_order = Order(self.hashed)
+        return self._hashed_order
 
     def __iter__(self) -> Iterator[RRset]:
         for nodes in (self.nodes, self.hashed):
             for node in nodes.values():
-                yield from (rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG)
-                yield from node.signatures.values()
+                yield from _all_of(node)
 
     def with_names(self, names: Mapping[Name, Iterable[RRset]]) -> "Zone":
-        """The next version: other RRsets at some names, all else shared with this one, which stays as it is.
+        """The next version: other RRsets at some names, NSEC3 records too, all else shared with this one, which stays.
 
-        A zone with NSEC3 records is made anew. Raises ZoneError.
+        Raises ZoneError.
         """
-        if self.hashed:
-            raise ZoneError(f"zone {name_text(self.origin)}: expected a zone without NSEC3 records")
         made = copy(self)
-        made.nodes, made.hashed = self.nodes.copy(), Nodes()
+        made.nodes = self.nodes.copy()
         moved: set[Name] = set()
         emptied: list[Name] = []
+        hashes: list[Name] = []
         for name, rrsets in names.items():
             before = made.nodes.pop(name, None)
+            if name in made.hashed or any(RdataType.NSEC3 in (rrset.rdtype, rrset.covers) for rrset in rrsets):
+                if not hashes:
+                    made.hashed = self.hashed.copy()
+                made.hashed.pop(name, None)
+                hashes.append(name)
             for rrset in rrsets:
                 made._add(rrset)
             after = made.nodes.get(name)
-            if after is None:
+            if after is None and before is not None:
                 emptied.append(name)
-            if _cutting(before) != _cutting(after):
+            if cutting(before) != cutting(after):
                 moved.add(name)
-        fresh = made._keep_ancestors(emptied)
+        fresh = made._keep_ancestors(emptied, names, self.order) if emptied else set()
         for name in names:
             while name in made.nodes and made.nodes[name] is not self.nodes.get(name):
                 fresh.add(name)
                 if name == self.origin:
                     break
                 name = name.parent()
-        for name in made._below(moved):
-            if name not in fresh:
-                fresh.add(name)
-                made.nodes[name] = made.nodes[name].twin()
+        made._order = self._order
+        if self._order is not None:
+            added = [name for name in fresh if name not in self.nodes]
+            removed = [name for name in _with_ancestors(emptied, self.origin) if name not in made.nodes]
+            made._order = self._order.altered(added, removed) if added or removed else self._order
+        if hashes:
+            made._hashed_order = None
+            if self._hashed_order is not None:
+                gone = [name for name in hashes if name not in made.hashed]
+                made._hashed_order = self._hashed_order.altered([name for name in hashes if name in made.hashed], gone)
+        for top in moved:
+            for name in made.order.below(top):
+                if name not in fresh:
+                    fresh.add(name)
+                    made.nodes[name] = made.nodes[name].twin()
         made._check_apex()
         made._mark_cuts(fresh)
         return made
 
-    def _keep_ancestors(self, emptied: Iterable[Name]) -> set[Name]:
+    def _keep_ancestors(self, emptied: Iterable[Name], others: Iterable[Name], before: Order) -> set[Name]:
         """Names without records exist as long as names below them do (RFC 4592 §2.2.2): those made anew for that."""
-        suspects: set[Name] = set()
-        for name in emptied:
-            while name != self.origin and name not in suspects:
-                node = self.nodes.get(name)
-                if node is not None and node.rrsets:
-                    break
-                suspects.add(name)
-                name = name.parent()
-        if not suspects:
-            return set()
         needed: set[Name] = set()
-        folded = {_folded(name): name for name in suspects}
-        for owner, node in self.nodes.items():
-            if node.rrsets:
-                labels = _folded(owner)
-                needed.update(folded[labels[at:]] for at in range(1, len(labels)) if labels[at:] in folded)
-        for name in suspects - needed:
-            self.nodes.pop(name, None)
-        for name in needed:
-            self.nodes[name] = Node()
+        parents = {name.parent() for name in others if name != self.origin and name in self.nodes}
+        above = _with_ancestors(parents, self.origin)
+        for name in sorted(_with_ancestors(emptied, self.origin), key=len, reverse=True):
+            node = self.nodes.get(name)
+            if node is not None and node.rrsets:
+                continue
+            if name in above or any(below in self.nodes for below in before.below(name) if below != name):
+                if node is None:
+                    self.nodes[name] = Node()
+                    needed.add(name)
+            elif node is not None:
+                del self.nodes[name]
         return needed
-
-    def _below(self, tops: set[Name]) -> list[Name]:
-        """Names at and below any of these."""
-        if not tops:
-            return []
-        folded = {_folded(top) for top in tops}
-        return [
-            name
-            for name in self.nodes
-            if any(labels[at:] in folded for labels in (_folded(name),) for at in range(len(labels)))
-        ]
 
     def _add(self, rrset: RRset) -> None:
         where = f"zone {name_text(self.origin)}: {name_text(rrset.name)}"
@@ -314,13 +330,24 @@ def redirection(dname: RRset, name: Name) -> Redirection:
     return Redirection(dname, alias)
 
 
-def _cutting(node: Node | None) -> tuple[bool, ...]:
+def cutting(node: Node | None) -> tuple[bool, ...]:
     """Whether names below are another zone's, or hidden."""
     return tuple(node is not None and rdtype in node.rrsets for rdtype in (RdataType.NS, RdataType.DNAME))
 
 
-def _folded(name: Name) -> tuple[bytes, ...]:
-    return tuple(label.lower() for label in name.labels)
+def _all_of(node: Node) -> Iterator[RRset]:
+    """A node's RRsets, signatures by the type that they cover."""
+    yield from (rrset for rdtype, rrset in node.rrsets.items() if rdtype != RdataType.RRSIG)
+    yield from node.signatures.values()
+
+
+def _with_ancestors(names: Iterable[Name], origin: Name) -> set[Name]:
+    found: set[Name] = set()
+    for name in names:
+        while name not in found and name != origin:
+            found.add(name)
+            name = name.parent()
+    return found
 
 
 def hints_from_text(text: str) -> list[tuple[str, str]]:

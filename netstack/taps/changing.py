@@ -1,10 +1,11 @@
 """netstack-dns, zones that change: keys, who may transfer and update, whom to notify, where secondaries get their zones."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from dns.name import Name
@@ -12,6 +13,7 @@ from twisted.python import usage
 
 from netstack.dns.access import Access, Grant, UpdatePolicy, name_of
 from netstack.dns.authority import Authority
+from netstack.dns.dnssec.signer import Signing
 from netstack.dns.keeper import Upstream, ZoneKeeper
 from netstack.dns.limits import ZoneLimits
 from netstack.dns.metrics import zone_counts
@@ -115,8 +117,13 @@ def _parsed(name: str, parse: Any, text: str) -> Any:
         raise ValueError(f"{name}: {error}") from None
 
 
-def zone_keeper(config: Changing, machine: Machine, authority: Authority) -> ZoneKeeper:
-    """The service that keeps the zones. Raises ValueError for zones that are not there, StoreError for files of theirs."""
+def zone_keeper(
+    config: Changing, machine: Machine, authority: Authority, signings: Mapping[Name, Signing] = MappingProxyType({})
+) -> ZoneKeeper:
+    """The service that keeps the zones, those of `signings` signed.
+
+    Raises ValueError for zones that are not there, StoreError for files of theirs.
+    """
     keys = keyring(config.keys)
     copies = config.secondaries()
     there = {*authority.zones, *copies}
@@ -128,7 +135,8 @@ def zone_keeper(config: Changing, machine: Machine, authority: Authority) -> Zon
     for zone in sorted(there, key=str):
         who = [word for origin, word in config.transfer if origin == EVERY or origin_of(origin) == zone]
         grants = [Grant.parse(text) for origin, text in config.update if origin_of(origin) == zone]
-        rules[zone] = ZoneRules(Access.of(who), UpdatePolicy(grants) if grants else None)
+        policy = UpdatePolicy(grants) if grants else None
+        rules[zone] = ZoneRules(Access.of(who), policy, signing=signings.get(zone))
     upstreams: dict[Name, Upstream] = {}
     for origin, text in config.secondary:
         peers = [Peer.parse(each) for each in text.split(",")]

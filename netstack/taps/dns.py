@@ -1,18 +1,20 @@
 """netstack-dns: the authoritative server (RFC 1034 §4.3), one or many zones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import dns.name
+from dns.name import Name
 from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.chain import chain_service
-from netstack.dns.dnssec.keeper import Keeper, SignedZone, kept_keys
+from netstack.dns.dnssec.keeper import Keeper, kept_keys
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
-from netstack.dns.dnssec.signer import DENIALS, Policy
+from netstack.dns.dnssec.signer import DENIALS, Policy, Signing
 from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.dns.service import AuthoritativeService
@@ -86,10 +88,7 @@ class Config:
         copies = {origin_of(origin) for origin in origins} & self.changing.secondaries()
         if copies:
             raise ValueError(f"secondary: {name_text(copies.pop())} is a zone of our own")
-        updated = {origin_of(origin) for origin, _ in self.changing.update}
         for origin in self.sign:
-            if origin_of(origin) in updated:
-                raise ValueError(f"sign: {origin} takes updates, which would not be signed")
             if origin.rstrip(".").lower() not in origins:
                 raise ValueError(f"sign: expected the origin of a zone that is served, got {origin!r}")
         try:
@@ -111,17 +110,16 @@ def build(config: Config, machine: Machine) -> IService:
     bound = placed(machine, endpoints("listen", config.listen))
     guard = Guard(config.limits, config.cookies, lambda: machine.rng.randbytes(16))
     service: Any
+    signings = _signings(config, machine, zones)
+    kept_zones = zone_keeper(config.changing, machine, authority, signings)
     if config.recursion_for:
         allowed = networks("recursion_for", config.recursion_for)
         service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53), guard)
+        kept_zones.setServiceParent(service)  # type: ignore[no-untyped-call]
     else:
-        kept_zones = zone_keeper(config.changing, machine, authority)
         service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
-    if config.sign:
-        wanted = {dns.name.from_text(origin) for origin in config.sign}
-        kept = [_signed(config, machine, zone) for zone in zones if zone.origin in wanted]
-        keeper: Any = Keeper(machine, authority, kept, config.dnssec)
-        keeper.setServiceParent(service)
+    if signings:
+        Keeper(machine, kept_zones, tuple(signings)).setServiceParent(service)  # type: ignore[no-untyped-call]
     found: IService = service
     return found
 
@@ -135,9 +133,16 @@ def _zone(zone: ZoneText | ZoneFile, machine: Machine) -> Zone:
         raise ZoneError(f"{zone.path}: {error}") from error
 
 
-def _signed(config: Config, machine: Machine, zone: Zone) -> SignedZone:
-    given = tuple(key for key in config.given_keys() if key.zone == zone.origin)
-    return SignedZone(zone, given or kept_keys(machine, zone.origin, config.dnssec.split))
+def _signings(config: Config, machine: Machine, zones: Sequence[Zone]) -> dict[Name, Signing]:
+    """The zones to sign, with their keys."""
+    wanted = {dns.name.from_text(origin) for origin in config.sign}
+    made = {}
+    for zone in zones:
+        if zone.origin in wanted:
+            given = tuple(key for key in config.given_keys() if key.zone == zone.origin)
+            keys = given or kept_keys(machine, zone.origin, config.dnssec.split)
+            made[zone.origin] = Signing.of(keys, config.dnssec)
+    return made
 
 
 class Options(ChangingOptions, WorkerOptions):

@@ -29,7 +29,15 @@ LISTEN = ("udp:53", "tcp:53")
 class Replicas:
     """`dns`, the primary of umass.edu, `dns2`, its secondary, and `client`; every boot is logged in `services`."""
 
-    def __init__(self, seed: int = 1, zone: str = ZONE.format(1), delay: float = 0.05, **secondary: Any) -> None:
+    def __init__(
+        self,
+        seed: int = 1,
+        zone: str = ZONE.format(1),
+        delay: float = 0.05,
+        primary: Callable[[], dict[str, Any]] = dict,
+        **secondary: Any,
+    ) -> None:
+        """`primary`: more fields of the primary's Config, at each boot; `secondary`: of the secondary's `Changing`."""
         self.simulation = Simulation(seed, LinkSettings(delay=delay))
         self.services: dict[str, Any] = {}
         self.zone = zone
@@ -45,6 +53,7 @@ class Replicas:
                     update=(("umass.edu", "transfer zone"),),
                     notify=(("umass.edu", "10.0.0.2%transfer"),),
                 ),
+                **primary(),
             ),
         )
         options = {"keys": (KEY,), "secondary": (("umass.edu", "10.0.0.1%transfer"),), **secondary}

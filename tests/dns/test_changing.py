@@ -56,12 +56,9 @@ def test_configurations_that_cannot_be(fields: dict[str, tuple[tuple[str, str], 
         Changing((KEY,), **fields)
 
 
-def test_a_zone_is_ours_or_a_copy_and_takes_updates_or_is_signed() -> None:
+def test_a_zone_is_ours_or_a_copy() -> None:
     with pytest.raises(ValueError, match=r"secondary: umass\.edu is a zone of our own"):
         tap.Config((ZONE,), changing=Changing(secondary=(("umass.edu", "10.0.0.1"),)))
-    changing = Changing((KEY,), update=(("umass.edu", "transfer zone"),))
-    with pytest.raises(ValueError, match=r"sign: umass\.edu takes updates"):
-        tap.Config((ZONE,), sign=("umass.edu",), changing=changing)
 
 
 def test_zones_that_are_not_there(tmp_path: Path) -> None:

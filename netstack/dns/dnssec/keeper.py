@@ -1,87 +1,127 @@
 """Keeps the zones of a server signed: keys on the disk, signatures by the wall clock, made anew before they expire."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import dns.name
 from dns.name import Name
 from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from netstack.dns.authority import Authority
+from netstack.dns.changes import Maintenance
 from netstack.dns.dnssec.keys import ENTRY_POINT, MATERIAL, Key, KeyFormatError, anchors, read_key, zone_keys
-from netstack.dns.dnssec.signer import Policy, sign
+from netstack.dns.dnssec.signatures import due
+from netstack.dns.dnssec.signer import Signing
+from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.wire import name_text
-from netstack.dns.zone import Zone, ordered
 from netstack.kernel.machine import Machine
 
 DIRECTORY = "keys"
 """On the machine's disk, whose files are the owner's alone (mode 0600)."""
-
-
-@dataclass(frozen=True, slots=True)
-class SignedZone:
-    """A zone as it is without signatures, and what signs it."""
-
-    plain: Zone
-    keys: tuple[Key, ...]
+STEP = 100
+"""Signatures that are renewed together, under one serial."""
+LOOK = 3600.0
+"""Seconds between looks at the wall clock: whether it goes as time does."""
+DRIFT = 600.0
+"""Seconds by which it may have gone otherwise."""
+AGAIN = 60.0
+"""Seconds after which renewal is tried again when the disk failed."""
 
 
 class Keeper(Service):
-    """Signs zones when it is made and again when a quarter of the signatures' validity is left."""
+    """Renews signatures when a quarter of their validity is left; those due soon go together, so that serials are few."""
 
     log = Logger()
 
-    def __init__(self, machine: Machine, authority: Authority, zones: Sequence[SignedZone], policy: Policy) -> None:
-        """Raises ZoneError for a zone that cannot be signed."""
+    def __init__(self, machine: Machine, zones: ZoneKeeper, origins: Sequence[Name]) -> None:
         self.machine = machine
-        self.authority = authority
-        self.policy = policy
-        self.zones = tuple(zones)
-        self.signings = 0
-        self._timer: IDelayedCall | None = None
-        for zone in self.zones:
-            authority.put(sign(zone.plain, zone.keys, policy, machine.wall()))
-        self._due = self._next()
+        self.zones = zones
+        self.origins = tuple(origins)
+        self._timers: dict[Name, IDelayedCall] = {}
+        self._under_way: dict[Name, Deferred[None]] = {}
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
-        for zone in self.zones:
-            for anchor in anchors(zone.keys):
+        for origin in self.origins:
+            for anchor in anchors(self._signing(origin).published):
                 self.log.info("{name} signs {anchor}", name=self.machine.name, anchor=anchor)
-        self._wait()
+            self._look(origin)
 
     def stopService(self) -> None:
         super().stopService()  # type: ignore[no-untyped-call]
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        for work in tuple(self._under_way.values()):
+            work.cancel()
 
-    def _next(self) -> float:
-        return self.machine.wall() + self.policy.validity * 0.75
+    def _signing(self, origin: Name) -> Signing:
+        signing = self.zones.nameserver.rules_of(origin).signing
+        if signing is None:
+            raise LookupError(f"{name_text(origin)} is not signed here")
+        return signing
 
-    def _wait(self) -> None:
-        self._timer = self.machine.reactor.callLater(max(1.0, self._due - self.machine.wall()), self._sign_again)
-
-    def _sign_again(self) -> None:
-        """With a greater serial, so that secondaries fetch it (RFC 1982)."""
-        self._timer = None
-        if self.machine.wall() < self._due:  # the wall clock was set back
-            self._wait()
+    def _look(self, origin: Name) -> None:
+        """Find what is due and sign it anew, a few at a time."""
+        self._timers.pop(origin, None)
+        if origin in self._under_way:
             return
-        self._due = self._next()
-        self.signings += 1
-        for zone in self.zones:
-            newer = _with_serial(zone.plain, self.signings)
-            done = self.machine.offload(lambda newer=newer, keys=zone.keys: self._signed(newer, keys), cost=0.0)  # type: ignore[misc]
-            done.addCallback(self.authority.put)
-            done.addErrback(lambda failure: self.log.failure("signing failed", failure))
-        if self.running:
-            self._wait()
+        work = self._under_way[origin] = Deferred.fromCoroutine(self._renew(origin))
+        work.addErrback(self._failed, origin)
 
-    def _signed(self, zone: Zone, keys: Sequence[Key]) -> Zone:
-        return sign(zone, keys, self.policy, self.machine.wall())
+    def _failed(self, failure: Failure, origin: Name) -> None:
+        self._under_way.pop(origin, None)
+        if failure.check(CancelledError) is None:
+            if failure.check(OSError) is None:
+                self.log.failure("{zone}: signatures cannot be renewed", failure, zone=name_text(origin))
+            self._wait(origin, self.machine.wall() + AGAIN)
+
+    async def _renew(self, origin: Name) -> None:
+        zone = self.zones.nameserver.authority.zones.get(origin)
+        if zone is None:  # it is being signed for the first time
+            self._done(origin, self.machine.wall() + AGAIN)
+            return
+        signing, wall = self._signing(origin), self.machine.wall()
+        validity = signing.policy.validity
+        before = wall + validity / 4 + validity / 64
+
+        found = await self.machine.offload(lambda: due(zone, wall, before, _tags(signing)), cost=0.0)
+        if found.dead:
+            self.log.warn(
+                "{zone}: {dead} signatures do not hold now and are made anew", zone=name_text(origin), dead=found.dead
+            )
+        for at in range(0, len(found.now), STEP):
+            await self.zones.changes.maintain(Maintenance(origin, again=found.now[at : at + STEP]))
+        self._done(origin, found.next - validity / 4)
+
+    def _done(self, origin: Name, next: float) -> None:
+        self._under_way.pop(origin, None)
+        self._wait(origin, next)
+
+    def _wait(self, origin: Name, due: float) -> None:
+        """Until a time of the wall clock, which is looked at now and then since it may be set."""
+        if self.running:
+            wall, time = self.machine.wall(), self.machine.reactor.seconds()
+            delay = max(1.0, min(due - wall, LOOK))
+            self._timers[origin] = self.machine.reactor.callLater(delay, self._on_timer, origin, due, wall - time)
+
+    def _on_timer(self, origin: Name, due: float, offset: float) -> None:
+        self._timers.pop(origin, None)
+        wall = self.machine.wall()
+        if wall < due and abs(wall - self.machine.reactor.seconds() - offset) < DRIFT:
+            self._wait(origin, due)
+        else:
+            self._look(origin)
+
+
+def _tags(signing: Signing) -> dict[int, frozenset[bool]]:
+    """Key tag -> what it signs, as `due` takes it."""
+    return {
+        key.tag: frozenset(of_keys for of_keys, keys in ((True, signing.of_keys), (False, signing.of_data)) if key in keys)
+        for key in (*signing.of_keys, *signing.of_data)
+    }
 
 
 def kept_keys(machine: Machine, zone: Name, split: bool) -> tuple[Key, ...]:
@@ -122,11 +162,3 @@ def origin_name(origin: str) -> Name:
         return dns.name.from_text(origin)
     except dns.exception.DNSException as error:
         raise ValueError(f"{origin!r} is not a domain name: {error}") from error
-
-
-def _with_serial(zone: Zone, more: int) -> Zone:
-    """The zone with a serial number that is greater by so much."""
-    soa = ordered(zone.soa, 0)
-    record = soa[0].replace(serial=(soa[0].serial + more) % (1 << 32))
-    soa.items = dict.fromkeys([record])
-    return Zone(zone.origin, [soa, *(rrset for rrset in zone if rrset is not zone.soa)])

@@ -1,6 +1,5 @@
 """What a signed zone adds to replies for those who ask with DO: signatures, DS, denials (RFC 4035 §3.1, RFC 5155 §7.2)."""
 
-from bisect import bisect_right
 from collections.abc import Iterator
 
 import dns.name
@@ -26,11 +25,10 @@ class Proofs:
 
     def __init__(self, zone: Zone) -> None:
         self.zone = zone
-        self._names = sorted(name for name, node in zone.nodes.items() if RdataType.NSEC in node.rrsets)
-        self._hashes = sorted(name for name, node in zone.hashed.items() if RdataType.NSEC3 in node.rrsets)
+        self._hashes = zone.hashed_order
         self._salt, self._iterations = b"", 0
-        for name in self._hashes[:1]:
-            record = zone.hashed[name].rrsets[RdataType.NSEC3][0]
+        if self._hashes:
+            record = zone.hashed[self._hashes[0]].rrsets[RdataType.NSEC3][0]
             self._salt, self._iterations = record.salt, record.iterations
 
     def secure(self, message: Message, name: Name, rdtype: RdataType, result: Result) -> None:
@@ -125,9 +123,15 @@ class Proofs:
         """The record whose span a name falls into."""
         if self._hashes:
             digest = hashed_name(hashed(name, self._salt, self._iterations), self.zone.origin)
-            yield self.zone.hashed[self._hashes[bisect_right(self._hashes, digest) - 1]]
-        elif self._names:
-            yield self.zone.nodes[self._names[bisect_right(self._names, name) - 1]]
+            yield self.zone.hashed[self._hashes[self._hashes.upto(digest)]]
+            return
+        order, at = self.zone.order, self.zone.order.upto(name)
+        while at >= 0:
+            node = self.zone.nodes[order[at]]
+            if RdataType.NSEC in node.rrsets:
+                yield node
+                return
+            at = at - 1 if node.cut is None else min(at - 1, order.upto(node.cut))  # glue has none
 
     def _add(self, message: Message, chain: Iterator[Node] | list[Node]) -> None:
         there = {id(rrset) for rrset in message.authority}

@@ -29,7 +29,8 @@ def test_every_authoritative_rrset_is_signed_and_nothing_else(denial: Denial, sp
                     signature = node.signatures[rdtype]
                     dns.dnssec.validate(rrset, signature, {zone.origin: dnskeys}, now=NOW)
                     assert signature.ttl == rrset.ttl
-                    assert (signature[0].inception, signature[0].expiration) == (NOW - BACKDATED, NOW + Policy().validity)
+                    assert signature[0].inception == NOW - BACKDATED
+                    assert NOW + Policy().validity / 2 <= signature[0].expiration <= NOW + Policy().validity
                     signed += 1
     assert signed > 30
 
