@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from netstack.dns.authority import Reply
-from netstack.dns.dnssec.mending import mend
+from netstack.dns.dnssec.mending import mend, revised
 from netstack.dns.dnssec.signatures import Signed
 from netstack.dns.dnssec.signer import Signing
 from netstack.dns.history import Difference, changed
@@ -51,11 +51,16 @@ class _Draft:
     again: list[Signed] = field(default_factory=list)
     mended: bool = False
     """Something was asked for that only the signing will show."""
+    plain: Zone | None = None
+    """The unsigned version whose data takes the place of all."""
 
     def sign(self, wall: float) -> None:
         """Make all that was drafted one difference between signed versions; raises ZoneError."""
         if self.signing is None:
             return
+        if self.plain is not None:
+            self.zone, names = revised(self.zone, self.plain)
+            self.touched |= names
         found = mend(self.served, self.zone, self.touched, self.signing, wall, self.again)
         self.differences = [] if found is None else [found]
         self.zone = changed(self.served, self.differences)
@@ -69,6 +74,8 @@ class Maintenance:
     put: Sequence[RRset] = ()
     """One without records: it goes."""
     again: Collection[Signed] = ()
+    plain: Zone | None = None
+    """Another unsigned version of a signed zone, such as a changed file's."""
 
 
 _Answer = tuple[Change | Maintenance, Any, Rcode]
@@ -106,6 +113,10 @@ class Changes:
     def begin(self, origin: Name) -> None:
         """The zone's files are in order: the next difference may be appended."""
         self._known.add(origin)
+
+    def end(self, origin: Name) -> None:
+        """The zone's files are not of the version that is served: the next difference replaces them."""
+        self._known.discard(origin)
 
     def submit(self, change: Change, answered: Answered) -> None:
         """Carry out an update; `answered` gets the reply when that is on disk, or was refused."""
@@ -161,8 +172,14 @@ class Changes:
         policy = self.nameserver.rules_of(change.origin).policy
         if served is None or policy is None:
             return Rcode.SERVFAIL
+<<<<<<< HEAD
         draft = self._draft_of(served, drafts)
         signed = draft.signing is not None
+=======
+        if self.nameserver.rules_of(change.origin).frozen:
+            return Rcode.REFUSED
+        draft = drafts.setdefault(change.origin, _Draft(served))
+>>>>>>> 884228e (DNS: zone files reloaded while queries are answered)
         try:
             found = apply(draft.zone, change.update, lambda name, rdtype: policy.allows(change.key, name, rdtype), signed)
             if found is not None:
@@ -191,6 +208,7 @@ class Changes:
         draft = self._draft_of(served, drafts)
         draft.mended = True
         draft.again += maintenance.again
+        draft.plain = maintenance.plain or draft.plain
         for rrset in maintenance.put:
             kept = [each for each in draft.zone.rrsets_at(rrset.name) if rrset.rdtype not in (each.rdtype, each.covers)]
             draft.zone = draft.zone.with_names({rrset.name: [*kept, *([rrset] if rrset else [])]})

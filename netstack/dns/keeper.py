@@ -113,18 +113,54 @@ class ZoneKeeper(Service):
     def replace(self, zone: Zone) -> bool:
         """Serve another version of a primary's zone, such as a changed file.
 
-        False when its serial is not newer, and for a zone that is changed by updates or transfers.
+        False when its serial is not newer, and for a zone that is signed, or changed by updates or transfers.
         """
         served = self.nameserver.authority.zones.get(zone.origin)
-        rules = self.nameserver.rules_of(zone.origin)
-        if rules.policy is not None or rules.notify_from is not None or rules.signing is not None:
+        if not self.replaceable(zone.origin) or self.nameserver.rules_of(zone.origin).signing is not None:
             return False
-        if served is not None:
-            if not newer(serial_of(zone.soa), serial_of(served.soa)):
-                return False
-            rules.history.add(difference(served, zone))
+        if served is not None and not newer(serial_of(zone.soa), serial_of(served.soa)):
+            return False
+        self.install(zone, None if served is None else difference(served, zone))
+        return True
+
+    def replaceable(self, origin: Name) -> bool:
+        """Whether nothing but a file changes the zone now."""
+        rules = self.nameserver.rules_of(origin)
+        return rules.notify_from is None and (rules.policy is None or rules.frozen)
+
+    def install(self, zone: Zone, found: Difference | None) -> None:
+        """Serve a version from now on; `found` leads to it from the one that is served, None: it is transferred whole."""
+        history = self.nameserver.rules_of(zone.origin).history
+        if found is None:
+            history.clear()
+        else:
+            history.add(found)
+        self.changes.end(zone.origin)
         self.nameserver.authority.put(zone)
         self.announce(zone)
+
+    async def freeze(self, origin: Name) -> bool:
+        """Refuse updates of a zone until `thaw`, those under way apart; False for one that takes none."""
+        rules = self.nameserver.rules_of(origin)
+        if rules.policy is None:
+            return False
+        rules.frozen = True
+        await self.changes.idle()
+        return True
+
+    def thaw(self, origin: Name) -> bool:
+        """Take updates again; False for a zone that was not frozen."""
+        rules = self.nameserver.rules_of(origin)
+        was, rules.frozen = rules.frozen, False
+        return was
+
+    def refresh(self, origin: Name) -> bool:
+        """Have a copy's primary asked now; False for a zone that is none."""
+        copy = self.secondaries.get(origin)
+        if copy is None or not copy.running:
+            return False
+        copy.engine.notified(copy.engine.primaries[0][0], None, self.machine.now().monotonic)
+        copy.carry_out()
         return True
 
     def announce(self, zone: Zone) -> None:

@@ -76,6 +76,8 @@ class ZoneCounts:
         self.notifies: Counter[str] = Counter()
         """By direction."""
         self.updates: Counter[Rcode] = Counter()
+        self.reloads: Counter[str] = Counter()
+        """By result "loaded"|"unchanged"|"refused"."""
         self.serials: Callable[[], Mapping[Name, int]] = dict
         """The serial numbers of the zones that are served now."""
         self.signatures = 0
@@ -190,7 +192,10 @@ def _of_zones(counts: ZoneCounts) -> Iterator[Metric]:
     for zone, serial in counts.serials().items():
         serials.add_metric([name_text(zone)], serial)
     signatures = CounterMetricFamily("netstack_dns_signatures", "DNSSEC signatures made.", value=counts.signatures)
-    yield from (transfers, notifies, updates, serials, signatures)
+    reloads = CounterMetricFamily("netstack_dns_zone_reloads", "Zone files read again.", labels=["result"])
+    for result, count in counts.reloads.items():
+        reloads.add_metric([result], count)
+    yield from (transfers, notifies, updates, reloads, serials, signatures)
 
 
 def zone_counts(registry: CollectorRegistry) -> ZoneCounts:

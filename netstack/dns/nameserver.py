@@ -45,6 +45,8 @@ class ZoneRules:
     transfer: Access = field(default_factory=Access)
     policy: UpdatePolicy | None = None
     """None: no updates."""
+    frozen: bool = False
+    """Updates are refused for the time being, so that the zone's file may be changed."""
     notify_from: Access | None = None
     """Whose NOTIFY counts; None: this server is the zone's primary."""
     history: History = field(default_factory=History)
@@ -240,7 +242,7 @@ class Nameserver:
         if isinstance(zone, Rcode):
             return seal.error(zone, now.wall)
         rules = self.rules_of(zone.origin)
-        if rules.notify_from is not None or rules.policy is None or not rules.policy.knows(key):
+        if rules.notify_from is not None or rules.policy is None or rules.frozen or not rules.policy.knows(key):
             return seal.error(Rcode.REFUSED, now.wall)
         return Change(zone.origin, update, key, seal)
 

@@ -15,6 +15,7 @@ from dns.rdatatype import RdataType
 from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rrset import RRset
 
+from netstack.dns.master import Include, read_master
 from netstack.dns.nodes import Node as Node
 from netstack.dns.nodes import Nodes
 from netstack.dns.octets import RRsetOctets, octets_of
@@ -104,17 +105,16 @@ class Zone:
         self._mark_cuts(self.nodes)
 
     @classmethod
-    def from_text(cls, origin: str, text: str) -> "Zone":
-        """From a master file without $INCLUDE; raises ZoneError with the line's number."""
+    def from_text(cls, origin: str, text: str, file: str = "", include: Include | None = None) -> "Zone":
+        """From a master file; raises ZoneError with the file's name, if there is one, and the line's number."""
         try:
             name = dns.name.from_text(origin)
         except dns.exception.DNSException as error:
             raise ZoneError(f"zone {origin!r}: the origin is not a domain name: {error}") from error
-        try:
-            read = dns.zone.from_text(text, origin=name, relativize=False, allow_include=False, check_origin=False)
-        except (dns.exception.DNSException, ValueError) as error:
-            raise ZoneError(f"zone {origin}: {str(error).replace('<string>:', 'line ') or type(error).__name__}") from error
-        zone = cls(name, (_rrset(owner, rdataset) for owner, rdataset in read.iterate_rdatasets()))
+        contents = read_master(name, text, file, include)
+        for remark in contents.errors:
+            raise ZoneError(f"zone {origin}: {remark}")
+        zone = cls(name, contents.rrsets)
         for hidden in zone.occluded():
             raise ZoneError(f"zone {origin}: {name_text(hidden)}: expected no names below a DNAME record (RFC 6672 §2.4)")
         return zone

@@ -1,8 +1,9 @@
 """netstack-dns: the authoritative server (RFC 1034 §4.3), one or many zones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any, Literal
 
 import dns.name
@@ -17,10 +18,14 @@ from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy, Signing
 from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
+from netstack.dns.reload import Reloader
 from netstack.dns.service import AuthoritativeService
+from netstack.dns.source import Reading, Source
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
+from netstack.kernel.disk import RealDisk
 from netstack.kernel.machine import Machine
+from netstack.kernel.signals import Signals
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
 from netstack.taps.rates import RATE_OPTIONS, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
@@ -51,7 +56,7 @@ class KeyText:
 class Config:
     """What a server serves, and where. Raises ValueError that names the field and what was expected."""
 
-    zones: tuple[ZoneText | ZoneFile, ...]
+    zones: tuple[ZoneText | ZoneFile | Source, ...]
     listen: tuple[str, ...] = LISTEN
     """Endpoints (`netstack.kernel.listen`) with standard ports: `build` puts `machine.port()` over them."""
     rotation: Rotation = "cyclic"
@@ -104,7 +109,18 @@ class Config:
 def build(config: Config, machine: Machine) -> IService:
     """The service; raises ZoneError for a zone that cannot be served, FileNotFoundError for one that is not there, and
     KeyFormatError for a key on the disk that cannot be used."""
-    zones = [_zone(zone, machine) for zone in config.zones]
+    sources: dict[Name, Source] = {}
+    readings: dict[Name, Reading] = {}
+    zones = []
+    for each in config.zones:
+        if isinstance(each, ZoneText):
+            zones.append(Zone.from_text(each.origin, each.text))
+            continue
+        source = each if isinstance(each, Source) else Source.on(each.origin, machine.disk, each.path)
+        reading = source.reading or source.read()
+        sources[source.name] = replace(source, reading=None)
+        readings[source.name] = reading
+        zones.append(reading.zone)
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
@@ -120,17 +136,10 @@ def build(config: Config, machine: Machine) -> IService:
         service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
     if signings:
         Keeper(machine, kept_zones, tuple(signings)).setServiceParent(service)  # type: ignore[no-untyped-call]
+    service.reloader = Reloader(machine, authority, kept_zones, sources, readings)
+    service.reloader.setServiceParent(service)
     found: IService = service
     return found
-
-
-def _zone(zone: ZoneText | ZoneFile, machine: Machine) -> Zone:
-    if isinstance(zone, ZoneText):
-        return Zone.from_text(zone.origin, zone.text)
-    try:
-        return Zone.from_text(zone.origin, machine.disk.read(zone.path).decode("utf-8"))
-    except (ZoneError, UnicodeDecodeError) as error:
-        raise ZoneError(f"{zone.path}: {error}") from error
 
 
 def _signings(config: Config, machine: Machine, zones: Sequence[Zone]) -> dict[Name, Signing]:
@@ -164,7 +173,7 @@ class Options(ChangingOptions, WorkerOptions):
     optFlags = [["split-keys", None, "Sign with a KSK and a ZSK instead of one key for both."]]
 
     def __init__(self) -> None:
-        self.zones: list[ZoneText] = []
+        self.zones: list[Source] = []
         self.sign: list[str] = []
         self.recursion_for: list[str] = []
         super().__init__()
@@ -174,10 +183,7 @@ class Options(ChangingOptions, WorkerOptions):
         origin, _, path = value.partition("=")
         if not origin or not path:
             raise usage.UsageError(f"--zone {value}: expected ORIGIN=FILE")
-        try:
-            self.zones.append(ZoneText(origin, Path(path).read_text("utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise usage.UsageError(f"--zone {value}: {error}") from error
+        self.zones.append(Source(origin, RealDisk(Path(path).absolute().parent), Path(path).name))
 
     def opt_recursion_for(self, network: str) -> None:
         """A network for which other servers are asked where the zones only refer to them; may be repeated."""
@@ -192,6 +198,10 @@ class Options(ChangingOptions, WorkerOptions):
         config = self.config()
         if self["workers"] > 1 and (config.changing.update or config.changing.secondary or config.sign):
             raise usage.UsageError("workers: zones that change or are signed need one process: expected 1 beside them")
+        try:
+            self.zones = [replace(source, reading=source.read()) for source in self.zones]
+        except ZoneError as error:
+            raise usage.UsageError(str(error)) from error
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""
@@ -217,8 +227,6 @@ class Options(ChangingOptions, WorkerOptions):
                 recursion_for=tuple(self.recursion_for),
                 cookies=self["cookies"],
             )
-            for zone in self.zones:
-                Zone.from_text(zone.origin, zone.text)
         except ValueError as error:
             raise usage.UsageError(str(error)) from error
         return config
@@ -227,4 +235,14 @@ class Options(ChangingOptions, WorkerOptions):
 def makeService(options: Options) -> IService:
     """For twistd."""
     config = options.config()
-    return options.served(config.listen, lambda machine: build(config, machine))
+
+    def made(machine: Machine) -> IService:
+        service: Any = build(config, machine)
+        signals: Any = Signals(machine.reactor, {SIGHUP: service.reloader.reload})
+        signals.setServiceParent(service)
+        found: IService = service
+        return found
+
+    served = options.served(config.listen, made)
+    options.zones.clear()  # the process keeps its options, and they the zones as they were at the start
+    return served

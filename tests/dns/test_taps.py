@@ -234,9 +234,8 @@ def test_options_of_the_authoritative_server(tmp_path: Path) -> None:
     options = dns_tap.Options()
     options.parseOptions([f"--zone=edu={path}", "--listen=udp:5300", "--rotation=fixed", "--tcp-idle=2.5"])  # type: ignore[no-untyped-call]
     config = options.config()
-    assert config == dns_tap.Config(
-        (ZoneText("edu", SOA + "@ NS ns\n"),), ("udp:5300",), "fixed", ServerLimits(tcp_idle=2.5)
-    )
+    assert config == dns_tap.Config(tuple(options.zones), ("udp:5300",), "fixed", ServerLimits(tcp_idle=2.5))
+    assert [(source.origin, source.file, source.read().remarks) for source in options.zones] == [("edu", "edu.zone", ())]
     for wrong in (
         ["--zone=edu"],
         [f"--zone=edu={path}x"],
