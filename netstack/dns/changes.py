@@ -172,14 +172,10 @@ class Changes:
         policy = self.nameserver.rules_of(change.origin).policy
         if served is None or policy is None:
             return Rcode.SERVFAIL
-<<<<<<< HEAD
-        draft = self._draft_of(served, drafts)
-        signed = draft.signing is not None
-=======
         if self.nameserver.rules_of(change.origin).frozen:
             return Rcode.REFUSED
-        draft = drafts.setdefault(change.origin, _Draft(served))
->>>>>>> 884228e (DNS: zone files reloaded while queries are answered)
+        draft = self._draft_of(served, drafts)
+        signed = draft.signing is not None
         try:
             found = apply(draft.zone, change.update, lambda name, rdtype: policy.allows(change.key, name, rdtype), signed)
             if found is not None:

@@ -87,7 +87,7 @@ class Reloader(Service):
             for warning in outcome.warnings:
                 self.log.warn("{zone}: {warning}", zone=zone, warning=warning)
             if outcome.result == "refused":
-                self.log.error(
+                self.log.warn(
                     "{zone}: not loaded, serial {serial} stays: {why}", zone=zone, serial=served, why=outcome.reason
                 )
             else:
@@ -143,7 +143,9 @@ class Reloader(Service):
             return None
         if signed or _content(difference(served, reading.zone)):
             why = "stayed the same, but not what the zone holds" if serial == before else f"went back from {before}"
-            raise ZoneError(f"zone {name_text(origin)}: the serial number {serial} {why}; raise it, or nobody fetches the zone")
+            raise ZoneError(
+                f"zone {name_text(origin)}: the serial number {serial} {why}; raise it, or nobody fetches the zone"
+            )
         return None
 
     def _signed(self, origin: Name) -> bool:

@@ -41,24 +41,24 @@ class Replicas:
         self.simulation = Simulation(seed, LinkSettings(delay=delay))
         self.services: dict[str, Any] = {}
         self.zone = zone
-        self.primary = self.host(
-            "dns",
-            "10.0.0.1",
-            lambda: tap.Config(
-                (tap.ZoneText("umass.edu", self.zone),),
-                LISTEN,
-                changing=Changing(
-                    (KEY,),
-                    transfer=(("umass.edu", "transfer"),),
-                    update=(("umass.edu", "transfer zone"),),
-                    notify=(("umass.edu", "10.0.0.2%transfer"),),
-                ),
-                **primary(),
-            ),
-        )
+        self.more = primary
+        self.primary = self.host("dns", "10.0.0.1", self.primary_config)
         options = {"keys": (KEY,), "secondary": (("umass.edu", "10.0.0.1%transfer"),), **secondary}
         self.secondary = self.host("dns2", "10.0.0.2", lambda: tap.Config((), LISTEN, changing=Changing(**options)))
         self.client = self.simulation.host("client", "10.0.0.3")
+
+    def primary_config(self) -> tap.Config:
+        """Of the primary, at each boot."""
+        return tap.Config((tap.ZoneText("umass.edu", self.zone),), LISTEN, changing=self.changing(), **self.more())
+
+    def changing(self, updates: bool = True) -> Changing:
+        """What the primary grants."""
+        return Changing(
+            (KEY,),
+            transfer=(("umass.edu", "transfer"),),
+            update=(("umass.edu", "transfer zone"),) if updates else (),
+            notify=(("umass.edu", "10.0.0.2%transfer"),),
+        )
 
     def host(self, name: str, address: str, config: Callable[[], tap.Config]) -> SimulatedHost:
         """A host that runs netstack-dns at every boot."""

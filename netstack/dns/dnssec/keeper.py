@@ -1,10 +1,6 @@
 """Keeps the zones of a server signed: keys on the disk, signatures by the wall clock, made anew before they expire."""
 
 from collections.abc import Sequence
-<<<<<<< HEAD
-=======
-from dataclasses import dataclass, replace
->>>>>>> 884228e (DNS: zone files reloaded while queries are answered)
 
 import dns.name
 from dns.name import Name
@@ -45,19 +41,6 @@ class Keeper(Service):
         self.origins = tuple(origins)
         self._timers: dict[Name, IDelayedCall] = {}
         self._under_way: dict[Name, Deferred[None]] = {}
-
-    def signs(self, origin: Name) -> bool:
-        """Whether a zone is signed here."""
-        return any(zone.plain.origin == origin for zone in self.zones)
-
-    def signed(self, plain: Zone) -> Zone:
-        """Another version of a zone that is signed here, signed; takes its time. Raises ZoneError."""
-        keys = next(zone.keys for zone in self.zones if zone.plain.origin == plain.origin)
-        return self._signed(_with_serial(plain, self.signings), keys)
-
-    def take(self, plain: Zone) -> None:
-        """This version is the one to sign again."""
-        self.zones = tuple(replace(zone, plain=plain) if zone.plain.origin == plain.origin else zone for zone in self.zones)
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
