@@ -1,14 +1,16 @@
-"""Datagrams in another's name, for labs and tests alone: no Machine leads here, so that no service can send them.
+"""Datagrams in another's name, and somebody on the wire, for labs and tests alone: no Machine leads here.
 
 The network between does not filter sources (BCP 38, RFC 2827), as too many real ones do not.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from twisted.logger import Logger
 
 from netstack.sansio import Address
 from netstack.world.simulated.host import SimulatedHost
+from netstack.world.simulated.network import Link
 from netstack.world.simulated.udp import HEADERS, deliver
 
 _log = Logger()
@@ -22,6 +24,27 @@ class Forged:
 
     def __init__(self, source: Address) -> None:
         self.source = source
+
+
+Rewrite = Callable[[bytes, Address, Address], "bytes | None"]
+"""Given a datagram, its sender's address and where it goes: what arrives instead; None: nothing."""
+
+
+def on_the_wire(link: Link, rewrite: Rewrite | None) -> None:
+    """Let somebody read and rewrite the datagrams that cross a link; None: nobody any more. Streams pass as they are.
+
+    The packets keep the size by which the link was charged.
+    """
+
+    def tamper(arrive: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        if arrive is not deliver or rewrite is None:
+            return arguments
+        there, address, packet, sender = arguments
+        changed = rewrite(packet, sender.source, address)
+        return None if changed is None else (there, address, changed, sender)
+
+    link.tamper = None if rewrite is None else tamper
+    link._judge()
 
 
 class Burst:

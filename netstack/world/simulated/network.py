@@ -14,15 +14,21 @@ if TYPE_CHECKING:
 Path = tuple["Link", ...]
 Arrive = Callable[..., Any]
 Lost = Callable[..., None] | None
+Tamper = Callable[[Arrive, tuple[Any, ...]], tuple[Any, ...] | None] | None
+"""Given what a packet will call where it arrives, and with what: what it is called with instead; None: it never arrives."""
 
 
 class Link:
     """One direction of a wire: a drop-tail queue, a rate, a delay, a loss."""
 
-    __slots__ = ("carried", "delay", "dropped", "free", "loss", "packets", "plain", "queue", "rate", "settings", "up")
+    __slots__ = (
+        "carried", "delay", "dropped", "free", "loss", "packets", "plain", "queue", "rate", "settings", "tamper", "up",
+    )  # fmt: skip
 
     def __init__(self, settings: LinkSettings | None = None) -> None:
         self.up = True
+        self.tamper: Tamper = None
+        """Somebody on the wire (`forging.on_the_wire`)."""
         self.free = 0
         """When the last octet that was accepted will have been sent."""
         self.carried = self.packets = self.dropped = 0
@@ -48,7 +54,7 @@ class Link:
         self._judge()
 
     def _judge(self) -> None:
-        self.plain = self.up and not self.loss and self.rate is None
+        self.plain = self.up and not self.loss and self.rate is None and self.tamper is None
         """Whether crossing it is nothing but a delay."""
 
 
@@ -171,6 +177,11 @@ class Network:
                 if lost is not None:
                     lost(*arguments)
                 return
+            if link.tamper is not None:
+                changed = link.tamper(arrive, arguments)
+                if changed is None:
+                    return
+                arguments = changed
             if link.rate is not None:
                 start = max(link.free, time)
                 if link.queue is not None and (start - time) * link.rate > link.queue * 8 * NANOSECONDS:

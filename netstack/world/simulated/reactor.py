@@ -110,7 +110,7 @@ class SimulatedReactor(_DisconnectSelectableMixin):
         scheduler = self.scheduler
         now = scheduler.now
         time = timer.time
-        if time * NANOSECONDS <= now:
+        if time <= now / NANOSECONDS:  # not times NANOSECONDS: that rounds away what is left, and time would stand still
             due = now
         else:
             due = int(time * NANOSECONDS) + 1

@@ -7,7 +7,8 @@ import pytest
 from twisted.internet.protocol import DatagramProtocol
 
 from netstack.kernel.links import LinkSettings
-from netstack.world.simulated.forging import Forger
+from netstack.sansio import Address
+from netstack.world.simulated.forging import Forger, on_the_wire
 from netstack.world.simulated.network import AccessNetwork
 from netstack.world.simulated.simulation import Simulation
 
@@ -86,3 +87,26 @@ def test_equal_runs_have_equal_hashes() -> None:
         return simulation.hashes()
 
     assert run() == run()
+
+
+def test_somebody_on_the_wire_reads_rewrites_and_drops() -> None:
+    simulation, forger, kept = made(LinkSettings(delay=0.1))
+    site = forger.host.site
+    assert site is not None
+    seen: list[tuple[bytes, Address, Address]] = []
+
+    def rewrite(data: bytes, source: Address, destination: Address) -> bytes | None:
+        seen.append((data, source, destination))
+        return None if data == b"drop" else data.upper()
+
+    on_the_wire(site.up, rewrite)
+    for text in (b"hello", b"drop"):
+        forger.send(text, ("10.0.0.53", 53), ("10.0.0.1", 5000))
+    simulation.run()
+    assert [data for _, data, _ in kept.got] == [b"HELLO"]
+    assert seen == [(text, ("10.0.0.53", 53), ("10.0.0.1", 5000)) for text in (b"hello", b"drop")]
+    on_the_wire(site.up, None)
+    forger.send(b"hello", ("10.0.0.53", 53), ("10.0.0.1", 5000))
+    simulation.run()
+    assert [data for _, data, _ in kept.got] == [b"HELLO", b"hello"]
+    assert site.up.plain
