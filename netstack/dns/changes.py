@@ -11,7 +11,7 @@ from dns.name import Name
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -109,6 +109,8 @@ class Changes:
         """Zones whose copy on disk is what their journal begins with."""
         self._size: dict[Name, int] = {}
         self._idle: list[Deferred[None]] = []
+        self.settled: Callable[[], Deferred[None]] = lambda: succeed(None)
+        """Fires when all processes that serve the zones have what was installed; answers wait for it."""
 
     def begin(self, origin: Name) -> None:
         """The zone's files are in order: the next difference may be appended."""
@@ -155,8 +157,7 @@ class Changes:
                     answers.append((change, answered, self._apply(change, drafts)))
             changed_zones = {origin: draft for origin, draft in drafts.items() if draft.differences or draft.mended}
             if not changed_zones:
-                for change, answered, rcode in answers:
-                    self._answer(change, answered, rcode)
+                self._answer_all(answers)
                 continue
             self._writing = True
             self._begin(changed_zones, answers)
@@ -236,8 +237,12 @@ class Changes:
         else:
             for origin, draft in drafts.items():
                 self._serve(origin, draft, sum(1 for change, _, _ in answers if change.origin == origin))
-        for change, answered, rcode in answers:
-            self._answer(change, answered, Rcode.SERVFAIL if failed and change.origin in drafts else rcode)
+        self._answer_all(
+            [
+                (change, answered, Rcode.SERVFAIL if failed and change.origin in drafts else rcode)
+                for change, answered, rcode in answers
+            ]
+        )
         if not failed:
             for draft in drafts.values():
                 if draft.differences:
@@ -260,6 +265,13 @@ class Changes:
             "{zone}: serial {serial} by {count} changes",
             zone=name_text(origin), serial=serial_of(draft.zone.soa), count=changes,
         )  # fmt: skip
+
+    def _answer_all(self, answers: list[_Answer]) -> None:
+        def answer(_: None) -> None:
+            for each in answers:
+                self._answer(*each)
+
+        self.settled().addCallback(answer).addErrback(lambda failure: self.log.failure("answers to updates", failure))
 
     def _answer(self, change: Change | Maintenance, answered: Any, rcode: Rcode) -> None:
         if isinstance(change, Maintenance):

@@ -1,6 +1,7 @@
 """Server cookies that other servers of the same secret understand (RFC 7873 §5.2, RFC 9018 §4); pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from hashlib import blake2s
 from ipaddress import ip_address
 
 CLIENT, SERVER = 8, 16
@@ -11,44 +12,63 @@ _VERSION = b"\x01\0\0\0"
 _MASK = 0xFFFFFFFFFFFFFFFF
 
 
+Secrets = Callable[[float], Sequence[bytes]]
+"""The secrets at a time: cookies are made with the first, and are good that were made with any."""
+
+
+def derived(master: bytes, rotation: float) -> Secrets:
+    """A new secret every `rotation` seconds, the one before it stays good until the next: the same for all with a master."""
+    kept: dict[int, Sequence[bytes]] = {}
+
+    def secrets(now: float) -> Sequence[bytes]:
+        turn = int(now // rotation)
+        if turn not in kept:
+            kept.clear()
+            kept[turn] = [_part(master, turn), _part(master, turn - 1)]
+        return kept[turn]
+
+    return secrets
+
+
+def _part(master: bytes, turn: int) -> bytes:
+    return blake2s(turn.to_bytes(16, "big", signed=True), key=master, digest_size=16).digest()
+
+
+def secrets_from_text(text: str) -> tuple[bytes, ...]:
+    """Secrets as BIND's cookie-secret has them: 32 hexadecimal digits a line; "#" begins a comment. Raises ValueError."""
+    words = [line.partition("#")[0].strip() for line in text.splitlines()]
+    try:
+        found = tuple(bytes.fromhex(word) for word in words if word)
+    except ValueError:
+        found = (b"",)
+    if not found or any(len(each) != 16 for each in found):
+        raise ValueError("expected secrets of 32 hexadecimal digits, one a line")
+    return found
+
+
 class ServerCookies:
-    """Makes and checks cookies. The secret is replaced every `rotation` seconds; the one before it stays good until then.
+    """Makes and checks cookies. Times are wall-clock seconds."""
 
-    `secret()` gives 16 random octets. Times are wall-clock seconds.
-    """
-
-    def __init__(self, secret: Callable[[], bytes], rotation: float) -> None:
-        self._new_secret = secret
-        self.rotation = rotation
-        self._secrets: list[bytes] = [secret()]
-        self._next: float | None = None
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
 
     def make(self, client: bytes, address: str, now: float) -> bytes:
         """The server cookie for a client cookie from an address."""
-        self._rotate(now)
         stamp = _VERSION + (int(now) & 0xFFFFFFFF).to_bytes(4, "big")
-        return stamp + _hash(self._secrets[0], client, stamp, address)
+        return stamp + _hash(self._secrets(now)[0], client, stamp, address)
 
     def fresh(self, client: bytes, server: bytes, address: str, now: float) -> bytes | None:
         """None for a server cookie that is not ours or too old; else the one to send back, a new one where it is time."""
-        self._rotate(now)
         stamp = server[:8]
         if len(server) != SERVER or stamp[:4] != _VERSION:
             return None
         age = (int(now) - int.from_bytes(stamp[4:], "big") + 0x80000000) % 0x100000000 - 0x80000000  # RFC 1982
         if not -FUTURE <= age <= OLDEST:
             return None
-        for place, secret in enumerate(self._secrets):
+        for place, secret in enumerate(self._secrets(now)):
             if _hash(secret, client, stamp, address) == server[8:]:
                 return server if age <= RENEWED and place == 0 else self.make(client, address, now)
         return None
-
-    def _rotate(self, now: float) -> None:
-        if self._next is None:
-            self._next = now + self.rotation
-        elif now >= self._next:
-            self._next = now + self.rotation
-            self._secrets = [self._new_secret(), self._secrets[0]]
 
 
 def _hash(secret: bytes, client: bytes, stamp: bytes, address: str) -> bytes:

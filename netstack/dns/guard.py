@@ -1,12 +1,12 @@
 """Who is answered, how fully and how often: server cookies, limits of queries and of replies; pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from dns.rcode import Rcode
 
-from netstack.dns.cookies import CLIENT, ServerCookies
+from netstack.dns.cookies import CLIENT, ServerCookies, derived
 from netstack.dns.limits import ServerLimits
 from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option
 from netstack.dns.rates import Rates, kind, victim
@@ -44,16 +44,18 @@ class Admitted:
 
 
 class Guard:
-    """One server's. `secret()` gives 16 random octets for cookies.
+    """One server's. `secret()` gives 16 random octets for cookies, whose secrets are made of them, unless `shared` has some.
 
     "required": a client that sends cookies gets BADCOOKIE until it sends ours (as BIND's require-server-cookie).
     """
 
-    def __init__(self, limits: ServerLimits, rule: CookieRule, secret: Callable[[], bytes]) -> None:
+    def __init__(
+        self, limits: ServerLimits, rule: CookieRule, secret: Callable[[], bytes], shared: Sequence[bytes] = ()
+    ) -> None:
         self.limits = limits
         self.rule = rule
         self.counts = GuardCounts()
-        self._cookies = ServerCookies(secret, limits.cookie_rotation)
+        self._cookies = ServerCookies((lambda now: shared) if shared else derived(secret(), limits.cookie_rotation))
         self._clients = Rates(limits.client_rate) if limits.client_rate else None
         self._replies = Rates(limits.response_rate, limits.response_window) if limits.response_rate else None
 

@@ -58,7 +58,9 @@ class ZoneKeeper(Service):
         targets: Mapping[Name, Sequence[Target]],
         limits: ZoneLimits,
         counts: ZoneCounts,
+        owner: bool = True,
     ) -> None:
+        """Without `owner` another process keeps the zones on disk, transfers them and tells others."""
         self.machine = machine
         self.nameserver = nameserver
         self.limits = limits
@@ -74,6 +76,8 @@ class ZoneKeeper(Service):
         """Large zones that are signed for the first time once the service runs."""
         for origin, rules in nameserver.rules.items():
             rules.history = History(limits.differences, limits.difference_records)
+            if not owner:
+                continue
             if rules.signing is not None:
                 self._load_signed(origin, rules.signing)
             elif rules.policy is not None:

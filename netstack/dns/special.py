@@ -13,6 +13,7 @@ from netstack.dns.guard import Admitted, Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.metrics import ServerMetrics, ZoneCounts
 from netstack.dns.nameserver import Change, Nameserver, Notified, Plain, Transfer
+from netstack.dns.sharing import Forwarding
 from netstack.dns.tsig import signed
 from netstack.dns.wire import name_text
 from netstack.kernel.machine import Machine
@@ -48,6 +49,8 @@ class SpecialAnswers:
         self.transfers = transfers
         self.sending = 0
         """Transfers under way."""
+        self.forwarding: Forwarding | None = None
+        """To the process that owns the zones, where another does."""
 
     def receive(
         self, data: bytes, proto: str, address: str, send: Send, transfer: Callable[[Transfer], None] | None = None
@@ -80,6 +83,8 @@ class SpecialAnswers:
 
         if isinstance(outcome, Reply):
             answered(outcome)
+        elif isinstance(outcome, Change | Notified) and self.forwarding is not None:
+            self.forwarding.forward(data, proto, address, outcome, answered, lambda: send(None))
         elif isinstance(outcome, Notified):
             answered(outcome.reply)
             self.keeper.notified(outcome)

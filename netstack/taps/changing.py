@@ -150,7 +150,12 @@ def zone_keeper(
             peer = Peer.parse(each)
             targets[origin_of(origin)].append(Target(peer.place(machine), None if peer.key is None else keys[peer.key]))
     nameserver = Nameserver(authority, keys, rules)
-    return ZoneKeeper(machine, nameserver, upstreams, targets, config.limits, zone_counts(machine.registry))
+    counts = zone_counts(machine.registry)
+    if machine.worker is not None and not machine.worker.is_owner:
+        for copy in upstreams:
+            authority.withdraw(copy)
+        return ZoneKeeper(machine, nameserver, {}, {}, config.limits, counts, owner=False)
+    return ZoneKeeper(machine, nameserver, upstreams, targets, config.limits, counts)
 
 
 class ChangingOptions(usage.Options):

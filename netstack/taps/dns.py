@@ -16,10 +16,11 @@ from netstack.dns.chain import chain_service
 from netstack.dns.dnssec.keeper import Keeper, kept_keys
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy, Signing
-from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
+from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.limits import ServerLimits
 from netstack.dns.reload import Reloader
 from netstack.dns.service import AuthoritativeService
+from netstack.dns.sharing import Follower, Forwarding, Owner
 from netstack.dns.source import Reading, Source
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
@@ -27,7 +28,7 @@ from netstack.kernel.disk import RealDisk
 from netstack.kernel.machine import Machine
 from netstack.kernel.signals import Signals
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
-from netstack.taps.rates import RATE_OPTIONS, rate_limits
+from netstack.taps.rates import RATE_OPTIONS, cookie_secrets, guard_of, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
@@ -74,6 +75,8 @@ class Config:
 
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
+    cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """Of 16 octets, shared with other servers: the first makes cookies, all make them good; none: random ones, rotated."""
 
     def __post_init__(self) -> None:
         if self.cookies not in COOKIE_RULES:
@@ -124,9 +127,10 @@ def build(config: Config, machine: Machine) -> IService:
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
-    guard = Guard(config.limits, config.cookies, lambda: machine.rng.randbytes(16))
+    guard = guard_of(machine, config.limits, config.cookies, config.cookie_secrets)
     service: Any
-    signings = _signings(config, machine, zones)
+    follows = machine.worker is not None and not machine.worker.is_owner
+    signings = {} if follows else _signings(config, machine, zones)
     kept_zones = zone_keeper(config.changing, machine, authority, signings)
     if config.recursion_for:
         allowed = networks("recursion_for", config.recursion_for)
@@ -136,9 +140,19 @@ def build(config: Config, machine: Machine) -> IService:
         service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
     if signings:
         Keeper(machine, kept_zones, tuple(signings)).setServiceParent(service)  # type: ignore[no-untyped-call]
-    service.reloader = Reloader(machine, authority, kept_zones, sources, readings)
-    service.reloader.setServiceParent(service)
+    if not follows:
+        service.reloader = Reloader(machine, authority, kept_zones, sources, readings)
+        service.reloader.setServiceParent(service)
     found: IService = service
+    if machine.worker is None:
+        return found
+    files = {origin: (reading.zone, reading.digest) for origin, reading in readings.items()}
+    if follows:
+        if isinstance(service, AuthoritativeService):
+            service.special.forwarding = Forwarding(machine, machine.worker, config.changing.limits.updates)
+        return Follower(machine, machine.worker, kept_zones, found, files)
+    owner: Any = Owner(machine, machine.worker, kept_zones, files)
+    owner.setServiceParent(service)
     return found
 
 
@@ -195,9 +209,7 @@ class Options(ChangingOptions, WorkerOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
-        config = self.config()
-        if self["workers"] > 1 and (config.changing.update or config.changing.secondary or config.sign):
-            raise usage.UsageError("workers: zones that change or are signed need one process: expected 1 beside them")
+        self.config()
         try:
             self.zones = [replace(source, reading=source.read()) for source in self.zones]
         except ZoneError as error:
@@ -226,6 +238,7 @@ class Options(ChangingOptions, WorkerOptions):
                 changing=self.changes(),
                 recursion_for=tuple(self.recursion_for),
                 cookies=self["cookies"],
+                cookie_secrets=cookie_secrets(self),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error
@@ -238,6 +251,8 @@ def makeService(options: Options) -> IService:
 
     def made(machine: Machine) -> IService:
         service: Any = build(config, machine)
+        if isinstance(service, Follower):
+            return service
         signals: Any = Signals(machine.reactor, {SIGHUP: service.reloader.reload})
         signals.setServiceParent(service)
         found: IService = service

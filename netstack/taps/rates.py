@@ -1,13 +1,18 @@
 """Options of the DNS servers about rates and cookies."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from netstack.dns.guard import COOKIE_RULES
+from netstack.dns.cookies import secrets_from_text
+from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
+from netstack.kernel.machine import Machine
 
 _LIMITS = ServerLimits()
 RATE_OPTIONS: tuple[list[Any], ...] = (
     ["cookies", None, "on", f"Server cookies: {', '.join(COOKIE_RULES)}."],
+    ["cookie-secret", None, None, "File of secrets that several servers share (anycast); the first makes cookies."],
     ["cookie-rotation", None, _LIMITS.cookie_rotation, "Seconds after which cookies have a new secret.", float],
     ["client-rate", None, _LIMITS.client_rate, "Queries of one client in a second; 0 is no limit.", float],
     ["response-rate", None, _LIMITS.response_rate, "Equal replies to one network in a second; 0 is no limit.", float],
@@ -18,5 +23,25 @@ RATE_OPTIONS: tuple[list[Any], ...] = (
 
 def rate_limits(options: Any) -> dict[str, Any]:
     """The fields of ServerLimits that these options set."""
-    names = [option[0] for option in RATE_OPTIONS if option[0] != "cookies"]
+    names = [option[0] for option in RATE_OPTIONS if option[0] not in ("cookies", "cookie-secret")]
     return {name.replace("-", "_"): options[name] for name in names}
+
+
+def cookie_secrets(options: Any) -> tuple[bytes, ...]:
+    """What `--cookie-secret` has; raises ValueError."""
+    path = options["cookie-secret"]
+    if path is None:
+        return ()
+    try:
+        return secrets_from_text(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"cookie-secret: {path}: {error}") from None
+
+
+def guard_of(machine: Machine, limits: ServerLimits, rule: CookieRule, secrets: tuple[bytes, ...]) -> Guard:
+    """A server's guard. Its workers make the same cookies, and each grants its part of the rates."""
+    worker = machine.worker
+    if worker is None:
+        return Guard(limits, rule, lambda: machine.rng.randbytes(16), secrets)
+    client, response = worker.part(limits.client_rate), worker.part(limits.response_rate)
+    return Guard(replace(limits, client_rate=client, response_rate=response), rule, lambda: worker.secret, secrets)

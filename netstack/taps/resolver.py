@@ -12,7 +12,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.dnssec.trust import Trust, anchor
-from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
+from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.identity import IDS, PORTS, Identity
 from netstack.dns.limits import ResolverLimits, ServerLimits
@@ -21,7 +21,7 @@ from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
-from netstack.taps.rates import RATE_OPTIONS, rate_limits
+from netstack.taps.rates import RATE_OPTIONS, cookie_secrets, guard_of, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Profile = Literal["textbook", "hardened"]
@@ -63,6 +63,8 @@ class Config:
     """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
+    cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    """Of 16 octets, shared with other servers: the first makes cookies, all make them good; none: random ones, rotated."""
 
     identity: Identity = field(default_factory=Identity)
     """Ids and source ports of queries; weaker ones than the default are for labs."""
@@ -132,7 +134,7 @@ def build(config: Config, machine: Machine) -> IService:
     )
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
-    guard = Guard(config.server_limits, config.cookies, lambda: machine.rng.randbytes(16))
+    guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets)
     allow = networks("allow", config.allow)
     service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard)
     found: IService = service
@@ -249,6 +251,7 @@ class Options(WorkerOptions):
                 tuple(self.features),
                 tuple(self.anchors),
                 self["cookies"],
+                cookie_secrets(self),
                 Identity(self["source-port"], self["id"], self["ports"], self["ids"]),
             )
         except ValueError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from signal import SIGHUP
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -15,6 +16,7 @@ from netstack.kernel.listen import Endpoint, ListenError
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import is_address
+from netstack.kernel.signals import Signals
 from netstack.kernel.tls import HostTLS, TLSError
 from netstack.kernel.workers.health import WorkersHealth
 from netstack.kernel.workers.parent import WorkerLimits, Workers
@@ -158,6 +160,8 @@ class WorkerOptions(MachineOptions):
         command = [twistd.subCommand, *self.arguments]
         workers: Any = Workers(machine, command, placed(machine, endpoints("listen", listen)), self["workers"], limits)
         workers.setServiceParent(both)
+        signals: Any = Signals(machine.reactor, {SIGHUP: lambda: workers.pass_on(SIGHUP)})
+        signals.setServiceParent(both)
         if self["health"]:
             health: Any = health_listener(machine, self["health"], list, role=lambda: WorkersHealth(workers))
             health.setServiceParent(both)

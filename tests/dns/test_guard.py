@@ -14,7 +14,7 @@ from dns.rcode import Rcode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netstack.dns.cookies import ServerCookies, siphash24
+from netstack.dns.cookies import ServerCookies, derived, secrets_from_text, siphash24
 from netstack.dns.guard import Admitted, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.dns.options import opt_at, option, question_end, truncated, with_option
@@ -36,12 +36,12 @@ def test_siphash_is_that_of_its_paper() -> None:
 
 def test_cookies_are_those_of_rfc_9018() -> None:
     """Appendix A.1."""
-    cookies = ServerCookies(lambda: SECRET, 1e9)
+    cookies = ServerCookies(lambda now: [SECRET])
     assert cookies.make(CLIENT, "198.51.100.100", AT).hex() == "010000005cf79f111f8130c3eee29480"
 
 
 def test_a_cookie_is_good_for_an_hour_at_its_address() -> None:
-    cookies = ServerCookies(lambda: SECRET, 1e9)
+    cookies = ServerCookies(lambda now: [SECRET])
     cookie = cookies.make(CLIENT, "198.51.100.100", AT)
     checks = [
         (CLIENT, cookie, "198.51.100.100", AT, True), (CLIENT, cookie, "198.51.100.100", AT + 3600, True),
@@ -58,15 +58,31 @@ def test_a_cookie_is_good_for_an_hour_at_its_address() -> None:
 
 
 def test_the_secret_is_replaced_and_the_one_before_it_stays_good() -> None:
-    secrets = iter([b"1" * 16, b"2" * 16, b"3" * 16])
-    cookies = ServerCookies(lambda: next(secrets), 1000)
-    first = cookies.make(CLIENT, "10.0.0.1", AT)
-    second = cookies.fresh(CLIENT, first, "10.0.0.1", AT + 1000)
+    cookies, other, stranger = (ServerCookies(derived(master, 1000)) for master in (SECRET, SECRET, SECRET[::-1]))
+    start = AT // 1000 * 1000
+    first = cookies.make(CLIENT, "10.0.0.1", start)
+    second = cookies.fresh(CLIENT, first, "10.0.0.1", start + 1000)
     assert second is not None
     assert second[:8] != first[:8]
-    assert cookies.fresh(CLIENT, first, "10.0.0.1", AT + 1500) is not None
-    assert cookies.fresh(CLIENT, first, "10.0.0.1", AT + 2000) is None
-    assert cookies.fresh(CLIENT, second, "10.0.0.1", AT + 2000) is not None
+    assert cookies.fresh(CLIENT, first, "10.0.0.1", start + 1500) is not None
+    assert cookies.fresh(CLIENT, first, "10.0.0.1", start + 2000) is None
+    assert cookies.fresh(CLIENT, second, "10.0.0.1", start + 2000) is not None
+    assert other.fresh(CLIENT, second, "10.0.0.1", start + 1500) == second  # of the same master, as workers have it
+    assert stranger.fresh(CLIENT, second, "10.0.0.1", start + 1500) is None
+
+
+def test_secrets_that_servers_share() -> None:
+    """RFC 9018 §5: the new one is known before it makes cookies, the old one stays good for a while."""
+    old, new = (ServerCookies(lambda now, known=known: known) for known in ([SECRET, b"2" * 16], [b"2" * 16, SECRET]))
+    cookie = old.make(CLIENT, "10.0.0.1", AT)
+    renewed = new.fresh(CLIENT, cookie, "10.0.0.1", AT)
+    assert renewed not in (None, cookie)
+    assert old.fresh(CLIENT, renewed, "10.0.0.1", AT) is not None
+    text = f"# ours\n{SECRET.hex()}\n\n{(b'2' * 16).hex()} # next\n"
+    assert secrets_from_text(text) == (SECRET, b"2" * 16)
+    for wrong in ("", "00", "x" * 32, SECRET.hex() + "00"):
+        with pytest.raises(ValueError, match="32 hexadecimal digits"):
+            secrets_from_text(wrong)
 
 
 # Octets

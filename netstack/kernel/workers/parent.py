@@ -15,6 +15,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import ProcessProtocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from netstack.kernel.listen import Endpoint, ListenError
 from netstack.kernel.machine import Machine
@@ -170,8 +171,6 @@ class Workers(Service, Collector):
         super().startService()  # type: ignore[no-untyped-call]
         for member in self.members:
             member.spawn()
-        if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, lambda number, frame: self.machine.reactor.callFromThread(self.pass_on, number))
 
     def pass_on(self, number: int) -> None:
         """A signal for all workers."""
@@ -259,12 +258,18 @@ class Workers(Service, Collector):
         """Ask all others that have joined; one that does not answer in time is killed, so that it is not behind."""
         subject, _, body = data.partition(b"\n")
         asked = [
-            self._bounded(member, member.channel.ask(subject.decode(), body))
+            self._bounded(member, member.channel.ask(subject.decode(), body).addErrback(self._behind, member))
             for member in self.members
             if member is not sender and member.joined
         ]
         done: Deferred[Any] = DeferredList(asked)
         return done.addCallback(lambda _: b"")
+
+    def _behind(self, failure: Failure, member: _Member) -> Failure:
+        if member.channel.open:
+            self.log.warn("worker {number} is behind and killed: {why}", number=member.number, why=failure.getErrorMessage())
+            member.signal(signal.SIGKILL)
+        return failure
 
     def _bounded(self, member: _Member, answer: Deferred[bytes]) -> Deferred[bytes | None]:
         """The answer, or None when the worker has ended or was killed for its silence."""

@@ -64,6 +64,10 @@ class Worker:
         """Whether this is the one that changes what all serve."""
         return self.number == OWNER
 
+    def part(self, rate: float) -> float:
+        """Of a rate that holds for all workers together, at least 1; 0 is no limit."""
+        return max(1.0, rate / self.count) if rate else 0.0
+
     def inherited(self, endpoint: str) -> socket.socket | None:
         """The bound socket of an endpoint, which the caller closes when the reactor has its own of it."""
         return self._sockets.pop(endpoint, None)
@@ -114,6 +118,7 @@ def this_worker() -> Worker | None:
     if not os.environ.pop(VARIABLE, ""):
         return None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent gets it too, and ends its workers
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # passed on by the parent; a tap that reads its files again sets its own
     size = struct.unpack("!I", _read(4))[0]
     return Worker(Hello(**json.loads(_read(size))))
 
