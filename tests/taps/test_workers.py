@@ -16,6 +16,8 @@ from tests.addresses import own_address
 from tests.processes import Running, running, twistd
 
 HEALTH = 9100
+START = 60.0
+"""Seconds for interpreters to start on a busy machine."""
 
 
 @contextmanager
@@ -24,7 +26,8 @@ def upper(address: str, *options: str) -> Iterator[Running]:
         "netstack-upper", f"--address={address}", "--listen=tcp:12000", "--listen=udp:12000", "--workers=2",
         f"--health={HEALTH}", *options,
     )  # fmt: skip
-    with running(*command, ready="runs", count=2) as process:
+    with running(*command, ready="starting up") as process:
+        process.wait_for("runs", 2, START)
         yield process
 
 
@@ -74,7 +77,7 @@ def test_metrics_are_what_was_sent_and_a_kill_loses_no_listener() -> None:
         process.wait_for("has ended, starts again")
         for _ in range(20):
             ask(address)  # while there is one
-        process.wait_for("runs", 3)
+        process.wait_for("runs", 3, START)
         for _ in range(20):
             ask(address)
         after = metrics(address)
@@ -108,7 +111,7 @@ def test_workers_end_with_their_parent() -> None:
     address = own_address()
     command = twistd("netstack-upper", f"--address={address}", "--listen=tcp:12000", "--workers=2")
     process = Running(command, {**os.environ})
-    process.wait_for("runs", 2)
+    process.wait_for("runs", 2, START)
     pids = workers_of(process)
     ends = [os.pidfd_open(pid) for pid in pids]
     process.process.kill()
@@ -124,7 +127,7 @@ def test_a_worker_that_cannot_start_ends_the_service(tmp_path: Path) -> None:
         "netstack-upper", f"--address={address}", "--listen=tcp:12000", "--workers=2", "--worker-stop=5"
     )  # fmt: skip
     process = Running(command, {**os.environ, "PYTHONPATH": str(broken(tmp_path))})
-    process.process.wait(20)
+    process.process.wait(START)
     process.end()
     assert process.process.returncode != 0
     assert any("worker" in line and "does not start" in line for line in process.lines), "".join(process.lines)
