@@ -14,8 +14,10 @@ from dns.rdatatype import RdataType
 from netstack.dns.tsig import Key
 
 Network = IPv4Network | IPv6Network
-Scope = Literal["zone", "subdomain", "name", "self", "selfsub"]
-SCOPES: tuple[Scope, ...] = ("zone", "subdomain", "name", "self", "selfsub")
+Scope = Literal["zone", "subdomain", "name", "self", "selfsub", "delegations"]
+SCOPES: tuple[Scope, ...] = ("zone", "subdomain", "name", "self", "selfsub", "delegations")
+DELEGATION = frozenset({RdataType.NS, RdataType.DS, RdataType.A, RdataType.AAAA})
+"""Types that the scope `delegations` is about: a referral, its glue, and the child's key."""
 ORDINARY = frozenset({RdataType.SOA, RdataType.NS, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3})
 """Types that a grant without types leaves out, as BIND does, unless its scope is the zone."""
 
@@ -61,9 +63,11 @@ class Grant:
 
     @classmethod
     def parse(cls, text: str) -> "Grant":
-        """From `KEY zone|self|selfsub [TYPE...]` or `KEY subdomain|name NAME [TYPE...]`; raises ValueError."""
+        """From `KEY zone|self|selfsub|delegations [TYPE...]` or `KEY subdomain|name NAME [TYPE...]`; raises ValueError."""
         words = text.split()
-        wrong = ValueError(f"{text!r}: expected KEY zone|self|selfsub [TYPE...] or KEY subdomain|name NAME [TYPE...]")
+        wrong = ValueError(
+            f"{text!r}: expected KEY zone|self|selfsub|delegations [TYPE...] or KEY subdomain|name NAME [TYPE...]"
+        )
         if len(words) < 2 or words[1] not in SCOPES:
             raise wrong
         scope: Scope = next(each for each in SCOPES if each == words[1])
@@ -87,6 +91,8 @@ class Grant:
             inside = name == self.name
         elif self.scope == "selfsub":
             inside = name.is_subdomain(self.key)
+        elif self.scope == "delegations":  # the rest of the rule needs the zone: `update.only_delegations`
+            return rdtype in (self.types or DELEGATION) & DELEGATION
         else:
             inside = self.scope == "zone" or name == self.key
         if not inside:
@@ -108,7 +114,17 @@ class UpdatePolicy:
 
     def allows(self, key: Key | None, name: Name, rdtype: RdataType) -> bool:
         """Whether a key may change records of a name and type."""
-        return key is not None and any(grant.key == key.name and grant.covers(name, rdtype) for grant in self.grants)
+        return bool(self._covering(key, name, rdtype))
+
+    def within_delegations(self, key: Key | None, name: Name, rdtype: RdataType) -> bool:
+        """Whether a key may change records of a name and type as parts of delegations alone."""
+        found = self._covering(key, name, rdtype)
+        return bool(found) and all(grant.scope == "delegations" for grant in found)
+
+    def _covering(self, key: Key | None, name: Name, rdtype: RdataType) -> list[Grant]:
+        if key is None:
+            return []
+        return [grant for grant in self.grants if grant.key == key.name and grant.covers(name, rdtype)]
 
 
 def name_of(text: str) -> Name:

@@ -24,7 +24,7 @@ from netstack.dns.metrics import ZoneCounts
 from netstack.dns.nameserver import Change, Nameserver
 from netstack.dns.serial import serial_of
 from netstack.dns.store import ZoneStore
-from netstack.dns.update import Refused, apply
+from netstack.dns.update import Refused, apply, only_delegations
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
 from netstack.kernel.machine import Machine
@@ -180,7 +180,15 @@ class Changes:
         try:
             found = apply(draft.zone, change.update, lambda name, rdtype: policy.allows(change.key, name, rdtype), signed)
             if found is not None:
-                draft.zone = changed(draft.zone, [found])
+                after = changed(draft.zone, [found])
+                narrow = [
+                    record
+                    for record in (*found.deleted, *found.added)
+                    if policy.within_delegations(change.key, record.name, record.rdtype)
+                ]
+                if narrow:
+                    only_delegations(draft.zone, after, narrow)
+                draft.zone = after
                 draft.differences.append(found)
                 draft.touched.update(record.name for record in (*found.deleted, *found.added))
         except Refused as refused:

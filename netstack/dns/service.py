@@ -87,6 +87,10 @@ class AuthoritativeService(MultiService):
                 endpoint=listener.endpoint,
             )
 
+    def awaited(self) -> int:
+        """Zones of which there is no copy to be served yet."""
+        return len(self.authority.unavailable)
+
     def counters(self) -> dict[str, int]:
         """For the control socket: zones and their transfers."""
         counts = self.keeper.counts

@@ -5,7 +5,9 @@ A difference is on disk before it is answered for. A journal's end that a crash 
 
 import struct
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from dns.name import Name
 
@@ -54,8 +56,22 @@ class ZoneStore:
         self._copy = f"zones/{directory}/copy"
         self._journal = f"zones/{directory}/journal"
         self._refreshed = f"zones/{directory}/refreshed"
+        self._stamp = f"zones/{directory}/begun"
         self._appender: Appender | None = None
         self.journal_octets = 0
+
+    def belong_to(self, text: str) -> None:
+        """Forget what is kept unless it was begun under the same text, such as the master file that it grew from."""
+        stamp = sha256(text.encode()).hexdigest().encode() + b"\n"
+        try:
+            if self.disk.read(self._stamp) == stamp:
+                return
+        except FileNotFoundError:
+            pass
+        for path in (self._copy, self._journal, self._refreshed):
+            with suppress(FileNotFoundError):
+                self.disk.remove(path)
+        self.disk.write(self._stamp, stamp)
 
     def load(self) -> Stored | None:
         """The copy with all whole differences; None where there is none. Raises StoreError."""

@@ -4,7 +4,7 @@ What a change is allowed to touch is the policy's (RFC 3007); the serial goes up
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -31,6 +31,9 @@ _SIGNER = frozenset({RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3, RdataType
 
 OURS = frozenset({RdataType.DNSKEY, RdataType.CDS, RdataType.CDNSKEY})
 """Records at the origin of a zone that is signed here which follow from its keys, not from updates."""
+
+_OF_CUT = frozenset({RdataType.NS, RdataType.DS})
+"""Records that stand at a cut and nowhere else below it."""
 
 Allowed = Callable[[Name, RdataType], bool]
 """Whether whoever asks may change records of a name and type."""
@@ -174,6 +177,36 @@ def _prescan(zone: Zone, update: Update) -> None:
             good = rdclass == RdataClass.NONE and ttl == 0 and rdata is not None and rdtype != RdataType.ANY
         if not good or rdtype in _META:
             raise Refused(Rcode.FORMERR, f"a change of {name} that is none of RFC 2136 §2.5")
+
+
+def only_delegations(before: Zone, after: Zone, records: Iterable[Record]) -> None:
+    """Raises Refused unless all that was changed are delegations and their glue: what the zone says itself stays as it was.
+
+    `records` are those deleted or added. NS and DS belong to a cut, addresses lie at or below one, and a cut appears or
+    goes only where nothing else is hidden by it or would be left over from it (RFC 1034 §4.2.1, RFC 9471).
+    """
+    names = {record.name for record in records}
+    for name in names:
+        if name == before.origin or name == after.origin:
+            raise Refused(Rcode.REFUSED, "the zone's own records may not be changed by this key")
+        for zone in (before, after):
+            for rrset in _plain(zone, name):
+                cut = zone.nodes[name].cut
+                if cut is None or (rrset.rdtype in _OF_CUT and cut != name):
+                    raise Refused(Rcode.REFUSED, f"{name} {rrset.rdtype.name} is not part of a delegation")
+    moved = {name for name in names if (_cut(before, name) == name) is not (_cut(after, name) == name)}
+    if not moved:
+        return
+    for name in {*before.nodes, *after.nodes}:
+        if name not in names and any(name.is_subdomain(cut) for cut in moved):
+            for zone in (before, after):
+                if _plain(zone, name):
+                    raise Refused(Rcode.REFUSED, f"{name} would be hidden by a delegation, or left over from one")
+
+
+def _cut(zone: Zone, name: Name) -> Name | None:
+    node = zone.nodes.get(name)
+    return None if node is None else node.cut
 
 
 class _Draft:

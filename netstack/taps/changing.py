@@ -191,7 +191,7 @@ class ChangingOptions(usage.Options):
 
     def opt_update(self, value: str) -> None:
         """Who may change what (RFC 2136), ORIGIN=KEY SCOPE [TYPE...] with SCOPE zone, subdomain NAME, name NAME, self,
-        selfsub; may be repeated."""
+        selfsub, delegations; may be repeated."""
         self._pair("update", value)
 
     def opt_notify(self, value: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import NoResolver, Resolver
-from netstack.world import content, signing
+from netstack.world import changing, content, signing
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, Service, World
 from netstack.world.problems import Problem, WorldError, one_of, path
@@ -91,6 +91,8 @@ class Composer:
                     f"{WWW}/{service.name}",
                     content.files(self.content_of(service), self.subject(host)),
                 )
+            if service.plugin == "dns":
+                changing.begin(self.world, self.zones, host.name, machine.disk)
             tap: Any = import_module(f"netstack.taps.{service.plugin}")
             made: IService = tap.build(config, machine)
             built.append(RunningService(service.name, service.plugin, made))
@@ -156,8 +158,11 @@ def problems(world: World) -> list[Problem]:
 def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     from netstack.dns.zone import ZoneText
 
-    world, served = composer.world, composer.world.served_by(host.name)
+    world = composer.world
+    served = [zone for zone in world.served_by(host.name) if not changing.copied(world, zone, host.name)]
     derived: dict[str, object] = {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in served)}
+    if changing.changes(world, host.name):
+        derived["changing"] = changing.config(world, composer.table, host.name)
     names = tuple(zone.name for zone in served if signing.signed(world, zone.name))
     if names:
         from netstack.taps.dns import KeyText

@@ -282,8 +282,10 @@ class _WorldReader:
             table.integer("negative_ttl", NEGATIVE_TTL),
             table.text("site") or None,
             table.maybe_boolean("signed"),
+            table.names("updates"),
+            table.maybe_boolean("delegated") is not False,
         )
-        table.done("servers", "records", "ttl", "negative_ttl", "site", "signed")
+        table.done("servers", "records", "ttl", "negative_ttl", "site", "signed", "updates", "delegated")
         return zone
 
     def _host(self, name: str, table: _Table, zones: Mapping[str, Zone]) -> Host | None:

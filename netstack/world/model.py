@@ -108,6 +108,10 @@ class Zone:
     """Where servers that are not declared stand, and hosts of the zone that name no site."""
     signed: bool | None = None
     """Whether its servers sign it (DNSSEC); None: as the profile has it."""
+    updates: tuple[str, ...] = ()
+    """Hosts that may change its delegations by dynamic update, each under a key of its own (registrars)."""
+    delegated: bool = True
+    """Whether its parent refers to it from the start; if not, nobody finds it until a registrar has it inserted."""
 
 
 @dataclass(frozen=True, slots=True)

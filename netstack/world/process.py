@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
+from twisted.internet.task import deferLater
 
 from netstack.kernel.health import health_listener
 from netstack.kernel.journal import Journal
@@ -24,6 +25,8 @@ from netstack.world.problems import WorldError
 from netstack.world.running import BringUpError, Running, RunningHost
 from netstack.world.sites import SiteLinks
 
+TRANSFERS = 3.0
+"""Seconds that secondaries get to have their zones before the world says that it is up."""
 HEALTH_PORT = 9100
 """Standard port of the health responder of every host that has services."""
 
@@ -124,6 +127,7 @@ class ProcessHosts:
             self.build()
             self.bind()
             self.start()
+            await self._transfers()
         except BaseException:
             await self.stop()
             raise
@@ -139,6 +143,12 @@ class ProcessHosts:
         await DeferredList(waits, consumeErrors=True)
         for host in self.running.hosts.values():
             host.state = "down"
+
+    async def _transfers(self) -> None:
+        """Let secondaries get their zones first; one that cannot is up all the same, and tries again."""
+        deadline = self.reactor.seconds() + TRANSFERS
+        while self.running.awaited() and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, 0.005)
 
     def _host(self, name: str) -> RunningHost:
         host = self.running.world.hosts[name]

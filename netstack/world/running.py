@@ -147,6 +147,11 @@ class Running:
                     flushed += 1
         return flushed
 
+    def awaited(self) -> int:
+        """Zones that secondaries have not got yet: a world that has just begun is complete when there are none."""
+        asked = (getattr(running.service, "awaited", None) for host in self.hosts.values() for running in host.services)
+        return sum(count() for count in asked if count is not None)
+
     def with_plugin(self, plugin: str) -> Iterator[tuple[RunningHost, RunningService]]:
         """Every service of a plugin, with its host."""
         for host in self.hosts.values():

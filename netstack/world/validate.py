@@ -93,6 +93,9 @@ def _zones(world: World) -> Iterator[Problem]:
                 yield Problem(
                     f"{key}.servers", f'{server} is not a host; expected [hosts."{server}"] or a site for it in {key}.site'
                 )
+        for host in zone.updates:
+            if host not in world.hosts:
+                yield Problem(f"{key}.updates", f"{host!r} is not a host; expected the name of a table of [hosts]")
         if zone.site is not None and zone.site not in world.sites:
             yield Problem(f"{key}.site", f"unknown site {zone.site!r}; expected {one_of(world.sites)}")
         for name, ttl in (("ttl", zone.ttl), ("negative_ttl", zone.negative_ttl)):

@@ -9,9 +9,10 @@ from netstack.world.problems import Problem, path
 from netstack.world.signing import ds_lines
 
 SERIAL = 1
-REFRESH = 3600
-RETRY = 900
-EXPIRE = 1_209_600
+REFRESH = 86_400
+RETRY = 7200
+EXPIRE = 3_600_000
+"""Timers of secondaries as RIPE-203 recommends them: NOTIFY tells of changes, the timers are for what it misses."""
 
 
 def zone_texts(world: World, table: AddressTable) -> dict[str, str]:
@@ -23,7 +24,7 @@ def zone_texts(world: World, table: AddressTable) -> dict[str, str]:
     children: dict[str, list[Zone]] = defaultdict(list)
     for zone in world.zones.values():
         above = parent(world, zone.name)
-        if above is not None:
+        if above is not None and zone.delegated:
             children[above.name].append(zone)
     return {
         zone.name: "\n".join(

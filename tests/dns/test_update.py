@@ -15,7 +15,7 @@ from netstack.dns.access import Access, Grant, UpdatePolicy
 from netstack.dns.history import changed
 from netstack.dns.serial import serial_of
 from netstack.dns.tsig import Key
-from netstack.dns.update import Refused, apply, parse_update
+from netstack.dns.update import Refused, apply, only_delegations, parse_update
 from netstack.dns.wire import MalformedMessage
 from netstack.dns.zone import Zone
 
@@ -239,3 +239,73 @@ def test_access() -> None:
     assert access.allows(HOST, "2001:db8::1%eth0")
     assert not access.allows(HOST, "192.0.2.1")
     assert not Access().allows(REGISTRAR, "10.1.2.3")
+
+
+TLD = Zone.from_text(
+    "umass.edu",
+    "$TTL 2d\n@ SOA dns h 10 2h 1h 2w 1h\n@ NS dns\ndns A 10.0.0.1\nhost.deep A 10.0.0.2\n"
+    "cs NS ns.cs\ncs DS 12345 13 2 " + "aa" * 32 + "\nns.cs A 10.1.0.1\nns.cs AAAA 2001:db8::1\n"
+    "old NS ns.old\nns.old A 10.2.0.1\n",
+)
+
+
+def remove_old(message: dns.update.UpdateMessage) -> None:
+    message.delete("old", "NS")
+    message.delete("ns.old", "A")
+
+
+@pytest.mark.parametrize(
+    ("builds", "allowed"),
+    [
+        ((lambda m: m.add("new", 60, "NS", "ns.cs"),), True),
+        ((lambda m: m.add("new", 60, "NS", "ns.new"), lambda m: m.add("ns.new", 60, "A", "10.3.0.1")), True),
+        ((lambda m: m.add("new", 60, "NS", "ns.new"), lambda m: m.add("ns.new", 60, "AAAA", "2001:db8::2")), True),
+        ((lambda m: m.add("cs", 172800, "DS", "54321 13 2 " + "bb" * 32),), True),
+        ((lambda m: m.delete("cs", "DS"),), True),
+        ((lambda m: m.add("ns.cs", 172800, "A", "10.1.0.2"),), True),
+        ((remove_old,), True),
+        ((lambda m: m.add("@", 60, "NS", "ns.evil."),), False),
+        ((lambda m: m.add("@", 60, "A", "10.6.6.6"),), False),
+        ((lambda m: m.add("dns", 60, "A", "10.6.6.6"),), False),  # a host of the zone itself
+        ((lambda m: m.delete("dns", "A"),), False),
+        ((lambda m: m.add("dns", 60, "NS", "ns.evil."),), False),  # would hide it
+        ((lambda m: m.add("deep", 60, "NS", "ns.evil."),), False),  # would hide host.deep
+        ((lambda m: m.add("lonely", 60, "A", "10.6.6.6"),), False),
+        ((lambda m: m.add("lonely", 60, "DS", "1 13 2 " + "aa" * 32),), False),
+        ((lambda m: m.add("below.cs", 60, "NS", "ns.evil."),), False),  # not at the cut
+        ((lambda m: m.delete("old", "NS"),), False),  # its glue would become a host's address
+        ((lambda m: m.add("cs", 60, "MX", "5 ns.cs"),), False),
+        ((lambda m: m.add("cs", 60, "TXT", "x"),), False),
+    ],
+)  # fmt: skip
+def test_a_registrar_changes_delegations_and_nothing_else(builds: tuple[Build, ...], allowed: bool) -> None:
+    policy = UpdatePolicy([Grant.parse("registrar delegations")])
+
+    def carried_out() -> Zone | None:
+        update = parse_update(wire(*builds))
+        found = apply(TLD, update, lambda name, rdtype: policy.allows(REGISTRAR, name, rdtype))
+        if found is None:
+            return None
+        after = changed(TLD, [found])
+        only_delegations(TLD, after, (*found.deleted, *found.added))
+        return after
+
+    if allowed:
+        assert carried_out() is not None
+    else:
+        with pytest.raises(Refused) as raised:
+            carried_out()
+        assert raised.value.rcode == Rcode.REFUSED
+
+
+def test_a_grant_of_delegations_leaves_wider_ones_as_they_are() -> None:
+    policy = UpdatePolicy([Grant.parse("registrar delegations"), Grant.parse("registrar name dns.umass.edu A")])
+    owner = dns.name.from_text("dns.umass.edu")
+    assert policy.within_delegations(REGISTRAR, dns.name.from_text("cs.umass.edu"), dns.rdatatype.NS)
+    assert not policy.within_delegations(REGISTRAR, owner, dns.rdatatype.A)
+    assert policy.within_delegations(REGISTRAR, owner, dns.rdatatype.NS)
+    assert not policy.within_delegations(HOST, owner, dns.rdatatype.NS)
+    narrower = UpdatePolicy([Grant.parse("registrar delegations NS MX")])
+    assert [narrower.allows(REGISTRAR, owner, each) for each in (dns.rdatatype.NS, dns.rdatatype.DS, dns.rdatatype.MX)] == [
+        True, False, False,
+    ]  # fmt: skip

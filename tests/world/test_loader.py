@@ -207,7 +207,7 @@ def test_shipped_worlds(name: str) -> None:
     assert world.name == name
     assert zones.problems(world) == []
     assert compose.problems(world) == []
-    assert len(world.hosts) == {"textbook": 44, "intermediate": 45, "recursive": 44, "small": 8}[name]
+    assert len(world.hosts) == {"textbook": 50, "intermediate": 51, "recursive": 50, "small": 8}[name]
 
 
 @pytest.mark.parametrize("base", ["../nowhere", "a/b", "/nowhere", ".", "..", "", "\\u0000", "x" * 300])

@@ -18,6 +18,8 @@ from netstack.world.sites import Direction, SiteLinks
 
 T = TypeVar("T")
 
+TRANSFERS = 60.0
+"""Virtual seconds that secondaries get to have their zones; a world that lacks one after that is up all the same."""
 DRAIN = 60.0
 """Virtual seconds that services get to stop."""
 
@@ -131,6 +133,9 @@ def bring_up(
     waiting = [host.name for host in hosts.values() if host.state != "ready"]
     if waiting:
         raise BringUpError(f"not ready: {', '.join(waiting)}")
+
+    if running.awaited():
+        simulation.run(until=simulation.now + TRANSFERS, stop=lambda: not running.awaited())
 
     async def stop() -> None:
         up.stop()
