@@ -95,7 +95,7 @@ class AccessLog:
     def described(self, request: Request | None, start: str, host: str | None, status: int) -> str:
         """What does not depend on time and client; the same for requests with equal heads, which may keep it."""
         fields = {} if request is None else request.fields
-        line = start if request is None else f"{request.method} {request.target} HTTP/1.{request.minor}"
+        line = start if request is None else f"{request.method} {request.target} {request.version}"
         referrer, agent = fields.get("referer", "-"), fields.get("user-agent", "-")
         if self._json:
             told = {"host": host, "request": line, "status": status, "referrer": referrer, "agent": agent}

@@ -44,6 +44,26 @@ class RequestRefused(Event):
     """The first line, as far as it can be read."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class OnStream(Event):
+    """One of the events of this file, of one stream of an HTTP/2 connection (RFC 9113 §5)."""
+
+    stream: int
+    event: Event
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StreamReset(Event):
+    """Nothing more comes of a stream, and nothing can be sent on it (RFC 9113 §5.4.2)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BodyTaken(Event):
+    """All that was given by SendBody has gone out."""
+
+
 # Commands to the server's engine
 
 
@@ -107,7 +127,20 @@ class EndResponse(Command):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drain(Command):
-    """Finish the request in hand, then close."""
+    """Finish the requests in hand, then close."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ToStream(Command):
+    """One of the commands of this file, to one stream of an HTTP/2 connection; without an effect once it is gone."""
+
+    stream: int
+    command: Command
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ResetStream(Command):
+    """Give up a stream whose response cannot be completed."""
 
 
 # Events of the client's engine

@@ -31,3 +31,15 @@ class HTTPLimits:
     """A longer head is not remembered."""
     requests: int = 10_000
     """Answered on one connection, which is then closed; 0 for any number."""
+    streams: int = 100
+    """Requests in hand on one connection of HTTP/2: REFUSED_STREAM."""
+    window: int = 64 * 1024
+    """Octets of one request's body in HTTP/2 that may be on their way."""
+    connection_window: int = 1024 * 1024
+    """Octets of all bodies on a connection of HTTP/2 that may be on their way."""
+    stalled_seconds: float = 30.0
+    """For the peer of an HTTP/2 connection to take the next 8 KiB that wait for its window: the stream is reset."""
+    resets: int = 100
+    """Streams of one HTTP/2 connection that are reset within ten seconds: ENHANCE_YOUR_CALM."""
+    control_frames: int = 1000
+    """Frames within ten seconds that carry neither requests nor contents: ENHANCE_YOUR_CALM."""

@@ -6,6 +6,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from netstack.http.engine.http2.calm import Counts
+
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
 """The methods that are known (RFC 9110 §9, RFC 5789); any other is counted as "other"."""
 
@@ -26,6 +28,41 @@ class Requests(Collector):
         for (method, code), count in sorted(self.counts.items()):
             family.add_metric([method, str(code)], count)
         yield family
+
+
+class HTTP2Collector(Collector):
+    """Exports what HTTP/2 connections count, as `netstack_http_http2_*`."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+
+    def describe(self) -> Iterator[Metric]:
+        """The same families: a registry learns a collector's names by this alone."""
+        return self.collect()
+
+    def collect(self) -> Iterator[Metric]:
+        counts = self.counts
+        yield CounterMetricFamily("netstack_http_http2_connections", "Connections of HTTP/2.", counts.connections)
+        yield CounterMetricFamily("netstack_http_http2_streams", "Streams that clients began.", counts.streams)
+        resets = CounterMetricFamily("netstack_http_http2_resets", "Streams that were reset.", labels=["by"])
+        resets.add_metric(["client"], counts.resets_received)
+        resets.add_metric(["server"], counts.resets_sent)
+        yield resets
+        abuses = CounterMetricFamily(
+            "netstack_http_http2_abuses", "What HTTP/2 connections went too far with.", labels=["kind"]
+        )
+        for kind, count in counts.abuses.items():
+            abuses.add_metric([kind], count)
+        yield abuses
+
+
+def http2_counts(registry: CollectorRegistry) -> Counts:
+    """The counts of HTTP/2 in a registry; the same object each time."""
+    collector = registry._names_to_collectors.get("netstack_http_http2_streams")
+    if not isinstance(collector, HTTP2Collector):
+        collector = HTTP2Collector()
+        registry.register(collector)
+    return collector.counts
 
 
 def requests(registry: CollectorRegistry) -> Requests:

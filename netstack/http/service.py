@@ -1,6 +1,6 @@
 """The origin server as a Twisted service: one listener for each endpoint, all with the same sites."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -8,8 +8,11 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.http.engine import Heads, ServerEngine
+from netstack.http.engine.http2 import Answers, Counts, HTTP2ServerEngine
 from netstack.http.limits import HTTPLimits
+from netstack.http.metrics import http2_counts
 from netstack.http.server import Origin
+from netstack.http.streams import Streams
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.machine import Machine
@@ -18,7 +21,7 @@ from netstack.kernel.roles import Role
 
 PROTOCOL = "http"
 """The name in the journal and in the metrics."""
-ALPN = ("http/1.1",)
+ALPN = ("h2", "http/1.1")
 
 
 class HTTPService(MultiService):
@@ -37,8 +40,12 @@ class HTTPService(MultiService):
         hsts: int = 0,
         redirect_to_https: bool = False,
         grace: float = 5.0,
+        http2: bool = True,
     ) -> None:
-        """`hsts`: seconds for which browsers are told to use HTTPS alone (RFC 6797 §6.1); 0 tells them nothing."""
+        """`hsts`: seconds for which browsers are told to use HTTPS alone (RFC 6797 §6.1); 0 tells them nothing.
+
+        `http2`: spoken with those who agree on it by ALPN, and in the clear with those who begin so (RFC 9113 §3).
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.listeners: list[StreamListener] = []
@@ -47,13 +54,17 @@ class HTTPService(MultiService):
         plain, secure = Heads(http_limits, server), Heads(http_limits, server, strict)
         https_port = next((each.port for each in endpoints if each.kind == "tls"), None) if redirect_to_https else None
         counts = traffic(machine.registry, PROTOCOL, "server")
+        if http2:
+            for heads in (plain, secure):
+                heads.http2 = _http2(heads, http2_counts(machine.registry))
+        alpn = ALPN if http2 else ALPN[1:]
 
         def listener(endpoint: Endpoint, heads: Heads, port: int | None) -> StreamListener:
             def role() -> Role:
-                return origin.conversation(port)
+                return Streams(lambda: origin.conversation(port))
 
             return StreamListener(
-                machine, endpoint, PROTOCOL, lambda: ServerEngine(heads), role, counts, limits, ALPN, grace
+                machine, endpoint, PROTOCOL, lambda: ServerEngine(heads), role, counts, limits, alpn, grace
             )
 
         for endpoint in endpoints:
@@ -75,3 +86,9 @@ class HTTPService(MultiService):
         super().startService()  # type: ignore[no-untyped-call]
         for listener in self.listeners:
             self.log.info("{name} serves HTTP on {endpoint}", name=self.machine.name, endpoint=listener.endpoint)
+
+
+def _http2(heads: Heads, counts: Counts) -> Callable[[], HTTP2ServerEngine]:
+    """Makes engines of HTTP/2 that share what those of HTTP/1 share."""
+    answers = Answers(heads)
+    return lambda: HTTP2ServerEngine(heads, answers, counts)

@@ -178,7 +178,7 @@ def _unsuitable(request: Request) -> Respond | None:
     fields = request.fields
     if "content-range" in fields:
         return error(400, "A file is replaced as a whole: Content-Range has no place in PUT (RFC 9110 §14.5).")
-    if not request.chunked and "content-length" not in fields:
+    if not request.chunked and not request.http2 and "content-length" not in fields:
         return error(411, "PUT needs a content: Content-Length or Transfer-Encoding: chunked.")
     coding = fields.get("content-encoding", "identity").lower()
     if coding != "identity":

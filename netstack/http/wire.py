@@ -25,7 +25,8 @@ _REQUEST_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/([0-9])\.([0-9])" % TOKEN)
 # RFC 9112 §4: status-line = HTTP-version SP status-code SP [ reason-phrase ]; some servers leave out the last SP too.
 _STATUS_LINE = re.compile(rb"HTTP/([0-9])\.([0-9]) ([1-5][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?")
 # RFC 9112 §5: field-line = field-name ":" OWS field-value OWS; RFC 9110 §5.5: VCHAR, obs-text, SP and HTAB.
-_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+VALUE = rb"[\t\x20-\x7e\x80-\xff]*"
+_VALUE = re.compile(VALUE)
 # RFC 9112 §3.2.2: absolute-form
 _ABSOLUTE = re.compile(r"(https?)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _DIGITS = re.compile(r"[0-9]+")
@@ -66,15 +67,22 @@ class Request:
     """In lower case, from the target or else the Host field; None only in HTTP/1.0."""
     port: int | None
     minor: int
-    """1 for HTTP/1.1, 0 for HTTP/1.0."""
+    """1 for HTTP/1.1, 0 for HTTP/1.0; 1 also for HTTP/2."""
     fields: Mapping[str, str]
     keep_alive: bool
     length: int
     """Octets of the body; meaningless when `chunked`."""
     chunked: bool
+    """The body's length is known when it ends: chunked in HTTP/1.1, without Content-Length in HTTP/2."""
     expects_continue: bool
     asks_keep_alive: bool = False
     """Connection: keep-alive was sent; then the answer says how long (RFC 9112 appendix C.2.2)."""
+    http2: bool = False
+
+    @property
+    def version(self) -> str:
+        """As logs have it."""
+        return "HTTP/2.0" if self.http2 else f"HTTP/1.{self.minor}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,7 +130,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
     pairs, complaint = _read_fields(block, limits.fields)
     fields = _join(pairs)
     method, target = match[1].decode("ascii"), match[2].decode("ascii")
-    path, query, place = _split_target(method, target)
+    path, query, place = split_target(method, target)
     named = fields.get("host")
     if named is None and minor:
         raise BadMessage("an HTTP/1.1 request needs a Host field (RFC 9112 §3.2)")
@@ -196,7 +204,7 @@ def body_framing(response: Response, method: str) -> int | bool | None:
         if [*tokens(coding)] != ["chunked"]:
             raise BadMessage(f"transfer coding {coding[:80]!r} is not known")
         return True
-    return None if stated is None else _length(stated)
+    return None if stated is None else content_length(stated)
 
 
 def request_head(method: str, target: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -289,7 +297,7 @@ def _explain_request_line(line: bytes) -> BadMessage:
     return BadMessage("the first line is not a request line: METHOD SP TARGET SP HTTP/1.1 was expected")
 
 
-def _split_target(method: str, target: str) -> tuple[str, str | None, tuple[str, int | None] | None]:
+def split_target(method: str, target: str) -> tuple[str, str | None, tuple[str, int | None] | None]:
     """Path, query and the authority in the target (RFC 9112 §3.2)."""
     place = None
     if target[0] != "/":
@@ -315,7 +323,7 @@ def _request_framing(fields: Mapping[str, str], minor: int) -> tuple[int, bool]:
     coding = fields.get("transfer-encoding")
     stated = fields.get("content-length")
     if coding is None:
-        return (0 if stated is None else _length(stated)), False
+        return (0 if stated is None else content_length(stated)), False
     if stated is not None:
         raise BadMessage("Content-Length beside Transfer-Encoding is not accepted (RFC 9112 §6.3)")
     if not minor:
@@ -328,7 +336,8 @@ def _request_framing(fields: Mapping[str, str], minor: int) -> tuple[int, bool]:
     raise BadMessage(f"transfer coding {codings[0][:80]!r} is not known here", 501)
 
 
-def _length(stated: str) -> int:
+def content_length(stated: str) -> int:
+    """The value of Content-Length (RFC 9110 §8.6); raises BadMessage."""
     if not _DIGITS.fullmatch(stated):
         raise BadMessage(f"Content-Length: {stated[:80]!r} is not a number of octets")
     if len(stated) > 18:

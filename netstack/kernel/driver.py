@@ -6,18 +6,18 @@ Only drivers read clocks and touch transports. An engine's event goes to the rol
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from enum import Enum
 from itertools import chain
 from math import inf
 from typing import Any
 
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netstack.kernel.accepting import Nursery, first_look
+from netstack.kernel.closing import REASONS, Deadline, HalfClose
 from netstack.kernel.files import FileChanged, read_part, rest_of, sent_directly
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
@@ -32,6 +32,8 @@ from netstack.sansio import (
     Engine,
     Event,
     FileSlice,
+    Flush,
+    HandOver,
     Message,
     Now,
     Peer,
@@ -40,29 +42,12 @@ from netstack.sansio import (
     StartTLS,
 )
 
-
-class _HalfClose(Enum):
-    """Stands in the outbox where the FIN belongs."""
-
-    HERE = 1
-
-
-_OURS = frozenset({StartTLS, CloseWrite, Close, Abort})
+_OURS = frozenset({StartTLS, CloseWrite, Close, Abort, Flush, HandOver})
 """Events that are not the role's."""
 
 
 _NOWHERE = Peer(("", 0), ("", 0))
 _NEVER = Now(0.0, 0.0)
-
-
-class _Deadline(Enum):
-    """What has to end in its time."""
-
-    HANDSHAKE = 1
-    FLUSH = 2
-    """What was queued at close is still to be taken by the peer."""
-    DISCARD = 3
-    """All is written; input is read and dropped until the peer closes too."""
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
@@ -116,7 +101,7 @@ class StreamDriver(TwistedProtocol):
         self._closing = self._finished = self._eof = self._gone = False
         self._reading = True
         self._reason: str | None = None
-        self._outbox: deque[bytes | FileSlice | _HalfClose] | tuple[()] = ()
+        self._outbox: deque[bytes | FileSlice | HalfClose] | tuple[()] = ()
         """What is to be written before new output; a queue only while there is something."""
         self._queued = 0
         """Octets in the outbox, files not counted."""
@@ -128,7 +113,7 @@ class StreamDriver(TwistedProtocol):
         self._active = 0.0
         self._idle = limits.idle
         self._now = _NEVER
-        self._deadline: tuple[_Deadline, float] | None = None
+        self._deadline: tuple[Deadline, float] | None = None
 
     # What Twisted calls
 
@@ -154,7 +139,7 @@ class StreamDriver(TwistedProtocol):
         if self._closing:  # stopped while a shaped link was still connecting
             transport.abortConnection()
         elif self._tls:
-            self._until(_Deadline.HANDSHAKE, self.limits.handshake)
+            self._until(Deadline.HANDSHAKE, self.limits.handshake)
         else:
             if nursery is not None:
                 self._due = nursery.add(self, now)
@@ -202,7 +187,7 @@ class StreamDriver(TwistedProtocol):
     def writeConnectionLost(self) -> None:
         """Our FIN is out, and all before it."""
         if self._finished and not self._gone:
-            self._until(_Deadline.DISCARD, self.limits.discard)
+            self._until(Deadline.DISCARD, self.limits.discard)
 
     def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008  Twisted's signature
         if self._gone:
@@ -224,7 +209,7 @@ class StreamDriver(TwistedProtocol):
         if self._outbox:
             self._drop_output()
         if self._reason is None:
-            self._reason = _REASONS.get(reason.type) or reason.getErrorMessage()
+            self._reason = REASONS.get(reason.type) or reason.getErrorMessage()
         self.role.lost(self._reason)
         if self._on_lost is not None:
             self._on_lost(self)
@@ -323,7 +308,7 @@ class StreamDriver(TwistedProtocol):
                 self._hand_on(events, True)
             while self._again and not self._closing and self._waiting is None:
                 self._again = False
-                events = engine.receive(b"", now)
+                events = self.engine.receive(b"", now)
                 if events:
                     self._hand_on(events, False)
         except RemoteProtocolError:
@@ -335,6 +320,7 @@ class StreamDriver(TwistedProtocol):
             self._busy = self._again = False
         if self._gone:
             return
+        engine = self.engine  # it may be another one now
         if recording and (messages := engine.messages()):
             self._journal(messages)
         output = engine.data_to_send()
@@ -367,6 +353,12 @@ class StreamDriver(TwistedProtocol):
                 self._waiting = chain((event,), iterator)
                 return
             first = False
+            if ours and isinstance(event, HandOver):
+                self._collect()
+                self.engine = after = event.engine
+                after.recording, now = recording, self._now
+                self._hand_on(chain(after.connected(self.peer, now), after.receive(event.data, now)), True)
+                return
             if ours:
                 self._carry_out(event)
             else:
@@ -392,7 +384,10 @@ class StreamDriver(TwistedProtocol):
         elif kind is CloseWrite:
             if not self._tls:  # TLS has no half close that peers agree on
                 self._collect()
-                self._enqueue((_HalfClose.HERE,))
+                self._enqueue((HalfClose.HERE,))
+        elif kind is Flush:
+            self._collect()
+            self._flush()
         else:
             self._collect()
             self._start_tls()
@@ -410,7 +405,7 @@ class StreamDriver(TwistedProtocol):
         if output:
             self._enqueue(output)
 
-    def _enqueue(self, output: Sequence[bytes | FileSlice | _HalfClose]) -> None:
+    def _enqueue(self, output: Sequence[bytes | FileSlice | HalfClose]) -> None:
         outbox = self._outbox
         if not isinstance(outbox, deque):
             self._outbox = outbox = deque()
@@ -427,7 +422,7 @@ class StreamDriver(TwistedProtocol):
             if isinstance(item, FileSlice):
                 if not self._send_file(item):
                     break
-            elif item is _HalfClose.HERE:
+            elif item is HalfClose.HERE:
                 self._half_close()
             else:
                 if outbox and isinstance(outbox[0], bytes):
@@ -441,7 +436,7 @@ class StreamDriver(TwistedProtocol):
             if not self._outbox:
                 self._close_transport()
             if self._deadline is None:
-                self._until(_Deadline.FLUSH, self.limits.linger)
+                self._until(Deadline.FLUSH, self.limits.linger)
 
     def _write(self, data: bytes, is_last: bool = False) -> None:
         self.traffic.sent += len(data)
@@ -527,7 +522,7 @@ class StreamDriver(TwistedProtocol):
         layer: Any = self.machine.tls.start(transport, self, self._server_name)
         self.transport = layer
         layer.registerProducer(self, True)
-        self._until(_Deadline.HANDSHAKE, self.limits.handshake)
+        self._until(Deadline.HANDSHAKE, self.limits.handshake)
 
     # Reading and time
 
@@ -552,7 +547,7 @@ class StreamDriver(TwistedProtocol):
         self._due = due
         self._timer = self.machine.reactor.callLater(max(0.0, due - self._seconds()), self._on_timer)
 
-    def _until(self, what: _Deadline, seconds: float) -> None:
+    def _until(self, what: Deadline, seconds: float) -> None:
         """Give up, unless what is under way ends within so many seconds."""
         due = self._seconds() + seconds
         self._deadline = what, due
@@ -570,7 +565,7 @@ class StreamDriver(TwistedProtocol):
             what, due = self._deadline
             if now < due:
                 self._arm(due)
-            elif what is _Deadline.DISCARD:
+            elif what is Deadline.DISCARD:
                 transport: Any = self.transport
                 transport.loseConnection()
             else:
@@ -591,10 +586,3 @@ class StreamDriver(TwistedProtocol):
             self.close()
         else:
             self._arm(idle if wanted is None or wanted > idle or wanted <= now else wanted)
-
-
-_REASONS: dict[type[BaseException] | None, str] = {
-    ConnectionDone: "closed",
-    ConnectionLost: "reset",
-    ConnectionAborted: "aborted",
-}

@@ -74,6 +74,19 @@ class Abort(Event):
     """To the driver: reset the connection now and drop what is queued."""
 
 
+@dataclass(frozen=True, slots=True)
+class Flush(Event):
+    """To the driver: write what is queued, and ask for the next event when the transport takes more."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver(Event):
+    """To the driver: another engine has the connection from now on; it gets `connected`, then `data`. The last event."""
+
+    engine: "Engine"
+    data: bytes = b""
+
+
 class Readable(Protocol):
     """An open file, as `kernel/disk.py` gives it."""
 

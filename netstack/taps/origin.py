@@ -50,6 +50,8 @@ class Config:
     """Seconds for which browsers that came by HTTPS are told to use nothing else (RFC 6797); 0 tells them nothing."""
     redirect_to_https: bool = False
     """Plain endpoints answer 301 to the first `tls` endpoint."""
+    http2: bool = True
+    """HTTP/2 is spoken too: with those who agree on it under TLS, and in the clear with those who begin so."""
     grace: float = 5.0
     """Seconds that connections get to end by themselves when the service stops."""
     access_log: bool = True
@@ -117,7 +119,7 @@ def build(config: Config, machine: Machine) -> IService:
     origin = Origin(machine, config.sites, options, requests(machine.registry), log)
     service: Any = HTTPService(
         machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections,
-        config.server, config.hsts, config.redirect_to_https, config.grace,
+        config.server, config.hsts, config.redirect_to_https, config.grace, config.http2,
     )  # fmt: skip
     built: IService = service
     return built
@@ -142,10 +144,11 @@ class Options(WorkerOptions):
     """The command line of `twistd netstack-origin`."""
 
     synopsis = "[--listen ENDPOINT]... --site NAME[,NAME...]=DIRECTORY... [options]"
-    longdesc = "Serves files over HTTP/1.0 and HTTP/1.1 under virtual hosts. Without --listen: tcp:80."
+    longdesc = "Serves files over HTTP/1.0, HTTP/1.1 and HTTP/2 under virtual hosts. Without --listen: tcp:80."
     optFlags = [
         ["no-access-log", None, "Do not log requests."],
         ["redirect-to-https", None, "Plain endpoints answer 301 to the first tls endpoint."],
+        ["no-http2", None, "Speak HTTP/1 alone."],
     ]
     optParameters = [
         ["default-site", None, "first", "Who answers for a host that no site has: first, refuse, or a site's name."],
@@ -173,6 +176,30 @@ class Options(WorkerOptions):
             _HTTP.requests,
             "Requests of one connection; 0 for any number.",
             _number("max-requests", int),
+        ],
+        ["max-streams", None, _HTTP.streams, "Requests at once on a connection of HTTP/2.", _number("max-streams", int)],
+        ["stream-window", None, _HTTP.window, "Octets of one body on their way in HTTP/2.", _number("stream-window", int)],
+        [
+            "connection-window",
+            None,
+            _HTTP.connection_window,
+            "Octets of all bodies of a connection on their way in HTTP/2.",
+            _number("connection-window", int),
+        ],
+        [
+            "stalled-seconds",
+            None,
+            _HTTP.stalled_seconds,
+            "Time for a client of HTTP/2 to take the next 8 KiB.",
+            _number("stalled-seconds", float),
+        ],
+        ["max-resets", None, _HTTP.resets, "Streams of a connection reset within 10 s.", _number("max-resets", int)],
+        [
+            "max-control-frames",
+            None,
+            _HTTP.control_frames,
+            "Frames of a connection within 10 s that carry neither requests nor contents.",
+            _number("max-control-frames", int),
         ],
         ["writers", None, None, "File of those who may PUT and DELETE: see python -m netstack.http.passwords."],
         ["upload-memory", None, _UPLOADS.memory, "Octets of uploads under way (503).", _number("upload-memory", int)],
@@ -232,6 +259,7 @@ class Options(WorkerOptions):
             writers=self._writers(),
             hsts=self["hsts"],
             redirect_to_https=bool(self["redirect-to-https"]),
+            http2=not self["no-http2"],
             grace=self["grace"],
             access_log=not self["no-access-log"],
             access_file=str(Path(self["access-file"]).resolve()).lstrip("/") if self["access-file"] else "",
@@ -248,6 +276,12 @@ class Options(WorkerOptions):
                 idle_seconds=self["idle-seconds"],
                 memo=self["memo"],
                 requests=self["max-requests"],
+                streams=self["max-streams"],
+                window=self["stream-window"],
+                connection_window=self["connection-window"],
+                stalled_seconds=self["stalled-seconds"],
+                resets=self["max-resets"],
+                control_frames=self["max-control-frames"],
             ),
             store=StoreLimits(self["inline"], self["kept"], self["paths"], self["open-files"], self["check"]),
             connections=StreamLimits(connections=self["max-connections"]),

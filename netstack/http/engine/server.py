@@ -1,7 +1,8 @@
 """The server's side of a connection (RFC 9112 §9): one request in hand at a time, pipelined ones wait in the buffer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from enum import IntEnum
+from typing import TypeVar
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
 from netstack.http.engine.record import RECORDED, Record, without_credentials
@@ -30,7 +31,19 @@ from netstack.http.wire import (
     parse_request,
     request_line,
 )
-from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Transitions
+from netstack.sansio import (
+    Close,
+    Command,
+    Engine,
+    Event,
+    FileSlice,
+    HandOver,
+    LocalProtocolError,
+    Now,
+    Peer,
+    Recorder,
+    Transitions,
+)
 
 
 class Receiving(IntEnum):
@@ -88,14 +101,19 @@ SENDING: Transitions[Sending, Step] = Transitions(
 )
 
 
+Key = TypeVar("Key", bound=Hashable)
+
+
 class Heads:
     """What the connections of one service share: the parse memo and the octets that all responses have."""
 
     def __init__(self, limits: HTTPLimits, server: str = "", fields: bytes = b"") -> None:
         """`fields` are field lines for every response."""
         self.limits = limits
-        self.memo: dict[bytes, RequestReceived] = {}
-        self._older: dict[bytes, RequestReceived] = {}
+        self.http2: Callable[[], Engine] | None = None
+        """Makes the engine of a connection whose client speaks HTTP/2."""
+        self.memo: dict[Hashable, RequestReceived] = {}
+        self._older: dict[Hashable, RequestReceived] = {}
         """Half of what is remembered: heads that come often move from here into `memo` before this half is forgotten."""
         self._seen: set[int] = set()
         """Hashes of heads that came while `memo` was full: only who comes again gets in, and a flood drives nobody out."""
@@ -104,16 +122,25 @@ class Heads:
         self._server += fields
         self._common = b""
 
+    @property
+    def lines(self) -> bytes:
+        """The field lines that all responses have and that never change."""
+        return self._server
+
     def parse(self, head: bytes) -> RequestReceived:
         """The request of a head; raises BadMessage. A head that was seen before costs one look-up."""
+        return self.remembered(head, len(head), parse_request)
+
+    def remembered(self, head: Key, octets: int, parse: Callable[[Key, HTTPLimits], Request]) -> RequestReceived:
+        """As `parse`, for heads of any form."""
         found = self.memo.get(head)
         if found is not None:
             found.again = True
             return found
         found = self._older.pop(head, None)
         if found is None:
-            found = RequestReceived(parse_request(head, self.limits))
-            if len(head) > self.limits.memo_head or not self.limits.memo or "authorization" in found.request.fields:
+            found = RequestReceived(parse(head, self.limits))
+            if octets > self.limits.memo_head or not self.limits.memo or "authorization" in found.request.fields:
                 return found
             if len(self.memo) >= max(1, self.limits.memo // 2):
                 mark = hash(head)
@@ -138,6 +165,8 @@ class Heads:
         return self._common
 
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""What a client of HTTP/2 sends first (RFC 9113 §3.4)."""
 _NOBODY = Peer(("", 0), ("", 0))
 
 
@@ -166,6 +195,8 @@ class ServerEngine(Recorder):
         self._chunked = False
         self._left: int | None = None
         self._awaits_continue = False
+        self._first = True
+        """Nothing has come that is no HTTP/2, which clients may know beforehand, in the clear (RFC 9113 §3.3)."""
         self._head_begun = False
         """An octet of the next head has come, be it of an empty line before it: `head_seconds` run from the first one."""
         self._left_requests = heads.limits.requests or -1
@@ -177,6 +208,10 @@ class ServerEngine(Recorder):
     def connected(self, info: Peer, now: Now) -> Iterator[Event]:
         self._due = now.monotonic + self._limits.idle_seconds
         self._peer = info
+        if info.security is not None and info.security.alpn == "h2" and self._heads.http2 is not None:
+            self._closed = True
+            return iter((HandOver(self._heads.http2()),))
+        self._first = info.security is None
         return iter(())
 
     def receive(self, data: bytes, now: Now) -> Iterable[Event]:
@@ -218,6 +253,13 @@ class ServerEngine(Recorder):
         try:
             while True:
                 if self._receiving is Receiving.HEAD:
+                    if self._first and self._heads.http2 is not None and PREFACE.startswith(self._buffer[: len(PREFACE)]):
+                        if len(self._buffer) < len(PREFACE):
+                            break
+                        self._closed = True
+                        yield HandOver(self._heads.http2(), bytes(self._buffer))
+                        return
+                    self._first = False
                     received = self._take_head(now)
                     if received is None:
                         break
@@ -462,7 +504,7 @@ class ServerEngine(Recorder):
         first = next((at for at, piece in enumerate(sent) if not isinstance(piece, bytes)), len(sent))
         octets = b"".join(piece for piece in sent[:first] if isinstance(piece, bytes))
         omitted = sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in sent[first:])
-        self.record(True, _status(status), octets[:RECORDED], omitted=omitted + max(0, len(octets) - RECORDED))
+        self.record(True, status_name(status), octets[:RECORDED], omitted=omitted + max(0, len(octets) - RECORDED))
 
     def _bodiless(self, status: int) -> bool:
         return status in (204, 304) or (self._request is not None and self._request.method == "HEAD")
@@ -504,7 +546,7 @@ class ServerEngine(Recorder):
             self._write(b"0\r\n\r\n")
         if self._sent_record:
             octets, omitted = self._sent_record.take()
-            self.record(True, _status(self._status_sent), octets, omitted=omitted)
+            self.record(True, status_name(self._status_sent), octets, omitted=omitted)
 
     def _write(self, data: bytes) -> None:
         self._out.append(data)
@@ -522,8 +564,9 @@ def body_length(body: bytes | FileSlice | tuple[bytes | FileSlice, ...]) -> int:
 
 
 def _summary(request: Request) -> str:
-    return f"{request.method} {request.target} HTTP/1.{request.minor}"
+    return f"{request.method} {request.target} {request.version}"
 
 
-def _status(status: int) -> str:
+def status_name(status: int) -> str:
+    """Code and reason phrase."""
     return STATUS_LINES[status][9:-2].decode()
