@@ -126,6 +126,8 @@ class Algorithm:
                 if alias is None:
                     return Outcome(Rcode.YXDOMAIN, tuple(answer), proof=tuple(proof))
                 rrset = alias
+                if rdtype == RdataType.CNAME:
+                    return Outcome(Rcode.NOERROR, (*answer, alias), proof=tuple(proof))
             elif rrset.rdtype == rdtype:
                 return Outcome(Rcode.NOERROR, (*answer, rrset), kept=tuple(used or ()), proof=tuple(proof))
             answer.append(rrset)

@@ -28,6 +28,8 @@ _A, _AAAA, _NS, _CNAME, _SOA, _ANY = (int(it) for it in (
     RdataType.A, RdataType.AAAA, RdataType.NS, RdataType.CNAME, RdataType.SOA, RdataType.ANY,
 ))  # fmt: skip
 _DS, _DNSKEY, _DNAME = int(RdataType.DS), int(RdataType.DNSKEY), int(RdataType.DNAME)
+_SERVICES = (int(RdataType.SVCB), int(RdataType.HTTPS))
+"""Their additional records are the plain path's to find (RFC 9460 §4.1)."""
 _NOT_OURS = b"\0\x06\0\x0f\0\x02" + NOT_AUTHORITATIVE.to_bytes(2, "big")
 """An OPT record's length and its one option, an extended error (RFC 8914 §2)."""
 _WILDCARD = b"\x01*"
@@ -124,6 +126,8 @@ class Assembler:
                         chosen = node.octets(_CNAME)
                     elif node.rrsets:
                         octets = node.octets(one_of(node).rdtype)
+                if octets is not None and octets.rdtype in _SERVICES:
+                    return None
                 if octets is not None:
                     first = order(octets.count, node, RdataType(octets.rdtype)) if octets.count > 1 else 0
                     answer.append(_Placed(octets, owner, first))
@@ -135,6 +139,8 @@ class Assembler:
                     break
                 alias = chosen
             answer.append(_Placed(alias, owner))
+            if dname is not None and rdtype == _CNAME:
+                break
             owner = alias.target
             name = owner.key
             if name in seen:

@@ -3,12 +3,14 @@
 One Authority holds many zones: a root, a TLD and a department's server are the same program with other zones.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+import dns.name
 from dns.message import Message
 from dns.name import Name
 from dns.rcode import Rcode
+from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
@@ -23,6 +25,7 @@ ALIASES = 16
 """CNAME records followed within one reply; the rest is the client's to ask."""
 REDIRECTIONS = 8
 """The same when the last is a DNAME's: each makes a name that is compressed once more, and decoders bound that."""
+_SERVICES = (RdataType.SVCB, RdataType.HTTPS)
 _WITH_HOST = {RdataType.MX: "exchange", RdataType.NS: "target", RdataType.SRV: "target"}
 
 Order = Callable[[int, Node, RdataType], int]
@@ -100,7 +103,7 @@ class Authority:
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:
         """The reply to a message; None when none is due."""
-        query = parse_query(data, self.udp_payload)
+        query = parse_query(data, self.udp_payload, (RdataClass.IN, RdataClass.ANY))
         if query is None:
             return None
         if isinstance(query, Refusal):
@@ -119,7 +122,10 @@ class Authority:
         Raises ZoneUnavailable.
         """
         message = make_reply(query, self.udp_payload)
-        return message, self._fill(message, query, order)
+        referral = self._fill(message, query, order)
+        if query.rdclass == RdataClass.ANY:
+            message.flags &= ~AA  # there may be more in other classes (RFC 1034 §6.2.2)
+        return message, referral
 
     def zone_of(self, name: Name, rdtype: RdataType | None = None) -> Zone | None:
         """The deepest of the zones that holds a name; the parent's for DS at the zone's origin (RFC 4035 §3.1.4.1).
@@ -187,6 +193,8 @@ class Authority:
                     message.set_rcode(Rcode.YXDOMAIN)
                     return False
                 message.answer.append(alias)
+                if rdtype == RdataType.CNAME:
+                    return False
             else:
                 alias = result.rrset
                 message.answer.append(alias)
@@ -210,12 +218,12 @@ class Authority:
 
     def _add_hosts(self, message: Message, rrset: RRset, zone: Zone) -> None:
         """Addresses of the hosts that the answer names (RFC 1035 §3.3.9, §3.3.11, RFC 2782): those of the same zone."""
+        targets = list(self._services(message, rrset, zone)) if rrset.rdtype in _SERVICES else []
         field = _WITH_HOST.get(rrset.rdtype)
-        if field is None:
-            return
+        if field is not None:
+            targets = [getattr(rdata, field) for rdata in rrset]
         seen = set()
-        for rdata in rrset:
-            target = getattr(rdata, field)
+        for target in targets:
             if target in seen or not target.is_subdomain(zone.origin):
                 continue
             seen.add(target)
@@ -225,3 +233,19 @@ class Authority:
                     message.additional.append(found.rrset)
                 elif isinstance(found, Delegation):
                     message.additional.extend(glue for glue in zone.addresses(target) if glue.rdtype == rdtype)
+
+    def _services(self, message: Message, rrset: RRset, zone: Zone) -> Iterator[Name]:
+        """The hosts of SVCB and HTTPS records, and the records that those of alias mode lead to (RFC 9460 §4.1)."""
+        followed = {rrset.name}
+        while True:
+            alias = next((rdata.target for rdata in rrset if rdata.priority == 0), None)
+            yield from (rrset.name if rdata.target == dns.name.root else rdata.target for rdata in rrset if rdata.priority)
+            if alias is None or alias == dns.name.root or alias in followed or len(followed) > REDIRECTIONS:
+                return
+            followed.add(alias)
+            found = zone.lookup(alias, rrset.rdtype) if alias.is_subdomain(zone.origin) else None
+            if not isinstance(found, Found):
+                yield alias
+                return
+            rrset = found.rrset
+            message.additional.append(rrset)

@@ -6,6 +6,7 @@ from typing import Literal
 
 from dns.rcode import Rcode
 
+from netstack.dns.chaos import Introduction
 from netstack.dns.cookies import CLIENT, ServerCookies, derived
 from netstack.dns.limits import ServerLimits
 from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option
@@ -41,6 +42,8 @@ class Admitted:
     genuine: bool
     """The sender's address is no forgery: it knows a cookie, or has a connection."""
     payload: int
+    query: bytes = b""
+    """Where it asks for more than is told to everybody (NSID)."""
 
 
 class Guard:
@@ -50,8 +53,14 @@ class Guard:
     """
 
     def __init__(
-        self, limits: ServerLimits, rule: CookieRule, secret: Callable[[], bytes], shared: Sequence[bytes] = ()
+        self,
+        limits: ServerLimits,
+        rule: CookieRule,
+        secret: Callable[[], bytes],
+        shared: Sequence[bytes] = (),
+        introduction: Introduction | None = None,
     ) -> None:
+        self.introduction = introduction or Introduction()
         self.limits = limits
         self.rule = rule
         self.counts = GuardCounts()
@@ -73,35 +82,44 @@ class Guard:
                 self.counts.limited += 1
                 return header_reply(data, Rcode.REFUSED)
             return self._held_back(_bare(data))
+        told = self.introduction.answer(data, self.limits.udp_payload)
+        if told is not None:
+            return told
         at = opt_at(data)
         cookie = None if at is None or self.rule == "off" else option(data, at, COOKIE)
         payload = 512 if at is None else min(payload_of(data, at), self.limits.udp_payload)
+        query = data if at is not None and self.introduction.nsid else b""
         if cookie is None:
-            return Admitted(address, stream, None, stream, payload)
+            return Admitted(address, stream, None, stream, payload, query)
         if len(cookie) != CLIENT and not CLIENT + 8 <= len(cookie) <= CLIENT + 32:  # RFC 7873 §5.2.2
-            return header_reply(data, Rcode.FORMERR)
+            return _bare(data, Rcode.FORMERR, self.limits.udp_payload)
         client, server = cookie[:CLIENT], cookie[CLIENT:]
         fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
         self.counts.bad_cookies += bool(server) and fresh is None
         given = client + (fresh or self._cookies.make(client, address, now.wall))
         if self.rule == "required" and fresh is None and not stream:
             return with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, given)
-        return Admitted(address, stream, given, stream or fresh is not None, payload)
+        return Admitted(address, stream, given, stream or fresh is not None, payload, query)
 
     def finish(self, admitted: Admitted, reply: bytes | None, now: Now) -> bytes | None:
         """The reply as it is sent: with a cookie, cut, or not at all."""
         if reply is None:
             return None
-        if admitted.cookie is not None:
-            cooked = with_option(reply, COOKIE, admitted.cookie)
-            if not admitted.stream and len(cooked) > admitted.payload:
-                cooked = with_option(truncated(reply), COOKIE, admitted.cookie)
-            reply = cooked
+        if admitted.cookie is not None or admitted.query:
+            more = self._with_options(admitted, reply)
+            if not admitted.stream and len(more) > admitted.payload:
+                more = self._with_options(admitted, truncated(reply))
+            reply = more
         if self._replies is None or admitted.genuine:
             return reply
         if self._replies.take((victim(admitted.address), kind(reply)), now.monotonic):
             return reply
         return self._held_back(truncated(reply))
+
+    def _with_options(self, admitted: Admitted, reply: bytes) -> bytes:
+        if admitted.cookie is not None:
+            reply = with_option(reply, COOKIE, admitted.cookie)
+        return self.introduction.identify(admitted.query, reply) if admitted.query else reply
 
     def _held_back(self, reply: bytes) -> bytes | None:
         """Nothing, or now and then TC: who is no forgery comes again over TCP (slip)."""

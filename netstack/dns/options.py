@@ -8,7 +8,7 @@ from dns.message import Message
 from netstack.dns.events import ExtendedError
 from netstack.dns.wire import HEADER
 
-COOKIE = 10
+NSID, COOKIE = 3, 10
 _OPT = b"\0\0\x29"
 _TC = 0x02
 

@@ -130,6 +130,8 @@ def _chain(message: Message, question: Question, useful: Useful, zone: Name) -> 
             useful.answers.append(kept)
         if alias is None:
             break
+        if rdtype == RdataType.CNAME:
+            return name, alias
         name = alias[0].target
         if name in seen:
             break

@@ -28,7 +28,7 @@ LARGEST = 65535
 
 
 class Question(NamedTuple):
-    """What is asked. Class is IN: others are refused before a Question is made."""
+    """What is asked. Class is IN."""
 
     name: Name
     rdtype: RdataType
@@ -53,6 +53,8 @@ class Query:
     payload: int
     """The largest UDP reply that the client takes."""
     dnssec_ok: bool
+    rdclass: RdataClass = RdataClass.IN
+    """Or ANY, where that was allowed."""
     authentic_data: bool = False
     """The client understands AD in the reply (RFC 6840 §5.7)."""
 
@@ -65,11 +67,12 @@ class Refusal:
     reply: bytes
 
 
-def parse_query(data: bytes, udp_payload: int) -> Query | Refusal | None:
+def parse_query(data: bytes, udp_payload: int, classes: tuple[RdataClass, ...] = (RdataClass.IN,)) -> Query | Refusal | None:
     """What a server has received. None: no reply is due (not a query, or no header).
 
     FORMERR and NOTIMP keep the id, also where nothing else could be read; unknown EDNS versions are BADVERS
-    (RFC 6891 §6.1.3), more than one question is FORMERR (RFC 9619), classes but IN are REFUSED.
+    (RFC 6891 §6.1.3), more than one question is FORMERR (RFC 9619), other classes are REFUSED.
+    What is behind the last record is not looked at.
     """
     if len(data) < HEADER or data[2] & 0x80:
         return None
@@ -78,7 +81,7 @@ def parse_query(data: bytes, udp_payload: int) -> Query | Refusal | None:
     if opcode != Opcode.QUERY:
         return Refusal(Rcode.NOTIMP, header_reply(data, Rcode.NOTIMP))
     try:
-        message = _from_wire(data)
+        message = _from_wire(data, trailing=True)
     except MalformedMessage:
         return Refusal(Rcode.FORMERR, header_reply(data, Rcode.FORMERR))
     if message.edns > 0:
@@ -92,7 +95,7 @@ def parse_query(data: bytes, udp_payload: int) -> Query | Refusal | None:
         return _refuse(message, Rcode.FORMERR, udp_payload)
     if asked.rdtype in (RdataType.MAILA, RdataType.MAILB):
         return _refuse(message, Rcode.NOTIMP, udp_payload)
-    if asked.rdclass != RdataClass.IN or asked.rdtype in (RdataType.AXFR, RdataType.IXFR):
+    if asked.rdclass not in classes or asked.rdtype in (RdataType.AXFR, RdataType.IXFR):
         return _refuse(message, Rcode.REFUSED, udp_payload)
     edns = message.edns == 0
     return Query(
@@ -103,6 +106,7 @@ def parse_query(data: bytes, udp_payload: int) -> Query | Refusal | None:
         edns,
         max(PLAIN_UDP, min(message.payload, udp_payload)) if edns else PLAIN_UDP,
         edns and bool(message.ednsflags & dns.flags.DO),
+        asked.rdclass,
         bool(flags & AD),
     )
 
@@ -131,7 +135,7 @@ def make_reply(query: Query, udp_payload: int) -> Message:
     message = dns.message.QueryMessage(id=query.id)
     message.flags = dns.flags.Flag(QR | (RD if query.recursion_desired else 0) | (CD if query.checking_disabled else 0))
     name, rdtype = query.question
-    message.find_rrset(message.question, name, RdataClass.IN, rdtype, create=True, force_unique=True)
+    message.find_rrset(message.question, name, query.rdclass, rdtype, create=True, force_unique=True)
     if query.edns:
         message.use_edns(0, dns.flags.DO if query.dnssec_ok else 0, udp_payload)
     return message
@@ -177,9 +181,9 @@ def _refuse(message: Message, rcode: Rcode, udp_payload: int) -> Refusal:
     return Refusal(rcode, bytes(reply.to_wire()))
 
 
-def _from_wire(data: bytes) -> Message:
+def _from_wire(data: bytes, trailing: bool = False) -> Message:
     try:
-        return dns.message.from_wire(data, keyring=False)
+        return dns.message.from_wire(data, keyring=False, ignore_trailing=trailing)
     except Exception as error:  # the library's decoders raise whatever they stumble over; all of it is the sender's fault
         raise MalformedMessage(f"{type(error).__name__}: {error}") from error
 

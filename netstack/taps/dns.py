@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.chain import chain_service
+from netstack.dns.chaos import Introduction
 from netstack.dns.dnssec.keeper import Keeper, kept_keys
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
 from netstack.dns.dnssec.signer import DENIALS, Policy, Signing
@@ -28,7 +29,7 @@ from netstack.kernel.disk import RealDisk
 from netstack.kernel.machine import Machine
 from netstack.kernel.signals import Signals
 from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
-from netstack.taps.rates import RATE_OPTIONS, cookie_secrets, guard_of, rate_limits
+from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Rotation = Literal["cyclic", "random", "fixed"]
@@ -73,6 +74,8 @@ class Config:
     recursion_for: tuple[str, ...] = ()
     """Networks whose queries with RD are answered also where these zones only refer to other servers: those are asked."""
 
+    introduction: Introduction = field(default_factory=Introduction)
+    """What the server tells of itself; nothing by itself."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
     cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -127,7 +130,7 @@ def build(config: Config, machine: Machine) -> IService:
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
-    guard = guard_of(machine, config.limits, config.cookies, config.cookie_secrets)
+    guard = guard_of(machine, config.limits, config.cookies, config.cookie_secrets, config.introduction)
     service: Any
     follows = machine.worker is not None and not machine.worker.is_owner
     signings = {} if follows else _signings(config, machine, zones)
@@ -174,6 +177,7 @@ class Options(ChangingOptions, WorkerOptions):
     synopsis = "[--zone ORIGIN=FILE]... [--listen ENDPOINT]... [options]"
     optParameters = [
         *RATE_OPTIONS,
+        *INTRODUCTION_OPTIONS,
         ["rotation", None, "cyclic", "Order of an RRset's records: cyclic, random or fixed."],
         ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
@@ -239,6 +243,7 @@ class Options(ChangingOptions, WorkerOptions):
                 recursion_for=tuple(self.recursion_for),
                 cookies=self["cookies"],
                 cookie_secrets=cookie_secrets(self),
+                introduction=introduction(self),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

@@ -1,9 +1,10 @@
-"""Options of the DNS servers about rates and cookies."""
+"""Options of the DNS servers about rates and cookies, and about what they tell of themselves."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from netstack.dns.chaos import Introduction
 from netstack.dns.cookies import secrets_from_text
 from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
@@ -19,6 +20,16 @@ RATE_OPTIONS: tuple[list[Any], ...] = (
     ["response-window", None, _LIMITS.response_window, "Seconds for which a network that goes on is held back.", float],
     ["response-slip", None, _LIMITS.response_slip, "Of the replies held back, one in so many is sent with TC.", int],
 )
+INTRODUCTION_OPTIONS: tuple[list[Any], ...] = (
+    ["nsid", None, "", "What this server says when asked for its NSID (RFC 5001); nothing when empty."],
+    ["server-version", None, "", "The same of version.bind and version.server, class CH; REFUSED when empty."],
+    ["server-id", None, "", "The same of id.server and hostname.bind, class CH (RFC 4892)."],
+)
+
+
+def introduction(options: Any) -> Introduction:
+    """What a server tells of itself; raises ValueError."""
+    return Introduction(options["server-version"], options["server-id"], options["nsid"])
 
 
 def rate_limits(options: Any) -> dict[str, Any]:
@@ -38,10 +49,16 @@ def cookie_secrets(options: Any) -> tuple[bytes, ...]:
         raise ValueError(f"cookie-secret: {path}: {error}") from None
 
 
-def guard_of(machine: Machine, limits: ServerLimits, rule: CookieRule, secrets: tuple[bytes, ...]) -> Guard:
+def guard_of(
+    machine: Machine,
+    limits: ServerLimits,
+    rule: CookieRule,
+    secrets: tuple[bytes, ...],
+    introduction: Introduction | None = None,
+) -> Guard:
     """A server's guard. Its workers make the same cookies, and each grants its part of the rates."""
     worker = machine.worker
     if worker is None:
-        return Guard(limits, rule, lambda: machine.rng.randbytes(16), secrets)
-    client, response = worker.part(limits.client_rate), worker.part(limits.response_rate)
-    return Guard(replace(limits, client_rate=client, response_rate=response), rule, lambda: worker.secret, secrets)
+        return Guard(limits, rule, lambda: machine.rng.randbytes(16), secrets, introduction)
+    limits = replace(limits, client_rate=worker.part(limits.client_rate), response_rate=worker.part(limits.response_rate))
+    return Guard(limits, rule, lambda: worker.secret, secrets, introduction)

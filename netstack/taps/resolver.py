@@ -11,6 +11,7 @@ from dns.rdatatype import RdataType
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.dns.chaos import Introduction
 from netstack.dns.dnssec.trust import Trust, anchor
 from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
@@ -21,7 +22,7 @@ from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
-from netstack.taps.rates import RATE_OPTIONS, cookie_secrets, guard_of, rate_limits
+from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
 Profile = Literal["textbook", "hardened"]
@@ -61,6 +62,8 @@ class Config:
 
     anchors: tuple[str, ...] = ()
     """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
+    introduction: Introduction = field(default_factory=Introduction)
+    """What the server tells of itself; nothing by itself."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
     cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)
@@ -134,7 +137,7 @@ def build(config: Config, machine: Machine) -> IService:
     )
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
-    guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets)
+    guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets, config.introduction)
     allow = networks("allow", config.allow)
     service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard)
     found: IService = service
@@ -148,6 +151,7 @@ class Options(WorkerOptions):
     optParameters = [
         ["profile", None, "hardened", "textbook: the chapter's messages and no others; or hardened."],
         *RATE_OPTIONS,
+        *INTRODUCTION_OPTIONS,
         ["rotation", None, "cyclic", "Order of a cached RRset's records: cyclic or fixed."],
         ["upstream-port", None, 53, "Port of the servers that it asks.", int],
         ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
@@ -250,9 +254,10 @@ class Options(WorkerOptions):
                 tuple(self.forward),
                 tuple(self.features),
                 tuple(self.anchors),
-                self["cookies"],
-                cookie_secrets(self),
-                Identity(self["source-port"], self["id"], self["ports"], self["ids"]),
+                cookies=self["cookies"],
+                cookie_secrets=cookie_secrets(self),
+                introduction=introduction(self),
+                identity=Identity(self["source-port"], self["id"], self["ports"], self["ids"]),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from error

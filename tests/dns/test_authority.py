@@ -23,7 +23,9 @@ FOO = SOA + "\n".join(
         "mail A 10.0.0.2", "www CNAME relay1.west", "relay1.west A 10.0.0.3", "out CNAME elsewhere.org.",
         "net CNAME www.foo.net.", "netless CNAME nowhere.foo.net.", "typeless CNAME www", "below CNAME x.sub",
         "ring CNAME ring2", "ring2 CNAME ring", "sub NS dns.sub", "dns.sub A 10.0.0.4", "_sip._tcp SRV 0 5 5060 mail",
-        "svc HTTPS 1 . alpn=h2,http/1.1", "_dns SVCB 1 dns", "odd TYPE65280 \\# 3 010203", "rr A 10.1.0.1", "rr A 10.1.0.2",
+        "svc HTTPS 1 . alpn=h2,http/1.1", "_dns SVCB 1 dns", "odd TYPE65280 \\# 3 010203",
+        "svcalias HTTPS 0 svc2", "svc2 HTTPS 0 svc3", "svc3 HTTPS 1 .", "svc3 A 10.0.0.8", "svcring SVCB 0 svcring",
+        "svcout SVCB 0 elsewhere.org.", "svcnone SVCB 0 .", "svchost SVCB 0 mail", "rr A 10.1.0.1", "rr A 10.1.0.2",
         "rr A 10.1.0.3", "*.wild A 10.1.0.1", "*.wild A 10.1.0.2", "txt TXT a", "txt TXT b",
     ]
 )  # fmt: skip
@@ -83,7 +85,15 @@ NEGATIVE_NET = NEGATIVE.replace("foo.com", "foo.net")
         ("foo.com", "SVCB", f"NOERROR AA |  | {NEGATIVE} | "),
         ("foo.com", "TYPE65281", f"NOERROR AA |  | {NEGATIVE} | "),
         ("svc.foo.com", "HTTPS", 'NOERROR AA | svc.foo.com. HTTPS 1 . alpn="h2,http/1.1" |  | '),
-        ("_dns.foo.com", "SVCB", "NOERROR AA | _dns.foo.com. SVCB 1 dns.foo.com. |  | "),
+        ("_dns.foo.com", "SVCB", "NOERROR AA | _dns.foo.com. SVCB 1 dns.foo.com. |  | "
+                                 "dns.foo.com. A 10.0.0.1, dns.foo.com. AAAA 2001:db8::1"),
+        ("svcalias.foo.com", "HTTPS", "NOERROR AA | svcalias.foo.com. HTTPS 0 svc2.foo.com. |  | "
+                                      "svc2.foo.com. HTTPS 0 svc3.foo.com., svc3.foo.com. HTTPS 1 ., "
+                                      "svc3.foo.com. A 10.0.0.8"),
+        ("svcring.foo.com", "SVCB", "NOERROR AA | svcring.foo.com. SVCB 0 svcring.foo.com. |  | "),
+        ("svcout.foo.com", "SVCB", "NOERROR AA | svcout.foo.com. SVCB 0 elsewhere.org. |  | "),
+        ("svcnone.foo.com", "SVCB", "NOERROR AA | svcnone.foo.com. SVCB 0 . |  | "),
+        ("svchost.foo.com", "SVCB", "NOERROR AA | svchost.foo.com. SVCB 0 mail.foo.com. |  | mail.foo.com. A 10.0.0.2"),
         ("odd.foo.com", "TYPE65280", "NOERROR AA | odd.foo.com. TYPE65280 \\# 3 010203 |  | "),
         ("foo.com", "ANY", "NOERROR AA | foo.com. A 10.0.0.9 |  | "),
         ("x.wild.foo.com", "A", "NOERROR AA | x.wild.foo.com. A 10.1.0.1, x.wild.foo.com. A 10.1.0.2 |  | "),

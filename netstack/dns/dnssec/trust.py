@@ -114,11 +114,11 @@ class Trust:
             dnames: list[RRset] = []
             for rrset in outcome.answer:
                 if any(_made_of(dname, rrset) for dname in dnames):
-                    found = False  # it is as good as the DNAME; signed it is not (RFC 6672 §5.3.1)
+                    pass  # it is as good as the DNAME; signed it is not (RFC 6672 §5.3.1)
                 else:
                     judged = yield from self._records(rrset, outcome.proof, effort)
                     verdict = _worse(verdict, judged)
-                    found = rrset.rdtype == question.rdtype
+                found = rrset.rdtype == question.rdtype
                 if rrset.rdtype == RdataType.CNAME:
                     name = rrset[0].target
                 elif rrset.rdtype == RdataType.DNAME:
