@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.events import Proto
 from netstack.dns.guard import Guard
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.metrics import guarded, resolver_collector, server_metrics
@@ -37,18 +38,18 @@ class ChainAnswers(RecursiveAnswers):
         self.recursor = recursor
         self.own = server_metrics(machine.registry, "authoritative")
 
-    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+    def answer(self, data: bytes, address: str, proto: Proto, send: Callable[[bytes | None], None]) -> None:
         if self._delegated(data, address):
-            super().answer(data, address, stream, send)
+            super().answer(data, address, proto, send)
             return
         seconds = self.recursion.machine.reactor.seconds
         began = seconds()
-        reply = self.authority.answer(data, stream)
+        reply = self.authority.answer(data, proto != "udp")
         if reply is None:
             self.own.dropped += 1
             send(None)
             return
-        self.own.request("tcp" if stream else "udp", address, reply.question)
+        self.own.request(proto, address, reply.question)
         self.own.response(reply.rcode, seconds() - began)
         offered = self._allowed(address)
         send(reply.data[:3] + bytes([reply.data[3] | RA]) + reply.data[4:] if offered else reply.data)
@@ -95,7 +96,11 @@ class ChainService(MultiService):
         answers = GuardedAnswers(ChainAnswers(authority, machine, self.recursion, recursor, allow), guard, machine)
         guarded(machine.registry, "authoritative", guard.counts)
         self.listeners = listeners(
-            machine, endpoints, limits, lambda: RecursiveDatagrams(answers), lambda: RecursiveStream(answers)
+            machine,
+            endpoints,
+            limits,
+            lambda: RecursiveDatagrams(answers),
+            lambda: RecursiveStream(answers, limits.tcp_idle),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]

@@ -1,6 +1,6 @@
 """Datagrams and streams of DNS messages: framing, bounds, time-outs (RFC 1035 §4.2, RFC 7766), whatever the messages say."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from netstack.dns.events import QueryReceived, ReplyReceived, SendQuery, SendReply, StreamEnded
 from netstack.dns.wire import HEADER, summary
@@ -97,8 +97,10 @@ class ServerStream(_Stream):
     is closed, once the queries in hand are answered.
     """
 
-    def __init__(self, pipeline: int, idle: float) -> None:
+    def __init__(self, pipeline: int, idle: float, secured: Callable[[], None] | None = None) -> None:
+        """`secured` is called when the connection turns out to be under TLS."""
         super().__init__()
+        self._secured = secured
         self.pipeline = pipeline
         self.idle = idle
         self._in_hand = 0
@@ -107,6 +109,8 @@ class ServerStream(_Stream):
 
     def connected(self, info: Peer, now: Now) -> Iterable[Event]:
         self._deadline = now.monotonic + self.idle
+        if info.security is not None and self._secured is not None:
+            self._secured()
         return ()
 
     def receive(self, data: bytes, now: Now) -> Iterable[Event]:

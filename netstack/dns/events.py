@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from dns.rcode import Rcode
 from dns.rrset import RRset
@@ -10,6 +10,9 @@ from dns.rrset import RRset
 from netstack.dns.cache import Entry
 from netstack.sansio import Address, Command, Event
 from netstack.sansio.durations import Durations
+
+Proto = Literal["udp", "tcp", "tls", "https"]
+"""What carries a query to a server."""
 
 
 @dataclass(frozen=True, slots=True)

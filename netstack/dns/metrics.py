@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from netstack.dns.compiled import Tally
-from netstack.dns.events import ResolverCounts
+from netstack.dns.events import Proto, ResolverCounts
 from netstack.dns.guard import GuardCounts
 from netstack.dns.wire import Question, name_text
 from netstack.sansio.durations import Durations
@@ -33,14 +33,14 @@ class ServerMetrics:
 
     def __init__(self) -> None:
         self.requests: Counter[tuple[str, str, str]] = Counter()
-        """By (proto "udp"|"tcp", family "1"|"2", type or "other")."""
+        """By (proto, family "1"|"2", type or "other")."""
         self.responses: Counter[Rcode] = Counter()
         self.tallies: dict[tuple[str, str, str, Rcode], Tally] = {}
         self.dropped = 0
         self.durations = Durations()
         """From query to reply."""
 
-    def request(self, proto: str, address: str, question: Question | None) -> None:
+    def request(self, proto: Proto, address: str, question: Question | None) -> None:
         """A message that was answered; `question` None where none could be read."""
         rdtype = _TYPES.get(question.rdtype, "other") if question is not None else "other"
         self.requests[proto, "2" if ":" in address else "1", rdtype] += 1
@@ -112,6 +112,8 @@ class DNSCollector(Collector):
 
     def __init__(self) -> None:
         self.servers: dict[ServerKind, ServerMetrics] = {}
+        self.handshakes: dict[str, int] = {}
+        """TLS handshakes that were completed, by role "server"|"client"."""
         self.zones: ZoneCounts | None = None
         self.resolver: ResolverCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
@@ -136,7 +138,10 @@ class DNSCollector(Collector):
                 responses.add_metric([server, rcode.name], count)
             dropped.add_metric([server], metrics.dropped)
             duration.add_metric([server], metrics.durations.cumulated(), metrics.durations.seconds)
-        yield from (requests, responses, dropped, duration)
+        secured = CounterMetricFamily("netstack_dns_tls_handshakes", "TLS handshakes completed.", labels=["role"])
+        for role, count in self.handshakes.items():
+            secured.add_metric([role], count)
+        yield from (requests, responses, dropped, duration, secured)
         if self.zones is not None:
             yield from _of_zones(self.zones)
         if self.guards:
@@ -218,6 +223,16 @@ def _collector(registry: CollectorRegistry) -> DNSCollector:
 def server_metrics(registry: CollectorRegistry, server: ServerKind) -> ServerMetrics:
     """The metrics of one of a host's servers; the same object for the same arguments."""
     return _collector(registry).servers.setdefault(server, ServerMetrics())
+
+
+def handshakes(registry: CollectorRegistry, role: Literal["server", "client"]) -> Callable[[], None]:
+    """What is called when a TLS handshake is complete."""
+    counts = _collector(registry).handshakes
+
+    def count() -> None:
+        counts[role] = counts.get(role, 0) + 1
+
+    return count
 
 
 def guarded(registry: CollectorRegistry, server: ServerKind, counts: GuardCounts) -> None:

@@ -18,6 +18,7 @@ from netstack.dns.events import (
     Dismiss,
     ExtendedError,
     Outcome,
+    Proto,
     QueryReceived,
     Resolved,
     SendReply,
@@ -28,6 +29,7 @@ from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
+from netstack.dns.padding import reply_on_stream
 from netstack.dns.recursor import Recursor
 from netstack.dns.upstream import DatagramUpstream, SharedSocket, StreamUpstream, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
@@ -187,8 +189,9 @@ class RecursiveAnswers:
         )
         return self.kept
 
-    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+    def answer(self, data: bytes, address: str, proto: Proto, send: Callable[[bytes | None], None]) -> None:
         """Call `send` once: with the reply, or with None when none is due."""
+        stream = proto != "udp"
         seconds = self.recursion.machine.reactor.seconds
         metrics, began = self.metrics, seconds()
         query = parse_query(data, self.udp_payload)
@@ -196,7 +199,7 @@ class RecursiveAnswers:
             metrics.dropped += 1
             send(None)
             return
-        metrics.request("tcp" if stream else "udp", address, query.question if isinstance(query, Query) else None)
+        metrics.request(proto, address, query.question if isinstance(query, Query) else None)
         if isinstance(query, Refusal):
             metrics.response(query.rcode, seconds() - began)
             send(query.reply)
@@ -240,7 +243,7 @@ class RecursiveAnswers:
 class Answers(Protocol):
     """Turns a message into a reply, sooner or later."""
 
-    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+    def answer(self, data: bytes, address: str, proto: Proto, send: Callable[[bytes | None], None]) -> None:
         """Call `send` once: with the reply, or with None when none is due."""
 
 
@@ -252,11 +255,11 @@ class GuardedAnswers:
         self.guard = guard
         self.machine = machine
 
-    def answer(self, data: bytes, address: str, stream: bool, send: Callable[[bytes | None], None]) -> None:
+    def answer(self, data: bytes, address: str, proto: Proto, send: Callable[[bytes | None], None]) -> None:
         guard, machine = self.guard, self.machine
-        admitted = guard.admit(data, address, stream, machine.now())
+        admitted = guard.admit(data, address, proto != "udp", machine.now())
         if isinstance(admitted, Admitted):
-            self.answers.answer(data, address, stream, lambda reply: send(guard.finish(admitted, reply, machine.now())))
+            self.answers.answer(data, address, proto, lambda reply: send(guard.finish(admitted, reply, machine.now())))
         else:
             send(admitted)
 
@@ -270,19 +273,26 @@ class RecursiveDatagrams:
     def handle(self, event: Event, socket: DatagramDriver) -> None:
         if isinstance(event, QueryReceived) and event.source is not None:
             source = event.source
-            self.answers.answer(event.data, source[0], False, lambda reply: socket.send(SendReply(reply, source)))
+            self.answers.answer(event.data, source[0], "udp", lambda reply: socket.send(SendReply(reply, source)))
 
 
 class RecursiveStream:
     """Answers one connection's queries, each when it is resolved."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, idle: float) -> None:
+        """`idle`: seconds after which the engine closes the connection."""
         self.answers = answers
+        self.idle = idle
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, QueryReceived):
-            address = connection.peer.remote[0]
-            self.answers.answer(event.data, address, True, lambda reply: connection.send(SendReply(reply)))
+            peer, query = connection.peer, event.data
+            secure = peer.security is not None
+
+            def send(reply: bytes | None) -> None:
+                connection.send(SendReply(reply and reply_on_stream(query, reply, self.idle, secure)))
+
+            self.answers.answer(query, peer.remote[0], "tls" if secure else "tcp", send)
 
     def lost(self, reason: str) -> None:
         pass

@@ -1,15 +1,16 @@
 """The authoritative server's role: plain questions are answered from the zones at once, other messages by `special`."""
 
 from netstack.dns.authority import Authority
-from netstack.dns.events import QueryReceived, SendReply
+from netstack.dns.events import Proto, QueryReceived, SendReply
 from netstack.dns.guard import Admitted, Guard
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.nameserver import special
+from netstack.dns.padding import reply_on_stream
 from netstack.dns.special import Sending, SpecialAnswers
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
-from netstack.sansio import Event
+from netstack.sansio import Event, Peer
 
 
 class AuthoritativeDatagrams:
@@ -53,8 +54,11 @@ class AuthoritativeStream:
         metrics: ServerMetrics,
         answers: SpecialAnswers | None = None,
         guard: Guard | None = None,
+        idle: float = 10.0,
     ) -> None:
+        """`idle`: seconds after which the engine closes the connection."""
         self.guard = guard
+        self.idle = idle
         self.machine = machine
         self.authority = authority
         self.metrics = metrics
@@ -63,21 +67,24 @@ class AuthoritativeStream:
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, QueryReceived):
-            sending = self._sending
+            sending, peer = self._sending, connection.peer
+            secure = peer.security is not None
+            proto: Proto = "tls" if secure else "tcp"
             if (
                 self.special is not None
                 and sending is not None
                 and special(event.data)
                 and self.special.receive(
                     event.data,
-                    "tcp",
-                    connection.peer.remote[0],
+                    proto,
+                    peer.remote[0],
                     lambda reply: connection.send(SendReply(reply)),
-                    lambda transfer: sending.begin(transfer, connection),
+                    None if _too_old(peer) else lambda transfer: sending.begin(transfer, connection),
                 )
             ):
                 return
-            connection.send(SendReply(_answer(self, event.data, "tcp", connection.peer.remote[0])))
+            reply = _answer(self, event.data, proto, peer.remote[0])
+            connection.send(SendReply(reply and reply_on_stream(event.data, reply, self.idle, secure)))
 
     def writable(self, connection: Connection) -> None:
         if self._sending is not None:
@@ -88,15 +95,20 @@ class AuthoritativeStream:
             self._sending.end()
 
 
-def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: str, address: str) -> bytes | None:
+def _too_old(peer: Peer) -> bool:
+    """Under TLS zones are transferred by version 1.3 alone (RFC 9103 §7)."""
+    return peer.security is not None and peer.security.version != "TLSv1.3"
+
+
+def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: Proto, address: str) -> bytes | None:
     metrics, seconds = role.metrics, role.machine.reactor.seconds
     began, guard = seconds(), role.guard
     admitted: Admitted | bytes | None = None
     if guard is not None:
-        admitted = guard.admit(data, address, proto == "tcp", role.machine.now())
+        admitted = guard.admit(data, address, proto != "udp", role.machine.now())
         if not isinstance(admitted, Admitted):
             return admitted
-    reply = role.authority.answer(data, proto == "tcp")
+    reply = role.authority.answer(data, proto != "udp")
     if reply is None:
         metrics.dropped += 1
         return None

@@ -17,7 +17,7 @@ from netstack.dns.guard import Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.kept import KeptAnswers
 from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
-from netstack.dns.metrics import guarded, resolver_collector, server_metrics, zone_counts
+from netstack.dns.metrics import guarded, handshakes, resolver_collector, server_metrics, zone_counts
 from netstack.dns.nameserver import Nameserver
 from netstack.dns.recursion import (
     Answers,
@@ -37,6 +37,9 @@ from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Role
+
+ALPN = ("dot",)
+"""RFC 7858 §6, RFC 9103 §7."""
 
 
 class AuthoritativeService(MultiService):
@@ -71,7 +74,7 @@ class AuthoritativeService(MultiService):
             endpoints,
             limits,
             lambda: AuthoritativeDatagrams(machine, authority, metrics, special, guard),
-            lambda: AuthoritativeStream(machine, authority, metrics, special, guard),
+            lambda: AuthoritativeStream(machine, authority, metrics, special, guard, limits.tcp_idle),
             lambda family: None if watched else CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
         )
         for listener in self.listeners:
@@ -147,7 +150,7 @@ class ResolverService(MultiService):
             endpoints,
             server_limits,
             lambda: RecursiveDatagrams(guarding),
-            lambda: RecursiveStream(guarding),
+            lambda: RecursiveStream(guarding, server_limits.tcp_idle),
             lambda family: None if watched else KeptAnswers(kept, family),
         )
         for listener in self.listeners:
@@ -205,6 +208,7 @@ def listeners(
 ) -> list[DatagramListener | StreamListener]:
     """A listener for each endpoint, with the role that answers there; datagrams may have a bypass, by family "1" or "2"."""
     counted = traffic(machine.registry, "dns", "server")
+    secured = handshakes(machine.registry, "server")
     bounds = replace(machine.limits, connections=limits.tcp_connections)
     made: list[DatagramListener | StreamListener] = []
     for endpoint in endpoints:
@@ -224,10 +228,11 @@ def listeners(
                     machine,
                     endpoint,
                     "dns",
-                    lambda: ServerStream(limits.tcp_pipeline, limits.tcp_idle),
+                    lambda: ServerStream(limits.tcp_pipeline, limits.tcp_idle, secured),
                     stream,
                     counted,
                     bounds,
+                    ALPN,
                 )
             )
     return made

@@ -8,7 +8,7 @@ from dns.rcode import Rcode
 from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.authority import Reply
-from netstack.dns.events import SendReply
+from netstack.dns.events import Proto, SendReply
 from netstack.dns.guard import Admitted, Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.metrics import ServerMetrics, ZoneCounts
@@ -53,7 +53,7 @@ class SpecialAnswers:
         """To the process that owns the zones, where another does."""
 
     def receive(
-        self, data: bytes, proto: str, address: str, send: Send, transfer: Callable[[Transfer], None] | None = None
+        self, data: bytes, proto: Proto, address: str, send: Send, transfer: Callable[[Transfer], None] | None = None
     ) -> bool:
         """Answer a message by `send`, once, now or later; or hand a transfer on, which only a stream can carry.
 
@@ -61,7 +61,7 @@ class SpecialAnswers:
         """
         began = self.machine.reactor.seconds()
         now = self.machine.now()
-        outcome = self.nameserver.receive(data, proto == "tcp", address, now)
+        outcome = self.nameserver.receive(data, proto != "udp", address, now)
         if isinstance(outcome, Plain):
             return False
         if outcome is None:
@@ -70,7 +70,7 @@ class SpecialAnswers:
             return True
         admitted = Admitted(address, True, None, True, 0)
         if self.guard is not None and not (isinstance(outcome, Reply) and signed(outcome.data)):
-            found = self.guard.admit(data, address, proto == "tcp", now)
+            found = self.guard.admit(data, address, proto != "udp", now)
             if not isinstance(found, Admitted):
                 send(found)
                 return True

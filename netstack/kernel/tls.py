@@ -34,6 +34,7 @@ from service_identity import VerificationError
 from service_identity.cryptography import extract_patterns
 from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, IPAddress_ID, ServiceID, verify_service_identity
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
@@ -313,31 +314,52 @@ class HostTLS:
         return self._creators[key]
 
 
+class _Layer(TLSMemoryBIOProtocol):
+    """Twisted's, for peers that take their leave (close_notify) in the middle of the handshake."""
+
+    def _tlsShutdownFinished(self, reason: Failure | None) -> None:
+        if reason is not None and reason.check(SSL.ZeroReturnError):  # it has no arguments, and Twisted looks at them
+            if self._reason is None:
+                self._reason = Failure(ConnectionLost("closed during the TLS handshake"))
+            reason = None
+        super()._tlsShutdownFinished(reason)  # type: ignore[no-untyped-call]
+
+
 class _Layers(TLSMemoryBIOFactory):
     """Twisted's, for factories that refuse a connection."""
 
+    protocol = _Layer
+
     def buildProtocol(self, addr: Any) -> Any:
         wrapped = self.wrappedFactory.buildProtocol(addr)
-        return None if wrapped is None else self.protocol(self, wrapped)
+        return None if wrapped is None else self.protocol(self, wrapped)  # type: ignore[no-untyped-call]
 
 
 @implementer(IOpenSSLServerConnectionCreator)
 class _ServerCreator:
-    """Server connections: with the leaf that has the name asked for (RFC 6066 §3), the first one when none has it."""
+    """Server connections: with the leaf that has the name asked for (RFC 6066 §3), the first one when none has it.
+
+    Contexts are made for the first connection: most listeners of a world never see one.
+    """
 
     def __init__(self, leaves: Sequence[Leaf], alpn: Sequence[str]) -> None:
         if not leaves:
             raise TLSError("a TLS listener needs a certificate and its key, and this host has none")
         self._offered = [name.encode("ascii") for name in alpn]
+        self._leaves = leaves
         self._by_name: dict[str, SSL.Context] = {}
-        contexts = [self._context(leaf) for leaf in leaves]
-        self._default = contexts[0]
-        for leaf, context in zip(leaves, contexts, strict=True):
-            for name in leaf.names:
-                self._by_name.setdefault(name, context)
+        self._default: SSL.Context | None = None
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
-        return SSL.Connection(self._default, None)
+        return SSL.Connection(self._default or self._begin(), None)
+
+    def _begin(self) -> SSL.Context:
+        contexts = [self._context(leaf) for leaf in self._leaves]
+        for leaf, context in zip(self._leaves, contexts, strict=True):
+            for name in leaf.names:
+                self._by_name.setdefault(name, context)
+        self._default = contexts[0]
+        return contexts[0]
 
     def _context(self, leaf: Leaf) -> SSL.Context:
         context = _context()

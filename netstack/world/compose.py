@@ -37,8 +37,6 @@ class Plugin:
     """The fields of its Config that follow from the world."""
     consumed: tuple[str, ...] = ()
     """Options that are the world's own business, not its Config's."""
-    secure: bool = False
-    """Whether its host needs a certificate."""
 
 
 class Composer:
@@ -120,9 +118,7 @@ class Composer:
         }
 
     def _listens(self, service: Service) -> list[str]:
-        listen = service.options.get("listen")
-        standard = _placed(listen if isinstance(listen, list) else COMPOSED[service.plugin].listen, [""], "", [])
-        return [f"{each.kind}:{each.port + self.table.port_offset}" for each in map(Endpoint.parse, standard)]
+        return [f"{each.kind}:{each.port + self.table.port_offset}" for each in _standard(service)]
 
     def content_of(self, service: Service) -> str:
         """Which generated content a Web server shows."""
@@ -141,12 +137,12 @@ class Composer:
 
 
 def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[str, tuple[str, ...]]]:
-    """Hosts, of all or of those named, that need a certificate, and the names that it must carry."""
+    """Hosts, of all or of those named, that need a certificate for a tls endpoint, and the names that it must carry."""
     chosen = (world.hosts[name] for name in (world.hosts if hosts is None else hosts))
     return [
         (host.name, (host.name, *host.aliases))
         for host in chosen
-        if any(COMPOSED[service.plugin].secure for service in host.services)
+        if any(each.kind == "tls" for service in host.services for each in _standard(service))
     ]
 
 
@@ -215,12 +211,19 @@ def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object
 
 
 COMPOSED: Mapping[str, Plugin] = {
-    "dns": Plugin(("udp:53", "tcp:53"), _dns, consumed=("recursion",)),
-    "resolver": Plugin(("udp:53", "tcp:53"), _resolver, consumed=("forward",)),
-    "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",), secure=True),
+    "dns": Plugin(("udp:53", "tcp:53", "tls:853"), _dns, consumed=("recursion",)),
+    "resolver": Plugin(("udp:53", "tcp:53", "tls:853"), _resolver, consumed=("forward",)),
+    "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",)),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""
+
+
+def _standard(service: Service) -> list[Endpoint]:
+    """Where a service listens, with standard ports; what is wrong with it is told elsewhere."""
+    listen = service.options.get("listen")
+    placed = _placed(listen if isinstance(listen, list) else COMPOSED[service.plugin].listen, [""], "", [])
+    return [Endpoint.parse(text) for text in placed]
 
 
 def _placed(listen: Sequence[object], listen_on: Sequence[str], key: str, found: list[Problem]) -> tuple[str, ...]:

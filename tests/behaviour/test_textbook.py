@@ -70,7 +70,7 @@ def test_the_map_shows_every_host_and_gives_the_ca(internet: Subject) -> None:
     rows = {found[0]: found[3] for found in re.findall(f"<tr>{cell * 4}</tr>", page)}
     assert {GAIA, CSE, "a.root-servers.net", "dns.umass.edu", "map.test"} <= set(rows)
     assert all(internet.address(host) in page for host in rows)
-    assert re.fullmatch(r"dns udp:\d*53 tcp:\d*53", rows["a.root-servers.net"])
+    assert re.fullmatch(r"dns udp:\d*53 tcp:\d*53 tls:\d*853", rows["a.root-servers.net"])
     assert re.fullmatch(r"origin tcp:\d*80 tls:\d*443", rows[GAIA])
     assert internet.get("http://map.test/ca.pem", CSE).body.startswith(b"-----BEGIN CERTIFICATE-----")
 

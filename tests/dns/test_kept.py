@@ -60,7 +60,7 @@ class Resolver:
 
     def plain(self, data: bytes, source: tuple[str, int] = CLIENT) -> bytes | None:
         replies: list[bytes | None] = []
-        self.answers.answer(data, source[0], False, replies.append)
+        self.answers.answer(data, source[0], "udp", replies.append)
         (reply,) = replies
         return reply
 

@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
+from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -159,6 +160,24 @@ def test_old_versions_are_refused(authority: Authority) -> None:
     server.dataReceived(old.bio_read(4096))
     wire.flush()
     assert not server.wrappedProtocol or not server.wrappedProtocol.done
+
+
+def test_a_peer_may_take_its_leave_in_the_middle_of_a_handshake(authority: Authority) -> None:
+    """The record after its first message is an alert, close_notify (RFC 5246 §7.2.1)."""
+    clock, end = Clock(), End()
+    server = host(clock, [authority.issue(["a.test"])]).server(Factory.forProtocol(lambda: end)).buildProtocol(None)
+    wire = connect(server, makeFakeServer(server), Protocol(), makeFakeClient(Protocol()))
+    context = SSL.Context(SSL.TLS_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    leaving = SSL.Connection(context, None)
+    leaving.set_connect_state()
+    with pytest.raises(SSL.WantReadError):
+        leaving.do_handshake()
+    server.dataReceived(leaving.bio_read(4096))
+    server.dataReceived(bytes.fromhex("15030300020100"))
+    wire.flush()
+    assert end.lost is not None
+    assert end.lost.check(ConnectionLost)
 
 
 @pytest.mark.parametrize("buffered", [b"", b"x" * 300_000])

@@ -85,7 +85,7 @@ def test_sizes_and_dates_of_the_chapter() -> None:
 def test_the_map_lists_every_host() -> None:
     page = site("map")["index.html"].make().decode()
     assert all(name in page and TABLE.first(name) in page for name in WORLD.hosts)
-    assert "<td>dns udp:53 tcp:53</td>" in page
+    assert "<td>dns udp:53 tcp:53 tls:853</td>" in page
     assert '<a href="http://gaia.cs.umass.edu/">' in page
     assert '<a href="http://cse.nyu.edu/">' not in page
     assert "<td>origin tcp:80 tls:443</td>" in page
