@@ -106,6 +106,7 @@ def parser() -> argparse.ArgumentParser:
     )
     resolve.add_argument("--cold", action="store_true", help="empty the resolvers' caches first")
     resolve.add_argument("--trace", action="store_true", help="show the messages")
+    resolve.add_argument("--sections", action="store_true", help="and what is in each of them: flags, records, TTLs, glue")
 
     get = command("get", "fetch a URL from a host")
     get.add_argument("url", metavar="URL")

@@ -1,7 +1,7 @@
 """`netstack resolve NAME [TYPE]`: look a name up as a host does, and show the messages as the chapter draws them."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from netstack.cli import render
@@ -18,7 +18,7 @@ def run(options: argparse.Namespace) -> int:
             type=options.type,
             host=options.host,
             cold=options.cold,
-            trace=options.trace,
+            trace=options.trace or options.sections,
         )
     if options.json:
         render.print_json({key: found[key] for key in ("answer", "rcode", "messages")})
@@ -30,14 +30,29 @@ def run(options: argparse.Namespace) -> int:
 def show(options: argparse.Namespace, found: Mapping[str, Any]) -> None:
     """The ladder, the answer, the count."""
     out = render.console()
-    if options.trace:
+    traced = options.trace or options.sections
+    if traced:
         out.print(render.ladder(found["messages"], out.width), markup=False)
+        out.print()
+    if options.sections:
+        for line in sections(found["messages"]):
+            out.print(line, markup=False, overflow="fold")
         out.print()
     for record in found["answer"]:
         out.print(record, markup=False)
     if not found["answer"]:
         reason = "has no such records" if found["rcode"] == "NOERROR" else found["rcode"]
         out.print(f"{options.query} {options.type}: {reason}", markup=False)
-    if options.trace:
+    if traced:
         count = len(found["messages"])
-        out.print(f"\n[bold]{count} message{'' if count == 1 else 's'}[/]")
+        known = f", from the cache of {found['messages'][0]['to']}" if count == 2 and found["answer"] else ""
+        out.print(f"\n[bold]{count} message{'' if count == 1 else 's'}[/]{known}")
+
+
+def sections(messages: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What each reply says, under its number in the ladder."""
+    from netstack.dns.shown import texts
+
+    for number, row in enumerate(messages, 1):
+        for place, line in enumerate(texts(row.get("dns", {}))):
+            yield f"{number}  {row['from']}: {line}" if place == 0 else f"   {line}"

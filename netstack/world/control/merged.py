@@ -9,6 +9,7 @@ from twisted.internet.task import deferLater
 from netstack.world.addresses import AddressTable
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
+from netstack.world.control.verbs import look_up_alone, text
 from netstack.world.model import World
 from netstack.world.problems import nearest
 
@@ -166,13 +167,18 @@ class MergedVerbs:
                     await self._ask(self.hosts, "flush")
                 if not arguments.get("trace"):
                     return await self._call(name, verb, asked)
-                return await self._recorded(lambda: self._call(name, verb, asked), bool(arguments.get("octets")))
+                octets = verb == "resolve" or bool(arguments.get("octets"))
+                found = await self._recorded(lambda: self._call(name, verb, asked), octets)
+                if verb == "resolve":
+                    asked_for = text(arguments, "name"), text(arguments, "type", "A").upper()
+                    return look_up_alone(found, name, *asked_for, arguments)
+                return found
             finally:
                 self._tracing.release()
 
         return talk
 
-    async def _recorded(self, talk: Callable[[], Deferred[Any]], octets: bool) -> object:
+    async def _recorded(self, talk: Callable[[], Deferred[Any]], octets: bool) -> dict[str, Any]:
         rows: list[Message] = []
         followed = [remote.follow("journal.follow", {"octets": octets}, rows.append) for remote in self.hosts.values()]
         await self._ask(self.hosts, "status")  # answered in order: every journal is on now

@@ -107,7 +107,10 @@ class WorldVerbs:
         return {"flushed": self.running.flush(self._hosts(arguments) or None)}
 
     async def resolve(self, arguments: Arguments, stream: Stream) -> object:
-        """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: asked of the site's resolver."""
+        """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: asked of the site's resolver.
+
+        The messages are those of this look-up, each with its sections under "dns"; others' of the same moment are left out.
+        """
         name, rdtype = text(arguments, "name"), text(arguments, "type", "A").upper()
         host = self._client(arguments)
 
@@ -121,7 +124,7 @@ class WorldVerbs:
                 self.running.flush()
             return await lookup(host, server, name, rdtype)
 
-        return await self._traced(look_up, arguments)
+        return look_up_alone(await self._traced(look_up, {**arguments, "octets": True}), host.name, name, rdtype, arguments)
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
         """{"url", "host", "headers", "trace"} -> {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
@@ -288,6 +291,16 @@ def link_changes(changes: object) -> dict[str, float | None]:
 def message(row: Row, octets: bool = False) -> dict[str, Any]:
     """A row as JSON; with its octets in base64 when they are wanted (for a packet capture)."""
     return row.as_json() | ({"data": base64.b64encode(row.data).decode()} if octets else {})
+
+
+def look_up_alone(found: dict[str, Any], host: str, name: str, rdtype: str, arguments: Arguments) -> dict[str, Any]:
+    """The result of a traced look-up with its own messages alone, which say what is in them."""
+    from netstack.dns.shown import conversation, octets, sections
+
+    messages = [{**row, "dns": sections(octets(row))} for row in conversation(found["messages"], host, name, rdtype)]
+    if not arguments.get("octets"):
+        messages = [{key: value for key, value in row.items() if key != "data"} for row in messages]
+    return {**found, "messages": messages}
 
 
 async def lookup(host: RunningHost, resolver: Address, name: str, rdtype: str) -> dict[str, Any]:
