@@ -1,6 +1,6 @@
 """Zones that change, on one machine: copies on disk, secondaries' timers and transfers, NOTIFY to others, updates."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,6 +72,10 @@ class ZoneKeeper(Service):
         self.secondaries = {origin: _Copy(self, origin, upstream) for origin, upstream in sorted(upstreams.items(), key=str)}
         self._transfers_in = 0
         self._waiting: list[Deferred[None]] = []
+        self.announced: Callable[[Name, Name], None] = lambda origin, child: None
+        """Called when a child of a signed zone has CDS records."""
+        self.over: Callable[[Zone], Zone] = lambda zone: zone
+        """What a signed zone's file is changed by: the DS records that its children asked for."""
         self._unsigned: list[Zone] = []
         """Large zones that are signed for the first time once the service runs."""
         for origin, rules in nameserver.rules.items():

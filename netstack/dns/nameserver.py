@@ -81,6 +81,15 @@ class Notified:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """A child of a zone of ours says that it has CDS records (RFC 9859 §4)."""
+
+    reply: Reply
+    origin: Name
+    child: Name
+
+
+@dataclass(frozen=True, slots=True)
 class Change:
     """An update that may be carried out; `seal` makes the octets of the reply."""
 
@@ -96,7 +105,7 @@ class Plain(Enum):
     QUESTION = 1
 
 
-Outcome = Reply | Transfer | Notified | Change
+Outcome = Reply | Transfer | Notified | Announced | Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,8 +229,10 @@ class Nameserver:
             return Reply(seal.close(found[0], now.wall), Rcode.NOERROR, question)
         return Transfer(messages(message.id, question, records, MESSAGE, options), question, whole, seal)
 
-    def _notify(self, message: Message, seal: Seal, key: Key | None, address: str, now: Now) -> Reply | Notified:
+    def _notify(self, message: Message, seal: Seal, key: Key | None, address: str, now: Now) -> Reply | Notified | Announced:
         asked: Any = message.question[0] if len(message.question) == 1 else None
+        if asked is not None and asked.rdclass == RdataClass.IN and asked.rdtype == RdataType.CDS:
+            return self._announced(asked.name, seal, now)
         if asked is None or asked.rdclass != RdataClass.IN or asked.rdtype != RdataType.SOA:
             return seal.error(Rcode.FORMERR, now.wall)
         rules = self.rules.get(asked.name)
@@ -232,6 +243,20 @@ class Nameserver:
         told = next((each for each in message.answer if each.rdtype == RdataType.SOA and each.name == asked.name), None)
         reply = seal.error(Rcode.NOERROR, now.wall, AA)
         return Notified(reply, asked.name, address, None if told is None else serial_of(told))
+
+    def _announced(self, child: Name, seal: Seal, now: Now) -> Reply | Announced:
+        """Anybody may say so: it is no more than a reason to look."""
+        name = child
+        while len(name) > 1:
+            name = name.parent()
+            zone = self.authority.zones.get(name)
+            if zone is None:
+                continue
+            node, rules = zone.nodes.get(child), self.rules_of(name)
+            if node is None or RdataType.DS not in node.rrsets or rules.notify_from is not None:
+                break
+            return Announced(seal.error(Rcode.NOERROR, now.wall, AA), name, child)
+        return seal.error(Rcode.REFUSED, now.wall)
 
     def _update(self, seal: Seal, key: Key | None, now: Now) -> Reply | Change:
         try:

@@ -116,7 +116,7 @@ class Reloader(Service):
                 return self._outcome(origin, "unchanged")
             if self._signed(origin):
                 try:
-                    await self.keeper.changes.maintain(Maintenance(origin, plain=read.reading.zone))
+                    await self.keeper.changes.maintain(Maintenance(origin, plain=self.keeper.over(read.reading.zone)))
                 except OSError as error:
                     return self._outcome(origin, "refused", str(error))
             elif self.authority.zones.get(origin) is served:

@@ -31,7 +31,7 @@ from netstack.dns.history import (
     to_octets,
 )
 from netstack.dns.keeper import ZoneKeeper
-from netstack.dns.nameserver import Change, Notified
+from netstack.dns.nameserver import Announced, Change, Notified
 from netstack.dns.serial import serial_of
 from netstack.dns.zone import Zone
 from netstack.kernel.machine import Machine
@@ -327,7 +327,7 @@ class Forwarding:
         data: bytes,
         proto: str,
         address: str,
-        outcome: Change | Notified,
+        outcome: Change | Notified | Announced,
         answered: Callable[[Reply], None],
         dropped: Callable[[], None],
     ) -> None:

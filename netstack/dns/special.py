@@ -12,7 +12,7 @@ from netstack.dns.events import Proto, SendReply
 from netstack.dns.guard import Admitted, Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.metrics import ServerMetrics, ZoneCounts
-from netstack.dns.nameserver import Change, Nameserver, Notified, Plain, Transfer
+from netstack.dns.nameserver import Announced, Change, Nameserver, Notified, Plain, Transfer
 from netstack.dns.sharing import Forwarding
 from netstack.dns.tsig import signed
 from netstack.dns.wire import name_text
@@ -83,11 +83,14 @@ class SpecialAnswers:
 
         if isinstance(outcome, Reply):
             answered(outcome)
-        elif isinstance(outcome, Change | Notified) and self.forwarding is not None:
+        elif isinstance(outcome, Change | Notified | Announced) and self.forwarding is not None:
             self.forwarding.forward(data, proto, address, outcome, answered, lambda: send(None))
         elif isinstance(outcome, Notified):
             answered(outcome.reply)
             self.keeper.notified(outcome)
+        elif isinstance(outcome, Announced):
+            answered(outcome.reply)
+            self.keeper.announced(outcome.origin, outcome.child)
         elif isinstance(outcome, Change):
             self.keeper.changes.submit(outcome, answered)
         elif transfer is None or self.sending >= self.transfers:

@@ -110,6 +110,11 @@ def origin_of(text: str) -> Name:
     return name_of(text or ".")
 
 
+def peers_of(text: str) -> list[Peer]:
+    """The servers of a list with commas; raises ValueError."""
+    return [Peer.parse(each) for each in text.split(",")]
+
+
 def _parsed(name: str, parse: Any, text: str) -> Any:
     try:
         return parse(text)

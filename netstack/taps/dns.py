@@ -14,9 +14,12 @@ from twisted.python import usage
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
 from netstack.dns.chain import chain_service
 from netstack.dns.chaos import Introduction
-from netstack.dns.dnssec.keeper import Keeper, kept_keys
+from netstack.dns.dnssec.delegations import Overlay
+from netstack.dns.dnssec.keeper import Keeper
 from netstack.dns.dnssec.keys import Key, KeyFormatError, read_key
-from netstack.dns.dnssec.signer import DENIALS, Policy, Signing
+from netstack.dns.dnssec.keystore import KeyStore
+from netstack.dns.dnssec.lifecycle import Timing, signing_of
+from netstack.dns.dnssec.signer import DENIALS, Policy
 from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.limits import ServerLimits
 from netstack.dns.reload import Reloader
@@ -28,7 +31,7 @@ from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.machine import Machine
 from netstack.kernel.signals import Signals
-from netstack.taps.changing import Changing, ChangingOptions, origin_of, zone_keeper
+from netstack.taps.changing import Changing, ChangingOptions, origin_of, peers_of, zone_keeper
 from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
@@ -69,6 +72,10 @@ class Config:
     dnssec: Policy = field(default_factory=Policy)
     keys: tuple[KeyText, ...] = ()
     """Keys to sign with; a zone that has none here has its own on the disk, under `keys`."""
+    timing: Timing = field(default_factory=Timing)
+    """Waits while keys are rolled over."""
+    parents: tuple[tuple[str, str], ...] = ()
+    """(origin, ADDRESS[:PORT],...): the parent's servers, whose DS records are looked at while a key is rolled over."""
     changing: Changing = field(default_factory=Changing)
     """Transfers, updates and secondaries."""
     recursion_for: tuple[str, ...] = ()
@@ -102,6 +109,13 @@ class Config:
         for origin in self.sign:
             if origin.rstrip(".").lower() not in origins:
                 raise ValueError(f"sign: expected the origin of a zone that is served, got {origin!r}")
+        for origin, text in self.parents:
+            if origin_of(origin) not in set(map(origin_of, self.sign)):
+                raise ValueError(f"parents: expected the origin of a zone that is signed, got {origin!r}")
+            try:
+                peers_of(text)
+            except ValueError as error:
+                raise ValueError(f"parents: {origin}: {error}") from None
         try:
             self.given_keys()
         except KeyFormatError as error:
@@ -127,13 +141,17 @@ def build(config: Config, machine: Machine) -> IService:
         sources[source.name] = replace(source, reading=None)
         readings[source.name] = reading
         zones.append(reading.zone)
+    signed = {origin_of(origin) for origin in config.sign}
+    overlay = Overlay(machine.disk)
+    zones = [overlay.over(zone) if zone.origin in signed else zone for zone in zones]
     orders: dict[Rotation, Order] = {"cyclic": cyclic, "random": at_random(machine.rng.randrange), "fixed": fixed}
     authority = Authority(zones, orders[config.rotation], config.limits.udp_payload)
     bound = placed(machine, endpoints("listen", config.listen))
     guard = guard_of(machine, config.limits, config.cookies, config.cookie_secrets, config.introduction)
     service: Any
     follows = machine.worker is not None and not machine.worker.is_owner
-    signings = {} if follows else _signings(config, machine, zones)
+    stores = {} if follows else _key_stores(config, machine, zones)
+    signings = {origin: signing_of(store.load(), config.dnssec) for origin, store in stores.items()}
     kept_zones = zone_keeper(config.changing, machine, authority, signings)
     if config.recursion_for:
         allowed = networks("recursion_for", config.recursion_for)
@@ -141,8 +159,11 @@ def build(config: Config, machine: Machine) -> IService:
         kept_zones.setServiceParent(service)  # type: ignore[no-untyped-call]
     else:
         service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
-    if signings:
-        Keeper(machine, kept_zones, tuple(signings)).setServiceParent(service)  # type: ignore[no-untyped-call]
+    service.signer = None
+    if stores:
+        parents = {origin_of(origin): [peer.place(machine) for peer in peers_of(text)] for origin, text in config.parents}
+        service.signer = Keeper(machine, kept_zones, stores, config.timing, parents, overlay)
+        service.signer.setServiceParent(service)
     if not follows:
         service.reloader = Reloader(machine, authority, kept_zones, sources, readings)
         service.reloader.setServiceParent(service)
@@ -159,16 +180,19 @@ def build(config: Config, machine: Machine) -> IService:
     return found
 
 
-def _signings(config: Config, machine: Machine, zones: Sequence[Zone]) -> dict[Name, Signing]:
-    """The zones to sign, with their keys."""
+def _key_stores(config: Config, machine: Machine, zones: Sequence[Zone]) -> dict[Name, KeyStore]:
+    """Where the keys of the zones to sign are."""
     wanted = {dns.name.from_text(origin) for origin in config.sign}
-    made = {}
-    for zone in zones:
-        if zone.origin in wanted:
-            given = tuple(key for key in config.given_keys() if key.zone == zone.origin)
-            keys = given or kept_keys(machine, zone.origin, config.dnssec.split)
-            made[zone.origin] = Signing.of(keys, config.dnssec)
-    return made
+    return {
+        zone.origin: KeyStore(
+            machine,
+            zone.origin,
+            tuple(key for key in config.given_keys() if key.zone == zone.origin),
+            config.dnssec.split,
+        )
+        for zone in zones
+        if zone.origin in wanted
+    }
 
 
 class Options(ChangingOptions, WorkerOptions):
@@ -184,6 +208,8 @@ class Options(ChangingOptions, WorkerOptions):
         ["tcp-idle", None, _LIMITS.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
         ["denial", None, "nsec", f"How signed zones prove what does not exist: {' or '.join(DENIALS)}."],
         ["signature-validity", None, Policy().validity, "Seconds that signatures hold.", int],
+        ["key-safety", None, Timing().safety, "Seconds for a change of keys to reach all servers of the zone.", int],
+        ["parent-ds-ttl", None, Timing().ds_ttl, "TTL of the parent's DS records, at least.", int],
         ["tcp-pipeline", None, _LIMITS.tcp_pipeline, "Queries of one TCP connection in hand at once.", int],
         ["compiled-bytes", None, _LIMITS.compiled_bytes, "Replies kept compiled for each UDP socket, octets.", int],
     ]
@@ -194,6 +220,7 @@ class Options(ChangingOptions, WorkerOptions):
         self.zones: list[Source] = []
         self.sign: list[str] = []
         self.recursion_for: list[str] = []
+        self.parents: list[tuple[str, str]] = []
         super().__init__()
 
     def opt_zone(self, value: str) -> None:
@@ -206,6 +233,13 @@ class Options(ChangingOptions, WorkerOptions):
     def opt_recursion_for(self, network: str) -> None:
         """A network for which other servers are asked where the zones only refer to them; may be repeated."""
         self.recursion_for.append(network)
+
+    def opt_parent(self, value: str) -> None:
+        """Servers of a signed zone's parent, ORIGIN=ADDRESS[:PORT],..., asked for DS records while keys are rolled over."""
+        origin, _, servers = value.partition("=")
+        if not origin or not servers:
+            raise usage.UsageError(f"--parent {value}: expected ORIGIN=ADDRESS[:PORT],...")
+        self.parents.append((origin, servers))
 
     def opt_sign(self, origin: str) -> None:
         """Sign the zone of this origin (DNSSEC); may be repeated."""
@@ -239,6 +273,8 @@ class Options(ChangingOptions, WorkerOptions):
                 limits,
                 tuple(self.sign),
                 policy,
+                timing=Timing(self["key-safety"], self["parent-ds-ttl"]),
+                parents=tuple(self.parents),
                 changing=self.changes(),
                 recursion_for=tuple(self.recursion_for),
                 cookies=self["cookies"],
@@ -258,7 +294,13 @@ def makeService(options: Options) -> IService:
         service: Any = build(config, machine)
         if isinstance(service, Follower):
             return service
-        signals: Any = Signals(machine.reactor, {SIGHUP: service.reloader.reload})
+
+        def reload() -> None:
+            service.reloader.reload()
+            if service.signer is not None:
+                service.signer.look()
+
+        signals: Any = Signals(machine.reactor, {SIGHUP: reload})
         signals.setServiceParent(service)
         found: IService = service
         return found

@@ -87,6 +87,9 @@ class Due:
     """Seconds since 1970."""
     dead: int = 0
     """Of those, how many hold no longer, or not yet."""
+    tags: frozenset[int] = frozenset()
+    """Keys of the signatures over the zone's data."""
+    longest_ttl: int = 0
 
 
 def due(zone: Zone, wall: float, before: float, keys: dict[int, frozenset[bool]]) -> Due:
@@ -96,7 +99,8 @@ def due(zone: Zone, wall: float, before: float, keys: dict[int, frozenset[bool]]
     """
     found: list[tuple[int, Signed]] = []
     following = wall + (1 << 30)
-    dead = 0
+    dead = longest_ttl = 0
+    of_data: set[int] = set()
     for rrset in all_signatures(zone):
         tags = set()
         end, begin = 1 << 32, 0
@@ -104,6 +108,9 @@ def due(zone: Zone, wall: float, before: float, keys: dict[int, frozenset[bool]]
             tags.add(rdata.key_tag)
             end, begin = min(end, rdata.expiration), max(begin, rdata.inception)
         of_keys = rrset.covers in (RdataType.DNSKEY, RdataType.CDS, RdataType.CDNSKEY)
+        longest_ttl = max(longest_ttl, rrset.ttl)
+        if not of_keys:
+            of_data |= tags
         wanted = {tag for tag, what in keys.items() if of_keys in what}
         if end <= wall or begin > wall:
             dead += 1
@@ -112,4 +119,4 @@ def due(zone: Zone, wall: float, before: float, keys: dict[int, frozenset[bool]]
         else:
             following = min(following, end)
     found.sort(key=lambda each: each[0])
-    return Due([each for _, each in found], following, dead)
+    return Due([each for _, each in found], following, dead, frozenset(of_data), longest_ttl)

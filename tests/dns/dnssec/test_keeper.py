@@ -5,8 +5,8 @@ from pathlib import Path
 import dns.name
 import pytest
 
-from netstack.dns.dnssec.keeper import DIRECTORY, kept_keys
 from netstack.dns.dnssec.keys import KeyFormatError, anchors
+from netstack.dns.dnssec.keystore import DIRECTORY, kept_keys
 from netstack.dns.dnssec.trust import anchor
 from netstack.dns.zone import ZoneText
 from netstack.kernel.real import real_machine
