@@ -173,6 +173,14 @@ def parser() -> argparse.ArgumentParser:
     validate = command("validate", "check a world file", world=False)
     validate.add_argument("file", metavar="FILE", help="world file, or the name of one that is shipped")
 
+    zone = command("zone", "compile zones for netstack-dns", world=False)
+    zones = zone.add_subparsers(metavar="compile", required=True)
+    zone_compile = zones.add_parser("compile", help="a master file into one that is opened at once and served from the disk")
+    zone_compile.add_argument("origin", metavar="ORIGIN")
+    zone_compile.add_argument("file", metavar="FILE", help="the master file")
+    zone_compile.add_argument("-o", "--output", metavar="FILE", required=True, help="such as ORIGIN.nszone")
+    zone_compile.add_argument("--json", action="store_true", help="print JSON")
+
     ca = command("ca", "the world's certificate authority")
     ca.add_argument("action", choices=("export",))
     ca.add_argument("-o", "--output", metavar="FILE", help="where to write the certificate (default: standard output)")

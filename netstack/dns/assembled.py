@@ -5,6 +5,7 @@ No objects are made of a question: zones, names and types are looked up by its o
 its RRsets. `Authority.answer` remains the rule; what is not done here (the proofs of signed zones) is left to it.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dns.rcode import Rcode
@@ -14,7 +15,7 @@ from netstack.dns.authority import ALIASES, REDIRECTIONS, Authority, Order
 from netstack.dns.events import NOT_AUTHORITATIVE
 from netstack.dns.nodes import Node
 from netstack.dns.octets import NameOctets, RRsetOctets, octets_of
-from netstack.dns.wire import HEADER, PLAIN_UDP
+from netstack.dns.wire import HEADER, LARGEST, PLAIN_UDP
 from netstack.dns.zone import Zone, one_of
 
 _AA, _TC = 0x04, 0x02
@@ -32,6 +33,7 @@ _SERVICES = (int(RdataType.SVCB), int(RdataType.HTTPS))
 """Their additional records are the plain path's to find (RFC 9460 §4.1)."""
 _NOT_OURS = b"\0\x06\0\x0f\0\x02" + NOT_AUTHORITATIVE.to_bytes(2, "big")
 """An OPT record's length and its one option, an extended error (RFC 8914 §2)."""
+_ASKED = b"\xc0\x0c"
 _WILDCARD = b"\x01*"
 
 
@@ -65,16 +67,18 @@ class Assembler:
         """The reply to a query that is `ordinary`, whose question's name ends at `end`; None: the plain path is needed."""
         asked = data[HEADER : end + 1].lower()
         rdtype = data[end + 1] << 8 | data[end + 2]
-        signs, opt, payload = False, b"", PLAIN_UDP
+        signs, opt, largest = False, b"", PLAIN_UDP
         if data[11]:
             signs = data[end + 12] >= _DO
             opt = self._opt + (b"\x80\0\0\0" if signs else b"\0\0\0\0")
-            payload = max(PLAIN_UDP, min(data[end + 8] << 8 | data[end + 9], self.authority.udp_payload))
+            largest = max(PLAIN_UDP, min(data[end + 8] << 8 | data[end + 9], self.authority.udp_payload))
+        if stream:
+            largest = LARGEST
         found = self._zone(asked, rdtype)
         if found is None:
             if opt:
                 opt = opt[:-2] + _NOT_OURS
-            return Assembled(_message(data, end, 0, _REFUSED, opt), _REFUSED, False)
+            return Assembled(_message(data, end, 0, _REFUSED, opt, more=bool(opt)), _REFUSED, False)
         answer: list[_Placed] = []
         authority: list[_Placed] = []
         additional: list[_Placed] = []
@@ -116,6 +120,8 @@ class Assembler:
                 worth = False
                 if wild is None:
                     rcode = _NXDOMAIN
+                    if not answer:
+                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, False)
                     authority.append(_Placed(zone.negative, zone.negative.name))
                     break
                 node = wild
@@ -129,12 +135,18 @@ class Assembler:
                 if octets is not None and octets.rdtype in _SERVICES:
                     return None
                 if octets is not None:
+                    if not answer and octets.count == 1 and octets.bodies and not octets.hosts and owner is None:
+                        wire = _message(data, end, _AA, 0, _ASKED + octets.bodies[0] + opt, b"\0\1", b"\0\0", bool(opt))
+                        if len(wire) <= largest:
+                            return Assembled(wire, 0, worth)
                     first = order(octets.count, node, RdataType(octets.rdtype)) if octets.count > 1 else 0
                     answer.append(_Placed(octets, owner, first))
                     if octets.hosts:
                         _add_hosts(zone, octets, first, additional)
                     break
                 if chosen is None:
+                    if not answer:
+                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, worth)
                     authority.append(_Placed(zone.negative, zone.negative.name))
                     break
                 alias = chosen
@@ -153,7 +165,7 @@ class Assembler:
             if found is None:
                 break
             zone = found
-        room = (0xFFFF if stream else payload) - len(opt)
+        room = largest - len(opt)
         return Assembled(_filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, worth)
 
     def _zone(self, name: bytes, rdtype: int) -> Zone | None:
@@ -213,9 +225,9 @@ def _add_hosts(zone: Zone, octets: RRsetOctets, first: int, additional: list[_Pl
         if node is None:
             continue
         if node.cut is not None:
-            delegated = _DNAME not in zone.nodes[node.cut].rrsets
+            delegated = zone.nodes[node.cut].octets(_DNAME) is None
             _add(additional, node if delegated and not at else None, None)
-        elif at and _DNAME in node.rrsets:
+        elif at and node.octets(_DNAME) is not None:
             continue
         elif at:
             _add(additional, find(_WILDCARD + key[at:]), host)
@@ -232,10 +244,43 @@ def _add(additional: list[_Placed], node: Node | None, owner: NameOctets | None)
                 additional.append(_Placed(octets, owner or octets.name))
 
 
-def _message(data: bytes, end: int, flags: int, rcode: int, opt: bytes) -> bytes:
-    """A reply without records."""
-    head = bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1, 0, 0, 0, 0, 0, 1 if opt else 0))
-    return data[:2] + head + data[HEADER : end + 5] + opt
+def _denial(data: bytes, end: int, asked: bytes, rcode: int, opt: bytes, largest: int, zone: Zone) -> bytes:
+    """A reply that has a zone's SOA record alone, whose octets depend on where the question's name ends; mostly."""
+    apex = len(zone.octets)
+    soa = zone.denials.get(end)
+    if soa is None:
+        out, known = bytearray(data[: end + 5]), {}
+        for at in _suffixes(asked):
+            if len(asked) - at <= apex:
+                known[asked[at:]] = HEADER + at
+        zone.negative.write(out, known, zone.negative.name)
+        soa = zone.denials[end] = bytes(out[end + 5 :])
+    below, at = 0, 0  # a longer part of the question's name may be in the record as well
+    while len(asked) - at > apex:
+        below, at = at, at + asked[at] + 1
+    if end + 5 + len(soa) + len(opt) > largest or (at and asked[below:] in zone.beside):
+        placed = [_Placed(zone.negative, zone.negative.name)]
+        return _filled(data, end, _AA, rcode, opt, largest - len(opt), [], placed, [], False)
+    return _message(data, end, _AA, rcode, soa + opt, b"\0\0", b"\0\1", bool(opt))
+
+
+def _suffixes(name: bytes) -> Iterator[int]:
+    """Where its labels begin."""
+    at = 0
+    while name[at]:
+        yield at
+        at += name[at] + 1
+
+
+def _message(
+    data: bytes, end: int, flags: int, rcode: int, rest: bytes, answers: bytes = b"\0\0", authorities: bytes = b"\0\0",
+    more: bool = False,
+) -> bytes:  # fmt: skip
+    """A reply of so many records in two sections, which are `rest`; `more`: with an OPT record."""
+    return (
+        data[:2] + bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1)) + answers + authorities
+        + (b"\0\1" if more else b"\0\0") + data[HEADER : end + 5] + rest
+    )  # fmt: skip
 
 
 def _filled(
@@ -253,10 +298,8 @@ def _filled(
     """A reply with records, as many as `wire.to_wire` puts into so much room, which the OPT record is not part of."""
     known: dict[bytes, int] = {}
     name = data[HEADER : end + 1].lower()
-    at = 0
-    while name[at]:
+    for at in _suffixes(name):
         known[name[at:]] = HEADER + at
-        at += name[at] + 1
     out = bytearray(data[: end + 5])
     for octets, owner, first in answer:
         octets.write(out, known, owner, first)
@@ -267,7 +310,7 @@ def _filled(
         octets.write(out, known, owner)
     if len(out) > room:
         if not additional or referral or needed > room:
-            return _message(data, end, flags | _TC, rcode, opt)
+            return _message(data, end, flags | _TC, rcode, opt, more=bool(opt))
         del out[needed:]
         third = 0
     out += opt

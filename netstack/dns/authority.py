@@ -19,7 +19,18 @@ from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
 from netstack.dns.octets import octets_of
 from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
-from netstack.dns.zone import ADDRESS_TYPES, Delegation, Found, NoData, Node, NoName, Redirection, Zone, ordered
+from netstack.dns.zone import (
+    ADDRESS_TYPES,
+    Delegation,
+    Found,
+    NoData,
+    Node,
+    NoName,
+    Redirection,
+    Zone,
+    ZoneUnavailable,
+    ordered,
+)
 
 ALIASES = 16
 """CNAME records followed within one reply; the rest is the client's to ask."""
@@ -58,10 +69,6 @@ def at_random(below: Callable[[int], int]) -> Order:
     return lambda records, node, rdtype: below(records)
 
 
-class ZoneUnavailable(LookupError):
-    """The zone is this server's and cannot be answered for: a copy that is expired or was not yet transferred."""
-
-
 class Authority:
     """Answers for its zones and refuses everything else. Zones come and go while it answers: `put`, `withdraw`.
 
@@ -77,6 +84,10 @@ class Authority:
         self.unavailable: set[Name] = set()
         self.watchers: list[Callable[[], None]] = []
         """Called whenever what is served may have changed: answers compiled before are forgotten then."""
+        self.complain: Callable[[Name, str], None] = lambda origin, why: None
+        """Told of a zone that had to be withdrawn."""
+        for zone in self.zones.values():
+            zone.watched(self._damaged)
         self._deepest = max((len(origin) for origin in self.zones), default=0)
         self._proofs: dict[Name, Proofs | None] = {}
 
@@ -84,6 +95,7 @@ class Authority:
         """Serve a zone from now on, in place of its predecessor."""
         self.zones[zone.origin] = self.origins[octets_of(zone.origin)] = zone
         self.unavailable.discard(zone.origin)
+        zone.watched(self._damaged)
         self._deepest = max(self._deepest, len(zone.origin))
         self.changed()
 
@@ -94,6 +106,11 @@ class Authority:
         self.unavailable.add(origin)
         self._deepest = max(self._deepest, len(origin))
         self.changed()
+
+    def _damaged(self, zone: Zone, why: str) -> None:
+        if self.zones.get(zone.origin) is zone:
+            self.withdraw(zone.origin)
+            self.complain(zone.origin, why)
 
     def changed(self) -> None:
         """What is served is not what it was."""

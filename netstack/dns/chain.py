@@ -7,7 +7,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from netstack.dns.authority import Authority, ZoneUnavailable
+from netstack.dns.authority import Authority
 from netstack.dns.events import Proto
 from netstack.dns.guard import Guard
 from netstack.dns.limits import ResolverLimits, ServerLimits
@@ -16,7 +16,7 @@ from netstack.dns.recursion import GuardedAnswers, Network, Recursion, Recursive
 from netstack.dns.recursor import Recursor
 from netstack.dns.service import listeners
 from netstack.dns.wire import RA, Query, parse_query
-from netstack.dns.zone import Delegation
+from netstack.dns.zone import Delegation, ZoneUnavailable
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 

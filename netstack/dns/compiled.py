@@ -11,9 +11,9 @@ from typing import Generic, Protocol, TypeVar
 from dns.rdatatype import RdataType
 
 from netstack.dns.assembled import Assembled, Assembler
-from netstack.dns.authority import Authority, Order, ZoneUnavailable
+from netstack.dns.authority import Authority, Order
 from netstack.dns.wire import HEADER, Query, parse_query, to_wire
-from netstack.dns.zone import Node
+from netstack.dns.zone import Node, ZoneUnavailable
 from netstack.sansio import Address
 
 V = TypeVar("V")
@@ -178,7 +178,10 @@ class CompiledAnswers:
             first = turns[0].first = self.authority.order(records, node, rdtype)
             return first
 
-        made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+        try:
+            made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+        except ZoneUnavailable:
+            return None
         if made is None:
             return None
         rdtype = data[end + 1] << 8 | data[end + 2]
@@ -193,14 +196,11 @@ class CompiledAnswers:
         return made.wire
 
     def _plainly(self, data: bytes, end: int, order: Order) -> Assembled | None:
-        """The same by the plain path."""
+        """The same by the plain path; raises ZoneUnavailable."""
         query = parse_query(data, self.authority.udp_payload)
         if not isinstance(query, Query):
             return None
-        try:
-            message, referral = self.authority.compose(query, order)
-        except ZoneUnavailable:
-            return None
+        message, referral = self.authority.compose(query, order)
         if any(rrset.rdtype == RdataType.DNAME for rrset in message.answer):
             return None  # RFC 6672 §3.1: the alias made of it has the question's letters as asked
         wire = to_wire(message, query.payload, additional_needed=referral)
@@ -226,7 +226,10 @@ class CompiledAnswers:
             def order(records: int, node: Node, rdtype: RdataType) -> int:
                 return which
 
-            made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+            try:
+                made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+            except ZoneUnavailable:
+                made = None
             if made is None:
                 return compiled.wire
             wire = turns.wires[which] = _in_lower_case(made.wire, end)

@@ -1,7 +1,7 @@
 """Master files (RFC 1035 §5): read with every error and every doubt at its line, written in canonical order; pure."""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import dns.exception
@@ -72,12 +72,14 @@ class Contents(NamedTuple):
 
 def read_master(origin: Name, text: str, file: str = "", include: Include | None = None) -> Contents:
     """Read a zone's file; goes on after an error, so that one reading tells all. `file` is its name in remarks."""
-    reader = _Reader(origin, include)
+    reader = Reader(origin, include)
     reader.read(text, file, origin, 0)
     return Contents([rrset for at in reader.names.values() for rrset in at.values()], reader.remarks)
 
 
-class _Reader:
+class Reader:
+    """Reads entries one by one; what it is told by `_add` are records."""
+
     def __init__(self, zone: Name, include: Include | None) -> None:
         self.zone = zone
         self.include = include
@@ -96,20 +98,24 @@ class _Reader:
         """One file; what it sets of origin, owner and TTL ends with it."""
         before = self._file, self._origin, self._owner, self._default, self._last
         self._file, self._origin = file, origin
-        for line, entry in _entries(text):
-            self._line = line
-            try:
-                if entry is None:
-                    raise _Wrong("a parenthesis is not closed, or the entry is too long")
-                if entry.startswith("$"):
-                    self._directive(entry, depth)
-                else:
-                    self._record(dns.tokenizer.Tokenizer(entry))
-            except Exception as error:  # the library's decoders raise whatever they stumble over; all is the file's fault
-                self._remark(str(error) or type(error).__name__)
+        for line, entry in entries(io.StringIO(text)):
+            self._entry(line, entry, depth)
             if self._errors >= REMARKS:
                 break
         self._file, self._origin, self._owner, self._default, self._last = before
+
+    def _entry(self, line: int, entry: str | None, depth: int) -> None:
+        """One entry, which begins at a line; None: it does not end."""
+        self._line = line
+        try:
+            if entry is None:
+                raise _Wrong("a parenthesis is not closed, or the entry is too long")
+            if entry.startswith("$"):
+                self._directive(entry, depth)
+            else:
+                self._record(dns.tokenizer.Tokenizer(entry))
+        except Exception as error:  # the library's decoders raise whatever they stumble over; all is the file's fault
+            self._remark(str(error) or type(error).__name__)
 
     def _remark(self, text: str, serious: bool = True) -> None:
         self._errors += serious
@@ -255,13 +261,14 @@ class _Reader:
         rrset.items[rdata] = None
 
 
-def _entries(text: str) -> Iterator[tuple[int, str | None]]:
-    """Entries, each with the number of its first line: one line, or as many as parentheses hold together.
+def entries(lines: Iterable[str], begin: int = 1) -> Iterator[tuple[int, str | None]]:
+    """Entries of lines, the first of which has the number `begin`; each with the number of its first line.
 
+    An entry is one line, or as many as parentheses hold together.
     None: such a one does not end.
     """
     depth, first, parts, size = 0, 0, [""], 0
-    for number, line in enumerate(io.StringIO(text), 1):
+    for number, line in enumerate(lines, begin):
         line = line.rstrip("\r\n")
         if not depth:
             if "(" not in line:

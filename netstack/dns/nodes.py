@@ -1,6 +1,6 @@
 """The names of a zone and what each has, found by name or by the octets of a question; pure."""
 
-from collections.abc import ItemsView, Iterator, Mapping, MutableMapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, Mapping, MutableMapping, ValuesView
 from types import MappingProxyType
 
 import dns.name
@@ -57,7 +57,7 @@ class Nodes(MutableMapping[Name, Node]):
 
     def __init__(self, by_octets: dict[bytes, Node] | None = None) -> None:
         self._by_octets: dict[bytes, Node] = {} if by_octets is None else by_octets
-        self.find = self._by_octets.get
+        self.find: Callable[[bytes], Node | None] = self._by_octets.get
         """A node by its name's octets in lower case."""
 
     def __getitem__(self, name: Name) -> Node:

@@ -110,6 +110,13 @@ class RRsetOctets:
         """Of a CNAME record."""
         return self.parts[0][1][0]
 
+    def beside(self, apex: bytes) -> frozenset[bytes]:
+        """Of the names in it, the parts that are one label longer than `apex` and end so."""
+        names = [name for _, them, _ in self.parts for name in them]
+        return frozenset(
+            key for name in names for label, key in name.labels if len(key) == len(apex) + len(label) and key.endswith(apex)
+        )
+
     def write(self, out: bytearray, known: dict[bytes, int], owner: NameOctets | None, first: int = 0) -> None:
         """Append to a message, beginning with the record `first`, counted around; `owner` None is the question's name."""
         if self.bodies:

@@ -15,6 +15,7 @@ from netstack.dns.history import Difference, difference
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.serial import newer, serial_of
 from netstack.dns.source import Reading
+from netstack.dns.stored import StoredZone
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
 from netstack.kernel.machine import Machine
@@ -131,17 +132,21 @@ class Reloader(Service):
     def _read(self, origin: Name, served: Zone | None, force: bool) -> _Read | None:
         """Off the reactor's thread: what is to be served now; None: what is. Raises ZoneError."""
         reading = self.sources[origin].read()
+        rules = self.keeper.nameserver.rules_of(origin)
+        if isinstance(reading.zone, StoredZone) and (rules.signing is not None or rules.policy is not None):
+            raise ZoneError(f"zone {name_text(origin)}: a compiled zone is not signed and takes no updates")
         signed, serial = self._signed(origin), serial_of(reading.zone.soa)
         if served is None:
             raise ZoneError(f"zone {name_text(origin)}: it is being signed")
         before = self._serials[origin] if signed else serial_of(served.soa)
         if newer(serial, before):
-            return _Read(reading, None if signed else difference(served, reading.zone))
+            return _Read(reading, None if signed else _difference(served, reading.zone))
         if force:
             return _Read(reading, None)
         if reading.digest == self._digests[origin]:
             return None
-        if signed or _content(difference(served, reading.zone)):
+        found = None if signed else _difference(served, reading.zone)
+        if found is None or _content(found):
             why = "stayed the same, but not what the zone holds" if serial == before else f"went back from {before}"
             raise ZoneError(
                 f"zone {name_text(origin)}: the serial number {serial} {why}; raise it, or nobody fetches the zone"
@@ -154,6 +159,11 @@ class Reloader(Service):
     def _outcome(self, origin: Name, result: Result, reason: str = "", warnings: tuple[str, ...] = ()) -> Reloaded:
         served = self.authority.zones.get(origin)
         return Reloaded(name_text(origin), result, None if served is None else serial_of(served.soa), reason, warnings)
+
+
+def _difference(old: Zone, new: Zone) -> Difference | None:
+    """None where a version is a compiled file: those are not compared name by name."""
+    return None if isinstance(old, StoredZone) or isinstance(new, StoredZone) else difference(old, new)
 
 
 def _content(found: Difference) -> bool:

@@ -32,6 +32,7 @@ from netstack.dns.recursor import Recursor
 from netstack.dns.serial import serial_of
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
 from netstack.dns.special import SpecialAnswers
+from netstack.dns.wire import name_text
 from netstack.kernel.datagrams import Bypass, DatagramDriver, DatagramRole
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
@@ -65,6 +66,7 @@ class AuthoritativeService(MultiService):
         self.keeper = keeper or ZoneKeeper(machine, Nameserver(authority, {}), {}, {}, ZoneLimits(), counts)
         self.keeper.setServiceParent(self)  # type: ignore[no-untyped-call]
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
+        authority.complain = lambda origin, why: self.log.error("{zone}: {why}", zone=name_text(origin), why=why)
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
         watched = guard is not None and guard.watches_all
         if guard is not None:

@@ -16,6 +16,7 @@ from netstack.dns.nameserver import Announced, Change, Nameserver, Notified, Pla
 from netstack.dns.sharing import Forwarding
 from netstack.dns.tsig import signed
 from netstack.dns.wire import name_text
+from netstack.dns.zone import ZoneUnavailable
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
 
@@ -145,7 +146,11 @@ class Sending:
             if not self._transfers or not connection.writable:
                 return
             transfer = self._transfers[0]
-            data = transfer.next_message(self._answers.machine.wall())
+            try:
+                data = transfer.next_message(self._answers.machine.wall())
+            except ZoneUnavailable:  # its file turned out to be damaged: half a zone must not look like a whole one
+                connection.abort()
+                return
             if data is not None:
                 connection.send(SendReply(data, last=False))
                 continue

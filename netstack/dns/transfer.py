@@ -28,7 +28,7 @@ _ROOM = 65_000
 
 def whole_zone(zone: Zone) -> Iterator[Record]:
     """The records of an AXFR (RFC 5936 §2.2): SOA first and last."""
-    rest = (records_of(rrset) for rrset in list(zone) if rrset is not zone.soa and rrset.rdtype != RdataType.SOA)
+    rest = (records_of(rrset) for rrset in zone.snapshot() if rrset is not zone.soa and rrset.rdtype != RdataType.SOA)
     return chain(records_of(zone.soa), chain.from_iterable(rest), records_of(zone.soa))
 
 

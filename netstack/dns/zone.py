@@ -34,6 +34,10 @@ class ZoneError(ValueError):
     """The text is not a zone that can be served; the message says where and what was expected."""
 
 
+class ZoneUnavailable(LookupError):
+    """The zone is this server's and cannot be answered for: its copy is expired, was not yet transferred, or is damaged."""
+
+
 @dataclass(frozen=True, slots=True)
 class ZoneText:
     """A zone as it is configured: an origin such as "umass.edu" or ".", and its master file (RFC 1035 §5)."""
@@ -185,6 +189,13 @@ class Zone:
             self._hashed_order = Order(self.hashed)
         return self._hashed_order
 
+    def watched(self, damaged: Callable[["Zone", str], None]) -> None:
+        """Who serves it wants to know when it turns out that it cannot be read any more, and why."""
+
+    def snapshot(self) -> Iterable[RRset]:
+        """The RRsets as they are now, whatever changes while they are read."""
+        return list(self)
+
     def __iter__(self) -> Iterator[RRset]:
         for nodes in (self.nodes, self.hashed):
             for node in nodes.values():
@@ -299,6 +310,9 @@ class Zone:
         self.soa = apex.rrsets[RdataType.SOA]
         self.negative_soa = _negative(self.soa)
         self.negative = RRsetOctets.of(self.negative_soa)
+        self.beside = self.negative.beside(self.octets)
+        self.denials: dict[int, bytes] = {}
+        """The negative SOA as it is in a reply, by where the question's name ends (`assembled.py`)."""
 
     def _mark_cuts(self, names: Iterable[Name]) -> None:
         for name in sorted(names, key=len):

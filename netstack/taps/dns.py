@@ -26,6 +26,7 @@ from netstack.dns.reload import Reloader
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.sharing import Follower, Forwarding, Owner
 from netstack.dns.source import Reading, Source
+from netstack.dns.stored import StoredZone
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError, ZoneText
 from netstack.kernel.disk import RealDisk
@@ -141,6 +142,9 @@ def build(config: Config, machine: Machine) -> IService:
         sources[source.name] = replace(source, reading=None)
         readings[source.name] = reading
         zones.append(reading.zone)
+    for zone in zones:
+        if isinstance(zone, StoredZone) and zone.origin in _altered(config):
+            raise ZoneError(f"zone {name_text(zone.origin)}: a compiled zone is not signed and takes no updates")
     signed = {origin_of(origin) for origin in config.sign}
     overlay = Overlay(machine.disk)
     zones = [overlay.over(zone) if zone.origin in signed else zone for zone in zones]
@@ -178,6 +182,11 @@ def build(config: Config, machine: Machine) -> IService:
     owner: Any = Owner(machine, machine.worker, kept_zones, files)
     owner.setServiceParent(service)
     return found
+
+
+def _altered(config: Config) -> set[Name]:
+    """Zones that this server makes new versions of."""
+    return {dns.name.from_text(origin) for origin in [*config.sign, *(origin for origin, _ in config.changing.update)]}
 
 
 def _key_stores(config: Config, machine: Machine, zones: Sequence[Zone]) -> dict[Name, KeyStore]:
@@ -224,7 +233,7 @@ class Options(ChangingOptions, WorkerOptions):
         super().__init__()
 
     def opt_zone(self, value: str) -> None:
-        """A zone and its master file (RFC 1035 §5), ORIGIN=FILE; may be repeated."""
+        """A zone and its master file (RFC 1035 §5), or what `netstack zone compile` made of it, ORIGIN=FILE; repeatable."""
         origin, _, path = value.partition("=")
         if not origin or not path:
             raise usage.UsageError(f"--zone {value}: expected ORIGIN=FILE")

@@ -23,7 +23,7 @@ from tests.dns.dnssec.signed import QUESTIONS, signed_zone
 
 SOA = "$TTL 2d\n@ SOA ns. hostmaster. 1 2h 1h 2w 1h\n@ NS ns\n"
 TYPES = ("A", "AAAA", "NS", "MX", "CNAME", "TXT", "SOA", "ANY", "HTTPS", "DS", "SRV", "TYPE97", "DNAME", "AXFR", "MAILB")
-LABELS = ("a", "b", "WWW", "x\\000y", "*", "sub", "long" + "l" * 50)
+LABELS = ("a", "b", "ns", "WWW", "x\\000y", "*", "sub", "long" + "l" * 50)
 ORIGINS = ("foo.com", "sub.foo.com", "net", ".")
 
 names = st.lists(st.sampled_from(LABELS), max_size=4).map(".".join)

@@ -7,9 +7,12 @@ import pytest
 from dns.rcode import Rcode
 from twisted.internet.defer import Deferred
 
+from netstack.dns.masterfile import MasterFile
+from netstack.dns.octets import octets_of
 from netstack.dns.reload import Reloaded
+from netstack.dns.zonefile import Compiler
 from netstack.taps import dns as tap
-from netstack.world.simulated import Simulation
+from netstack.world.simulated import Simulation, SimulationFailed
 from tests.dns.replicas import LISTEN, UMASS, ZONE, Replicas
 
 PATH = "etc/umass.zone"
@@ -190,3 +193,48 @@ def test_with_recursion_for_clients() -> None:
     service.reloader.reload().addCallback(found.extend)
     simulation.run(until=simulation.now + 1)
     assert found == [Reloaded("umass.edu", "loaded", 2)]
+
+
+def compiled(text: str) -> bytes:
+    """What `netstack zone compile` makes of a master file."""
+    origin = dns.name.from_text("umass.edu")
+    compiler = Compiler(octets_of(origin))
+    for record in MasterFile(origin).records(text.splitlines(keepends=True)):
+        compiler.add(record)
+    return b"".join(compiler.chunks())
+
+
+class CompiledReloads(Reloads):
+    """The file is a compiled one."""
+
+    def write(self, text: str, path: str = PATH) -> None:
+        self.simulation.machine(self.primary).disk.write(path, compiled(text))
+
+
+def test_a_compiled_zone_is_transferred_and_replaced_by_its_next_version() -> None:
+    net = CompiledReloads()
+    assert net.serial(net.secondary) == 1
+    net.write(NEW)
+    assert net.reload() == Reloaded("umass.edu", "loaded", 2)
+    assert net.answer(net.primary, "www") == ["10.0.0.9"]
+    net.run(5)
+    assert net.answer(net.secondary, "www") == ["10.0.0.9"]
+    assert net.services["dns2"].keeper.counts.transfers["in", "whole"] == 2
+    assert net.reload() == Reloaded("umass.edu", "unchanged", 2)
+    net.write(NEW + "more A 10.0.0.1\n")
+    assert "the serial number 2 stayed the same" in net.reload().reason
+    assert net.answer(net.primary, "www") == ["10.0.0.9"]
+
+
+def test_a_damaged_compiled_zone_leaves_the_old_version() -> None:
+    net = CompiledReloads()
+    disk = net.simulation.machine(net.primary).disk
+    disk.write(PATH, disk.read(PATH)[:-1])
+    assert net.reload().reason.startswith("zone umass.edu: umass.zone: the end of the file is missing or damaged")
+    assert net.answer(net.primary, "dns") == ["10.0.0.1"]
+
+
+@pytest.mark.parametrize("options", [{"updates": True}, {"sign": True}])
+def test_a_compiled_zone_is_not_altered(options: dict[str, bool]) -> None:
+    with pytest.raises(SimulationFailed, match="a compiled zone is not signed and takes no updates"):
+        CompiledReloads(**options)
