@@ -136,6 +136,11 @@ def parser() -> argparse.ArgumentParser:
     )
     link.add_argument("--direction", choices=("up", "down", "both"), default="both", help="default: both")
 
+    keys = command("keys", "list the keys of signed zones, or roll them over")
+    keys.add_argument("action", choices=("list", "roll", "seen"), nargs="?", default="list", help="default: list")
+    keys.add_argument("zone", metavar="ZONE", nargs="?")
+    keys.add_argument("role", choices=("csk", "ksk", "zsk"), nargs="?", help="for roll, where a zone has two kinds of keys")
+
     trace = command("trace", "show messages as they happen")
     trace.add_argument("hosts", metavar="HOST", nargs="*", help="default: all hosts")
     trace.add_argument("--protocol", metavar="PROTOCOL", help="only this one, such as dns or http")

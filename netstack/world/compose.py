@@ -164,6 +164,7 @@ def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
         from netstack.taps.dns import KeyText
 
         derived |= {"sign": names, "keys": tuple(KeyText(*signing.key_texts(world, name)) for name in names)}
+        derived["parents"] = signing.parents(world, composer.table, names)
     if service.options.get("recursion") is True:
         derived["recursion_for"] = composer.table.client_networks
     return derived

@@ -4,9 +4,11 @@ The keys follow from the world's name and seed, so that every process of a world
 Whoever has the world file has them: they protect nothing outside of the world.
 """
 
+from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import sha512
 
+from netstack.world.addresses import AddressTable
 from netstack.world.model import World, enclosing
 
 
@@ -29,6 +31,17 @@ def ds_lines(world: World, child: str) -> tuple[str, ...]:
 def anchors(world: World) -> tuple[str, ...]:
     """DS records of the signed zones whose parents cannot vouch for them: the root's, or islands'."""
     return tuple(line for zone in world.zones for line in ds_lines(world, zone) if not _vouched(world, zone))
+
+
+def parents(world: World, table: AddressTable, zones: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """(zone, addresses of its signed parent's servers), as the server of a zone is told them for rollovers."""
+    found = []
+    for zone in zones:
+        above = next((name for name in enclosing(zone) if name != zone and name in world.zones), None)
+        if above is not None and signed(world, above):
+            servers = [address for server in world.zones[above].servers for address in table.hosts[server]]
+            found.append((zone, ",".join(servers)))
+    return tuple(found)
 
 
 def _vouched(world: World, zone: str) -> bool:

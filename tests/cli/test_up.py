@@ -133,6 +133,13 @@ def test_links(small: dict[str, Any]) -> None:
     assert netstack("link", "mars", "--delay", "1s").returncode == 2
 
 
+def test_keys_of_a_world_without_signed_zones(small: dict[str, Any]) -> None:
+    assert as_json("keys") == {"keys": []}
+    refused = netstack("keys", "roll", "umass.edu")
+    assert (refused.returncode, "no zone umass.edu is signed here" in refused.stderr) == (2, True)
+    assert "which zone?" in netstack("keys", "roll").stderr
+
+
 def test_a_delay_is_felt(small: dict[str, Any]) -> None:
     as_json("link", "umass", "--delay", "100ms")
     try:

@@ -158,8 +158,8 @@ def test_verifiers_accept_every_step_of_a_rollover(split: bool, tmp_path: Path) 
     versions = 0
     for role in roles:
         net.roll(role)
-        for _ in range(30):
-            net.pass_time(3.1 * HOUR, 3.1 * HOUR)
+        for hours in (*[0.5] * 9, *[5] * 14):
+            net.pass_time(hours * HOUR, hours * HOUR)
             text = master_file(net.zone())
             if text in seen:
                 continue
@@ -170,6 +170,6 @@ def test_verifiers_accept_every_step_of_a_rollover(split: bool, tmp_path: Path) 
             wall = net.simulation.machine(net.child).wall()
             code, written = run("ldns-verify-zone", "-t", time.strftime("%Y%m%d%H%M%S", time.gmtime(wall)), str(file))
             assert code == 0, written
-    assert versions >= 4 * len(roles)
+    assert versions >= 3 * len(roles), "published, active, removed"
     assert net.simulation.now > 3 * DAY
     assert sorted(net.state().values()) == sorted(["active", "removed"] * (2 if split else 1))

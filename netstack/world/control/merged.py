@@ -49,7 +49,7 @@ class MergedVerbs:
     def verbs(self) -> dict[str, Verb]:
         """Verb -> handler."""
         one = ("inspect", "ca")
-        all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear")
+        all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear", "keys.list")
         return {
             "status": self.status,
             "environment": self.environment,
@@ -58,6 +58,8 @@ class MergedVerbs:
             "links.list": self.links_list,
             "journal.read": self.journal_read,
             "journal.follow": self.journal_follow,
+            "keys.roll": self.by_signer("keys.roll"),
+            "keys.seen": self.by_signer("keys.seen"),
             "stop": self.stop,
             **{verb: self.by_one(verb) for verb in one},
             **{verb: self.by_all(verb) for verb in all_of_them},
@@ -91,6 +93,19 @@ class MergedVerbs:
         """End the world, after it has drained."""
         self._stop()
         return {"stopping": True}
+
+    def by_signer(self, verb: str) -> Verb:
+        """By the host that signs {"zone"}."""
+
+        async def ask(arguments: Arguments, stream: Stream) -> object:
+            zone = text(arguments, "zone").rstrip(".").lower() or "."
+            found = await self._ask(self.hosts, "keys.list", {"zone": zone})
+            for name, answer in found.items():
+                if answer["keys"]:
+                    return await self._call(name, verb, arguments)
+            raise ControlError(f"no zone {zone} is signed here; netstack keys list shows those that are", "usage")
+
+        return ask
 
     async def links_list(self, arguments: Arguments, stream: Stream) -> object:
         """Every process has the same links."""

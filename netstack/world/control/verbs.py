@@ -11,6 +11,7 @@ from twisted.internet.defer import DeferredLock
 
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
+from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.problems import nearest
 from netstack.world.running import Running, RunningHost
@@ -50,6 +51,7 @@ class WorldVerbs:
             "journal.read": self.journal_read,
             "journal.follow": self.journal_follow,
             "journal.clear": self.journal_clear,
+            **KeyVerbs(self.running).table(),
             "ca": self.ca,
             "stop": self.stop,
         }
