@@ -61,7 +61,7 @@ class Update(NamedTuple):
 
 def parse_update(data: bytes) -> Update:
     """Read an update, its TSIG record taken away before; raises MalformedMessage."""
-    zones, prerequisites, changes, _ = struct.unpack("!4H", data[4:HEADER])
+    zones, prerequisites, changes, additional = struct.unpack("!4H", data[4:HEADER])
     try:
         name, used = dns.name.from_wire(data, HEADER)
         at = HEADER + used
@@ -70,12 +70,14 @@ def parse_update(data: bytes) -> Update:
             raise MalformedMessage("the zone section is not one SOA (RFC 2136 §3.1.1)")
         at += 4
         found = []
-        for _ in range(prerequisites + changes):
+        for _ in range(prerequisites + changes + additional):
             entry, at = _entry(data, at)
             found.append(entry)
+        if at != len(data):
+            raise MalformedMessage("octets after the last record")
     except (dns.exception.DNSException, struct.error, IndexError, ValueError) as error:
         raise MalformedMessage(f"{type(error).__name__}: {error}") from error
-    return Update(name, rdclass, tuple(found[:prerequisites]), tuple(found[prerequisites:]))
+    return Update(name, rdclass, tuple(found[:prerequisites]), tuple(found[prerequisites : prerequisites + changes]))
 
 
 def _entry(data: bytes, at: int) -> tuple[Entry, int]:

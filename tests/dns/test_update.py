@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstack.dns.access import Access, Grant, UpdatePolicy
+from netstack.dns.authority import Authority, Reply
 from netstack.dns.history import changed
+from netstack.dns.nameserver import Nameserver, Plain
 from netstack.dns.serial import serial_of
 from netstack.dns.tsig import Key
 from netstack.dns.update import Refused, apply, only_delegations, parse_update
 from netstack.dns.wire import MalformedMessage
 from netstack.dns.zone import Zone
+from netstack.sansio import Now
 
 ZONE = Zone.from_text(
     "umass.edu",
@@ -164,6 +167,63 @@ def test_updates_that_are_none(data: bytes, expected: Rcode) -> None:
     with pytest.raises(Refused) as raised:
         apply(ZONE, parse_update(data), everybody)
     assert raised.value.rcode == expected
+
+
+GOOD = raw(2, 1, IN, 5, ADDRESS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GOOD[:4] + b"\0\0" + GOOD[6:],  # no zone, two, or one that is no SOA (RFC 2136 §3.1.1)
+        GOOD[:4] + b"\0\2" + GOOD[6:],
+        GOOD.replace(b"edu\0\0\6", b"edu\0\0\1"),
+        GOOD[:8] + b"\0\2" + GOOD[10:],  # counts that promise more than there is, or less
+        GOOD[:8] + b"\xff\xff" + GOOD[10:],
+        GOOD[:8] + b"\0\0" + GOOD[10:],
+        GOOD[:10] + b"\0\1" + GOOD[12:],
+        GOOD + b"\0",
+        GOOD[:-1],
+        raw(2, 1, IN, 5, ADDRESS[:3]),  # an A record of three octets, a name that is cut off, one that goes on
+        raw(2, 2, IN, 5, b"\3dns"),
+        raw(2, 1, IN, 5, ADDRESS, b"\xc0\x1b"),  # pointers to themselves, forwards, behind the end
+        raw(2, 2, IN, 5, b"\xc0\x30"),
+        raw(2, 1, IN, 5, ADDRESS, b"\xff\xff"),
+        raw(2, 1, IN, 5, ADDRESS, b"\x40a\0"),  # a label of a kind that there is not (RFC 6891 §5)
+        raw(2, 1, IN, 5, ADDRESS, (b"\x3f" + b"a" * 63) * 4 + b"\0"),
+        (GOOD[:8] + b"\0\x40" + GOOD[10:])[:12],
+    ],
+)
+def test_updates_that_are_malformed(data: bytes) -> None:
+    """RFC 2136 §2.2, §3.1.1: FORMERR, with the id and the opcode of the request."""
+    with pytest.raises(MalformedMessage):
+        parse_update(data)
+    made = Nameserver(Authority([ZONE]), {}, {})
+    outcome = made.receive(data, True, "10.0.0.9", Now(0.0, 0.0))
+    assert isinstance(outcome, Reply)
+    assert outcome.rcode == Rcode.FORMERR
+    assert outcome.data[:3] == b"\0\7\xa8"
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (GOOD.replace(b"\0\6\0\1", b"\0\6\0\3"), Rcode.NOTAUTH),
+        (GOOD.replace(b"\5umass", b"\5smith"), Rcode.NOTAUTH),
+        (GOOD, Rcode.REFUSED),
+        *((GOOD[:2] + bytes([opcode << 3]) + GOOD[3:], Rcode.NOTIMP) for opcode in (1, 2, 3, 6, 15)),
+    ],
+)
+def test_what_the_server_says_of_others(data: bytes, expected: Rcode) -> None:
+    made = Nameserver(Authority([ZONE]), {}, {})
+    outcome = made.receive(data, True, "10.0.0.9", Now(0.0, 0.0))
+    if outcome is Plain.QUESTION:
+        reply = made.authority.answer(data, True)
+        assert reply is not None
+        assert (reply.rcode, reply.data[:2]) == (expected, b"\0\7")
+    else:
+        assert isinstance(outcome, Reply)
+        assert outcome.rcode == expected
 
 
 def test_nothing_is_done_when_one_part_is_refused() -> None:
