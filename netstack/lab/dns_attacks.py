@@ -22,7 +22,7 @@ NOT_SHOWN = (
 )
 
 
-def promised() -> Sequence[Claim]:
+def promised(on: str = "simulated") -> Sequence[Claim]:
     """The claims, unmeasured."""
     return [claim for part in PARTS for claim in part.promised()]
 

@@ -1,8 +1,8 @@
 """Which labs there are: an explicit list, one module each.
 
 A lab's module has TITLE, SUBSTRATES and `measure(bench) -> Iterator[Claim]`, which yields each claim as soon as it is
-measured; `promised()` lists the claims, unmeasured, so that a lab that breaks off still fails for each of them. It may have
-NOT_SHOWN, what it leaves open, and `draw(figure, claims)`, where a picture says more than bars.
+measured; `promised(on)` lists the claims, unmeasured, so that a lab that breaks off still fails for each of them. It may
+have NOT_SHOWN, what it leaves open, and `draw(figure, claims)`, where a picture says more than bars.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -37,7 +37,7 @@ class Lab:
     title: str
     substrates: Sequence[str]
     measure: Callable[[Bench], Iterable[Claim]]
-    promised: Callable[[], Sequence[Claim]]
+    promised: Callable[[str], Sequence[Claim]]
     not_shown: Sequence[str] = ()
     draw: Callable[[Any, Sequence[Claim]], None] | None = None
 

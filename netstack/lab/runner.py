@@ -34,7 +34,7 @@ def measure(lab: Lab, bench: Bench) -> Result:
     except Exception as error:
         broken, why = True, f"{type(error).__name__}: {error}"
     shown = {claim.claim for claim in claims}
-    claims += [replace(claim, why=why) for claim in lab.promised() if claim.claim not in shown]
+    claims += [replace(claim, why=why) for claim in lab.promised(bench.on) if claim.claim not in shown]
     if broken and len(shown) == len(claims):
         claims.append(Claim("the lab runs to its end", 1, None, why=why))
     return Result(lab.name, bench.on, bench.seed, claims, lab.title, lab.not_shown)

@@ -12,7 +12,9 @@ from netstack.world.session import Session, open_session
 def test_eight_ten_and_two(on: str) -> None:
     result = run("dns-messages", on, seed=3)
     assert [(claim.model, claim.measured) for claim in result.claims] == [
-        (8, 8), (8, 8), (2, 2), (10, 10), (10, 10), (2, 2), (8, 8), (4, 4), (2, 2),
+        *((number, number) for number in (8, 8, 0, 0, 2, 6, 0)),
+        *((number, number) for number in (10, 10, 0, 0, 2, 6, 0)),
+        *((number, number) for number in (8, 4, 2, 2, 2, 8, 4)),
     ]  # fmt: skip
     assert result.passed
 
@@ -26,4 +28,4 @@ class Swapped(Bench):
 
 def test_a_world_without_the_intermediate_server_fails() -> None:
     claims = list(dns_messages.measure(Swapped("simulated", 1)))
-    assert [claim.passed for claim in claims] == [True, True, True, False, False, True, True, True, True]
+    assert [claim.passed for claim in claims] == [*[True] * 7, False, False, *[True] * 12]

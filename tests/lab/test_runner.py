@@ -17,7 +17,7 @@ PROMISED = [Claim("first", 8, None), Claim("second", 2.0, None, 0.1)]
 
 
 def lab(measuring: Callable[[Bench], Iterable[Claim]]) -> Lab:
-    return Lab("made-up", "A lab", ("simulated",), measuring, lambda: PROMISED)
+    return Lab("made-up", "A lab", ("simulated",), measuring, lambda on: PROMISED)
 
 
 @pytest.mark.parametrize(
