@@ -292,7 +292,7 @@ class Algorithm:
                 return None
             if isinstance(given, Broken):
                 if given.address == address:
-                    return Useless("no proper reply"), address
+                    return Useless(given.reason or "no proper reply"), address
                 given = yield Wait()
                 continue
             reply: Replied = given

@@ -11,6 +11,7 @@ from dns.rdatatype import RdataType
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from netstack.dns.streams import PooledUpstream, Received, Server, StreamPool
 from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
 from netstack.dns.wire import TC, MalformedMessage, Question, make_query, parse_reply
 from netstack.kernel.listen import ListenError
@@ -28,14 +29,16 @@ class StubResolver:
     def __init__(
         self,
         machine: Machine,
-        servers: Sequence[Address],
+        servers: Sequence[Address | Server],
         types: Sequence[str] = ("A", "AAAA"),
         patience: float = 5.0,
         attempts: int = 2,
         udp_payload: int = 1232,
     ) -> None:
+        """A server with a name is asked over TLS alone, and must prove that it is the one of this name."""
         self.machine = machine
-        self.servers = tuple(servers)
+        self.servers = tuple(Server(*server) if isinstance(server, tuple) else server for server in servers)
+        self.streams = StreamPool(machine)
         self.types = tuple(RdataType.from_text(rdtype) for rdtype in types)
         """What `addresses` asks for."""
         self.patience = patience
@@ -64,11 +67,14 @@ class StubResolver:
         reason = "no server is configured"
         for _ in range(self.attempts):
             for server in self.servers:
-                reply = await exchange(self.machine, server, question, patience=self.patience, udp_payload=self.udp_payload)
+                reply = await exchange(
+                    self.machine, (server.address, server.port), question, patience=self.patience,
+                    udp_payload=self.udp_payload, streams=self.streams, name=server.name,
+                )  # fmt: skip
                 if reply is None:
-                    reason = f"no reply from {server[0]} port {server[1]}"
+                    reason = f"no reply from {server.address} port {server.port}"
                 elif reply.rcode() in _NO_ANSWER:
-                    reason = f"{server[0]} says {Rcode.to_text(reply.rcode())}"
+                    reason = f"{server.address} says {Rcode.to_text(reply.rcode())}"
                 else:
                     return reply
         raise ResolutionError(f"{question}: {reason}", temporary=True)
@@ -107,16 +113,27 @@ async def exchange(
     patience: float = 5.0,
     udp_payload: int = 1232,
     dnssec_ok: bool = False,
+    streams: StreamPool | None = None,
+    name: str | None = None,
 ) -> Message | None:
-    """One query over UDP, then over TCP when the reply was truncated; None when there is no reply in time."""
+    """One query over UDP, then over TCP when the reply was truncated; None when there is no reply in time.
+
+    With `streams` TCP is shared with other queries; with the `name` of the server as well, all is over TLS.
+    """
 
     def made(identity: int) -> bytes:
         return make_query(identity, question, recursion_desired, udp_payload, dnssec_ok)
 
-    reply = await _Exchange(machine, server, question, made, patience, stream=False).done
-    if reply is not None and reply.flags & TC:
-        return await _Exchange(machine, server, question, made, patience, stream=True).done
-    return reply
+    def opened(received: Received, lost: Callable[[], None]) -> Upstream:
+        if streams is None:
+            return StreamUpstream(machine, server, received, lost)
+        return PooledUpstream(streams, Server(*server, name), server, received, lambda reason: lost())
+
+    if name is None:
+        reply = await _Exchange(machine, server, question, made, patience, None).done
+        if reply is None or not reply.flags & TC:
+            return reply
+    return await _Exchange(machine, server, question, made, patience, opened).done
 
 
 class _Exchange:
@@ -129,7 +146,7 @@ class _Exchange:
         question: Question,
         made: Callable[[int], bytes],
         patience: float,
-        stream: bool,
+        stream: Callable[[Received, Callable[[], None]], Upstream] | None,
     ) -> None:
         self.server = server
         self.question = question
@@ -139,8 +156,8 @@ class _Exchange:
         self._upstream: Upstream | None = None
         self._timer: IDelayedCall | None = machine.reactor.callLater(patience, self._finish, None)
         try:
-            if stream:
-                self._upstream = StreamUpstream(machine, server, self._received, lambda: self._finish(None))
+            if stream is not None:
+                self._upstream = stream(self._received, lambda: self._finish(None))
             else:
                 self._upstream = DatagramUpstream(machine, server, self._received)
         except ListenError:

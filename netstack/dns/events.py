@@ -116,6 +116,7 @@ class ResolverCounts:
     cache_hits: int = 0
     queries_udp: int = 0
     queries_tcp: int = 0
+    queries_encrypted: Counter[Proto] = field(default_factory=Counter)
     timeouts: int = 0
     lame: int = 0
     mismatched: int = 0
@@ -138,3 +139,14 @@ class ResolverCounts:
     """Replies of servers, by what they say."""
     round_trips: Durations = field(default_factory=Durations)
     """From a query to its reply; without those of queries that were repeated."""
+
+
+@dataclass(slots=True)
+class StreamCounts:
+    """What a client counts of its streams to servers."""
+
+    opened: int = 0
+    reused: int = 0
+    """Queries on a stream that had carried another before."""
+    repeated: int = 0
+    """Queries sent once more, on a new stream."""

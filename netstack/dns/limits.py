@@ -69,6 +69,12 @@ class ResolverLimits:
     """Replies that do not match (id, question) to one query; then it is asked over TCP (RFC 5452 §9.1)."""
     sockets: int = 1000
     """Queries in flight at once, each on a socket of its own; one more fails."""
+    streams: int = 100
+    """TCP and TLS connections to servers, open at once; one more fails unless one rests."""
+    stream_pipeline: int = 100
+    """Queries in hand on one of them."""
+    stream_idle: float = 10.0
+    """A connection without queries is kept for so long."""
     lame_time: float = 60.0
     """A server that does not serve a zone is not asked for it again for so long."""
     minimised: int = 10

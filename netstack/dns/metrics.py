@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from netstack.dns.compiled import Tally
-from netstack.dns.events import Proto, ResolverCounts
+from netstack.dns.events import Proto, ResolverCounts, StreamCounts
 from netstack.dns.guard import GuardCounts
 from netstack.dns.wire import Question, name_text
 from netstack.sansio.durations import Durations
@@ -100,6 +100,11 @@ _RESOLVER = {
 }
 
 
+_STREAMS = {
+    "opened": "TCP and TLS connections to servers.",
+    "reused": "Queries on a connection that had carried another before.",
+    "repeated": "Queries sent once more because their connection ended or fell silent.",
+}
 _GUARDS = {
     "limited": "Replies held back and queries not answered because of a rate.",
     "slipped": "Of these, answered by TC alone.",
@@ -116,6 +121,7 @@ class DNSCollector(Collector):
         """TLS handshakes that were completed, by role "server"|"client"."""
         self.zones: ZoneCounts | None = None
         self.resolver: ResolverCounts | None = None
+        self.streams: StreamCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
         self.guards: dict[ServerKind, GuardCounts] = {}
 
@@ -148,6 +154,10 @@ class DNSCollector(Collector):
             yield from self._of_guards()
         if self.resolver is not None:
             yield from self._of_resolver(self.resolver)
+        if self.streams is not None:
+            for attribute, text in _STREAMS.items():
+                value = getattr(self.streams, attribute)
+                yield CounterMetricFamily(f"netstack_dns_resolver_streams_{attribute}", text, value=value)
 
     def _of_guards(self) -> Iterator[Metric]:
         for attribute, text in _GUARDS.items():
@@ -162,6 +172,8 @@ class DNSCollector(Collector):
         queries = CounterMetricFamily("netstack_dns_resolver_queries", "Queries sent to servers.", labels=["proto"])
         queries.add_metric(["udp"], metrics.queries_udp)
         queries.add_metric(["tcp"], metrics.queries_tcp)
+        for proto, count in metrics.queries_encrypted.items():
+            queries.add_metric([proto], count)
         responses = CounterMetricFamily("netstack_dns_resolver_responses", "Replies of servers.", labels=["rcode"])
         for rcode, count in _named(metrics.rcodes).items():
             responses.add_metric([rcode], count)

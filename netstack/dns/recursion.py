@@ -1,7 +1,8 @@
 """The resolver's roles: clients' queries go to the Recursor, whose queries go out by sockets of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address
+from types import MappingProxyType
 from typing import Protocol
 
 from dns.message import Message
@@ -24,6 +25,7 @@ from netstack.dns.events import (
     SendReply,
     SendUpstream,
 )
+from netstack.dns.forwarders import Forwarder
 from netstack.dns.guard import Admitted, Guard
 from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
@@ -31,7 +33,8 @@ from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
 from netstack.dns.padding import reply_on_stream
 from netstack.dns.recursor import Recursor
-from netstack.dns.upstream import DatagramUpstream, SharedSocket, StreamUpstream, Upstream
+from netstack.dns.streams import PooledUpstream, PoolLimits, Server, StreamPool
+from netstack.dns.upstream import DatagramUpstream, SharedSocket, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.listen import ListenError
@@ -48,10 +51,19 @@ Answered = Callable[[Outcome], None]
 class Recursion:
     """Drives a Recursor: its queries, its one timer, its outcomes."""
 
-    def __init__(self, machine: Machine, recursor: Recursor | Validator, limits: ResolverLimits) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        recursor: Recursor | Validator,
+        limits: ResolverLimits,
+        forwarders: Mapping[str, Forwarder] = MappingProxyType({}),
+    ) -> None:
+        """`forwarders`: by their keys, those that are asked over TLS."""
         self.machine = machine
         self.recursor = recursor
         self.limits = limits
+        self.forwarders = forwarders
+        self.streams = StreamPool(machine, PoolLimits(limits.streams, limits.stream_pipeline, limits.stream_idle))
         self.waiting = 0
         """Clients whose questions are under way."""
         self._upstreams: dict[int, Upstream] = {}
@@ -75,6 +87,7 @@ class Recursion:
         for upstream in self._upstreams.values():
             upstream.close()
         self._upstreams.clear()
+        self.streams.close()
         if self._shared is not None:
             self._shared.close()
             self._shared = None
@@ -122,14 +135,18 @@ class Recursion:
             self.recursor.receive(key, data, source, self._seconds())
             self._pump()
 
-        def lost() -> None:
+        def lost(reason: str) -> None:
             self._upstreams.pop(key, None)
-            self.recursor.failed(key, self._seconds())
+            self.recursor.failed(key, self._seconds(), reason)
             self._pump()
 
+        if event.stream:
+            forwarder = self.forwarders.get(event.destination[0])
+            place = Server(*event.destination)
+            if forwarder is not None:
+                place = Server(forwarder.address, self.machine.port(forwarder.port), forwarder.name)
+            return PooledUpstream(self.streams, place, event.destination, received, lost)
         try:
-            if event.stream:
-                return StreamUpstream(self.machine, event.destination, received, lost)
             identity = self.recursor.identity
             if identity.source_port == "fixed":
                 self._shared = self._shared or SharedSocket(self.machine)

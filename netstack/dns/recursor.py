@@ -6,6 +6,7 @@ Each question is one task, whose steps `algorithm` has; equal questions share a 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
+from types import MappingProxyType
 from typing import Protocol
 
 from dns.name import Name
@@ -20,6 +21,7 @@ from netstack.dns.events import (
     Dismiss,
     ExtendedError,
     Outcome,
+    Proto,
     Resolved,
     ResolverCounts,
     SendUpstream,
@@ -61,9 +63,14 @@ class Recursor:
         forward: Mapping[Name, Sequence[str]] | None = None,
         hardening: Hardening = TEXTBOOK,
         dnssec: bool = False,
+        encrypted: Mapping[str, Proto] = MappingProxyType({}),
         identity: Identity = SAFE,
     ) -> None:
-        """`dnssec`: servers are asked for what proves their answers, and outcomes have it."""
+        """`dnssec`: servers are asked for what proves their answers, and outcomes have it.
+
+        `encrypted`: servers that are asked by encrypted streams alone, by the keys that stand for their addresses.
+        """
+        self.encrypted = encrypted
         self.limits = limits
         self.port = port
         self.hardening = hardening
@@ -149,14 +156,14 @@ class Recursor:
         self._end(exchange)
         self._resume(exchange.task, Replied(exchange.address, message, exchange.stream))
 
-    def failed(self, key: int, now: float) -> None:
-        """The query of this key could not be sent, or its stream ended."""
+    def failed(self, key: int, now: float, reason: str = "") -> None:
+        """The query of this key could not be sent, or its stream ended; `reason` is told to clients."""
         self.algorithm.now = now
         exchange = self._exchanges.get(key)
         if exchange is not None:
             self.servers.silent(exchange.address)
             self._end(exchange)
-            self._resume(exchange.task, Broken(exchange.address))
+            self._resume(exchange.task, Broken(exchange.address, reason))
 
     def next_timer(self) -> float | None:
         """When `on_timer` wants to be called."""
@@ -322,6 +329,9 @@ class Recursor:
             self._finish(task, _COSTLY)
             return
         task.budget.sent += 1
+        proto = self.encrypted.get(step.address)
+        if proto is not None:
+            step = Try(step.address, True, step.timeout)
         exchange = task.exchanges.get((step.address, step.stream))
         if exchange is None:
             exchange = self._exchange(task, step)
@@ -329,7 +339,9 @@ class Recursor:
             self._exchanges[exchange.key] = exchange
         else:
             exchange.repeated = True
-        if step.stream:
+        if proto is not None:
+            self.counts.queries_encrypted[proto] += 1
+        elif step.stream:
             self.counts.queries_tcp += 1
         else:
             self.counts.queries_udp += 1

@@ -1,7 +1,8 @@
 """The servers as Twisted services: their listeners, their start and stop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from twisted.application.service import MultiService
@@ -13,6 +14,7 @@ from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.dnssec.trust import Trust
 from netstack.dns.dnssec.validator import Validator
 from netstack.dns.engine import Datagrams, ServerStream
+from netstack.dns.forwarders import Forwarder
 from netstack.dns.guard import Guard
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.kept import KeptAnswers
@@ -123,15 +125,20 @@ class ResolverService(MultiService):
         server_limits: ServerLimits,
         trust: Trust | None = None,
         guard: Guard | None = None,
+        forwarders: Mapping[str, Forwarder] = MappingProxyType({}),
     ) -> None:
-        """With `trust` answers are validated (DNSSEC); the recursor must ask for what proves them then."""
+        """With `trust` answers are validated (DNSSEC); the recursor must ask for what proves them then.
+
+        `forwarders`: by their keys, those that are asked by encrypted streams.
+        """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.recursor = recursor
         self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
-        self.recursion = Recursion(machine, self.resolver, limits)
+        self.recursion = Recursion(machine, self.resolver, limits, forwarders)
         collector = resolver_collector(machine.registry)
         collector.resolver = recursor.counts
+        collector.streams = self.recursion.streams.counts
         collector.gauges["cache_entries"] = lambda: len(recursor.cache)
         collector.gauges["cache_bytes"] = lambda: recursor.cache.size
         collector.gauges["resolver_questions_active"] = lambda: recursor.in_flight
@@ -187,7 +194,7 @@ class ResolverService(MultiService):
             "cache_bytes": self.recursor.cache.size,
             "cache_requests": counts.cache_requests,
             "cache_hits": counts.cache_hits,
-            "queries": counts.queries_udp + counts.queries_tcp,
+            "queries": counts.queries_udp + counts.queries_tcp + counts.queries_encrypted.total(),
             "timeouts": counts.timeouts,
             "lame": counts.lame,
             "mismatched": counts.mismatched,

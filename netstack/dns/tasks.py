@@ -47,6 +47,7 @@ class Broken:
     """The server could not be asked, or sent nonsense."""
 
     address: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from netstack.dns.chaos import Introduction
 from netstack.dns.dnssec.trust import Trust, anchor
+from netstack.dns.forwarders import Forwarder
 from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
 from netstack.dns.identity import IDS, PORTS, Identity
@@ -56,7 +57,8 @@ class Config:
     rotation: Rotation = "cyclic"
     """The order of a cached RRset's records: each first in turn, or always as it came."""
     forward: tuple[str, ...] = ()
-    """Servers that are asked to do the whole work (RD), each an address, or ZONE=ADDRESS for the names of one zone."""
+    """Servers that are asked to do the whole work (RD), each as `netstack.dns.forwarders` says, maybe with ZONE= before it
+    for the names of one zone alone."""
     features: tuple[str, ...] = ()
     """Switches of `netstack.dns.hardening` that are added to the profile, or taken away by "no-"."""
 
@@ -100,15 +102,15 @@ class Config:
             raise ValueError(f"port: expected 1 to 65535, got {self.port}")
 
 
-def forward_zones(forward: tuple[str, ...]) -> dict[Name, list[str]]:
+def forward_zones(forward: tuple[str, ...]) -> dict[Name, list[Forwarder]]:
     """The zones of a `forward` field and the servers of each, in order; raises ValueError."""
-    zones: dict[Name, list[str]] = {}
+    zones: dict[Name, list[Forwarder]] = {}
     for text in forward:
-        zone, _, address = text.rpartition("=")
-        if not is_address(address):
-            raise ValueError(f"forward: expected ADDRESS or ZONE=ADDRESS, got {text!r}")
+        zone, _, server = text.rpartition("=")
         try:
-            zones.setdefault(dns.name.from_text(zone or "."), []).append(address)
+            zones.setdefault(dns.name.from_text(zone or "."), []).append(Forwarder.parse(server))
+        except ValueError as error:
+            raise ValueError(f"forward: {error}") from None
         except dns.exception.DNSException as error:
             raise ValueError(f"forward: expected a domain name before =, got {text!r}: {error}") from error
     return zones
@@ -118,6 +120,7 @@ def build(config: Config, machine: Machine) -> IService:
     """The service, a ResolverService: `flush()` and `counters()` are for the control socket."""
     hardened = config.profile == "hardened"
     zones = forward_zones(config.forward)
+    encrypted = {it.key: it for servers in zones.values() for it in servers if it.proto != "udp"}
     types = [RdataType.A]
     if hardened and any(":" in address for address in machine.addresses):
         types.append(RdataType.AAAA)
@@ -130,16 +133,19 @@ def build(config: Config, machine: Machine) -> IService:
         priming=hardened and dns.name.root not in zones,
         rotate=config.rotation == "cyclic",
         udp_payload=config.server_limits.udp_payload,
-        forward=zones,
+        forward={zone: [it.key for it in servers] for zone, servers in zones.items()},
         hardening=hardening(HARDENED if hardened else TEXTBOOK, config.features),
         dnssec=bool(config.anchors),
         identity=config.identity,
+        encrypted={key: it.proto for key, it in encrypted.items()},
     )
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
     guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets, config.introduction)
     allow = networks("allow", config.allow)
-    service: Any = ResolverService(machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard)
+    service: Any = ResolverService(
+        machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard, encrypted
+    )
     found: IService = service
     return found
 
@@ -165,6 +171,9 @@ class Options(WorkerOptions):
         ["stale-wait", None, _LIMITS.stale_wait, "Seconds before a client is given what has expired.", float],
         ["failure-time", None, _LIMITS.failure_time, "Seconds before a question that failed is tried again.", float],
         ["first-timeout", None, _LIMITS.first_timeout, "Seconds for a server that was not asked before.", float],
+        ["upstream-streams", None, _LIMITS.streams, "TCP and TLS connections to servers at once.", int],
+        ["upstream-pipeline", None, _LIMITS.stream_pipeline, "Queries in hand on one of them.", int],
+        ["upstream-idle", None, _LIMITS.stream_idle, "Seconds that one without queries is kept.", float],
         ["deadline", None, _LIMITS.deadline, "Seconds for one question.", float],
         ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _SERVER.tcp_connections, "TCP connections open at once.", int],
@@ -201,7 +210,8 @@ class Options(WorkerOptions):
         self.allow.append(value)
 
     def opt_forward(self, value: str) -> None:
-        """A server to ask for the whole work, ADDRESS, or ZONE=ADDRESS for a zone's names alone; may be repeated."""
+        """A server to ask for the whole work: ADDRESS or tls://ADDRESS[:PORT]#NAME, ZONE= before it for a zone's names
+        alone; may be repeated."""
         self.forward.append(value)
 
     def opt_anchor(self, value: str) -> None:
@@ -222,6 +232,8 @@ class Options(WorkerOptions):
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""
+        if self["trust"] is None and any("://" in server for server in self.forward):
+            raise usage.UsageError("forward: a server that is asked over TLS needs --trust, the CA of its certificate")
         try:
             return Config(
                 tuple(self.hints),
@@ -249,6 +261,9 @@ class Options(WorkerOptions):
                     failure_time=self["failure-time"],
                     first_timeout=self["first-timeout"],
                     deadline=self["deadline"],
+                    streams=self["upstream-streams"],
+                    stream_pipeline=self["upstream-pipeline"],
+                    stream_idle=self["upstream-idle"],
                 ),
                 self["rotation"],
                 tuple(self.forward),

@@ -181,14 +181,18 @@ def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, obj
 
 
 def _forward(composer: Composer, service: Service) -> tuple[str, ...]:
-    """The option `forward`, where a host's name may stand for its address: `HOST` or `ZONE=HOST`."""
+    """The option `forward`, where a host's name may stand for its address: `HOST`, `tls://HOST`, `ZONE=` before it."""
     given = service.options.get("forward", [])
     texts = given if isinstance(given, list) else [given]
     found = []
     for text in map(str, texts):
-        zone, equals, name = text.rpartition("=")
+        zone, equals, server = text.rpartition("=")
+        scheme, separator, name = server.rpartition("://")
         known = composer.table.hosts.get(name)
-        found.append(f"{zone}{equals}{name if known is None else known[0]}")
+        if known is not None:
+            address = f"[{known[0]}]" if ":" in known[0] else known[0]
+            server = {"tls": f"tls://{address}#{name}"}.get(scheme, server) if separator else known[0]
+        found.append(f"{zone}{equals}{server}")
     return tuple(found)
 
 

@@ -217,7 +217,7 @@ ZONE = ZoneText("edu", SOA + "@ NS ns\n")
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), rotation="x"), "rotation: expected one of cyclic, fixed"),  # type: ignore[arg-type]
         (lambda: resolver_tap.Config((("a", "1.2.3.4"),), features=("no-x",)), "features: expected some of mixed-case"),
         (lambda: resolver_tap.Config((), forward=("edu=1.2.3.4",)), "hints: expected at least one"),
-        (lambda: resolver_tap.Config((), forward=("edu",)), "forward: expected ADDRESS or ZONE=ADDRESS, got 'edu'"),
+        (lambda: resolver_tap.Config((), forward=("edu",)), "forward: expected ADDRESS, tls:.*, got 'edu'"),
         (lambda: resolver_tap.Config((), forward=("a..b=1.2.3.4",)), "forward: expected a domain name"),
         (lambda: ResolverLimits(queries=0), "queries: expected a number above 0, got 0"),
         (lambda: ServerLimits(udp_payload=100), "udp_payload: expected 512 to 65535, got 100"),

@@ -1,16 +1,22 @@
 """Other people's programs and DNS over TLS (RFC 7858): clients of ours, and transfers (RFC 9103)."""
 
+import socket
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
+import dns.message
+import dns.query
 import pytest
+from dns.rcode import Rcode
 
 from tests.addresses import own_address
 from tests.interop.dns_secure import NAME, Trust
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, free_port, run
+from tests.interop.test_dns_programs import HEAD, UNBOUND, free_port, named, run
 from tests.processes import running, twistd
 
 PORT = free_port()
@@ -41,16 +47,27 @@ zones = tuple(ZoneText(*zone) for zone in {zones!r})
 add(dns, dns.Config(zones, listen, changing=Changing(transfer=(("*", "127.0.0.0/8"),))), "ours", {ours!r})
 hints = (("a.root-servers.net", {ours!r}),)
 add(resolver, resolver.Config(hints, listen, port={port}), "resolver", {resolver!r})
+for name, address, server in {forwarding!r}:
+    add(resolver, resolver.Config((), listen, forward=(server,), features=("no-remember-failures",)), name, address)
+other = HostTLS.from_files(reactor, time.time, {trust.certificate!r}, {trust.key!r}, {trust.other!r})
+config = resolver.Config((), listen, forward=("tls://127.0.0.1:{bind_tls}#{name}",))
+resolver.build(config, real_machine("strange", ({strange!r},), tls=other)).setServiceParent(application)
 reactor.callWhenRunning(print, "all is ready")
 """
 
 
 @dataclass(frozen=True)
 class Net:
-    """Our servers' addresses."""
+    """Our servers' addresses, and Unbound's; those of the second group forward over TLS."""
 
     ours: str
     resolver: str
+    unbound: str
+
+    to_bind: str
+    to_unbound: str
+    misnamed: str
+    strange: str
     trust: Trust
     tls: int
 
@@ -58,15 +75,41 @@ class Net:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     directory = tmp_path_factory.mktemp("dot")
-    made = Net(own_address(), own_address(), Trust(directory), PORT + 1)
+    made = Net(*(own_address() for _ in range(7)), Trust(directory), PORT + 1)
+    bind_tls = PORT + 2
+    forwarding = [
+        ("to-bind", made.to_bind, f"tls://127.0.0.1:{bind_tls}#{NAME}"),
+        ("to-unbound", made.to_unbound, f"tls://{made.unbound}:{made.tls}#{NAME}"),
+        ("misnamed", made.misnamed, f"tls://127.0.0.1:{bind_tls}#www.umass.edu"),
+    ]
     zones = [
         (".", HEAD + f"@ NS a.root-servers.net.\na.root-servers.net. A {made.ours}\n"
          f"umass.edu. NS {NAME}.\n{NAME}. A {made.ours}\n"),
         ("umass.edu", HEAD + ZONE.format(made.ours)),
     ]  # fmt: skip
-    (directory / "internet.tac").write_text(TAC.format(port=PORT, zones=zones, **vars(made)))
+    (directory / "internet.tac").write_text(
+        TAC.format(port=PORT, zones=zones, forwarding=forwarding, bind_tls=bind_tls, name=NAME, **vars(made))
+    )
+    key, certificate = made.trust.key, made.trust.certificate
+    (directory / "bind.zone").write_text(zones[1][1].replace(made.ours, "127.0.0.1"))
+    tls = f'tls local {{ key-file "{key}"; cert-file "{certificate}"; }};'
+    primary = f'zone "bind.test" {{ type primary; file "{directory}/bind.zone"; }};'
+    options = f"recursion yes; dnssec-validation no; listen-on port {bind_tls} tls local {{ 127.0.0.1; }};"
+    secure = f"""
+    interface: {made.unbound}@{made.tls}
+    tls-port: {made.tls}
+    tls-service-key: {key}
+    tls-service-pem: {certificate}
+stub-zone:
+    name: "umass.edu"
+    stub-addr: {made.ours}@{PORT}"""
+    text = UNBOUND.format(directory=directory, address=made.unbound, port=PORT, more=secure)
+    (directory / "unbound.conf").write_text(text)
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, primary + tls, PORT))
+        conf = str(directory / "unbound.conf")
+        stack.enter_context(running(need("unbound"), "-d", "-c", conf, ready="start of service"))
         yield made
 
 
@@ -125,7 +168,45 @@ def test_a_zone_is_transferred(net: Net, program: str) -> None:
 
 def test_no_zone_by_an_old_version_of_tls(net: Net) -> None:
     """RFC 9103 §7. Questions are answered: RFC 7858 takes 1.2 as well."""
-    header, name = b"\0\7\0\0\0\1\0\0\0\0\0\0", b"\5umass\3edu\0"
-    for rdtype, rcode in ((b"\0\xfc\0\1", 5), (b"\0\6\0\1", 0)):
-        query = header + name + rdtype
-        assert openssl(net, len(query).to_bytes(2, "big") + query, "-tls1_2", "-quiet")[5] & 15 == rcode
+    context = ssl.create_default_context(cafile=net.trust.ca)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    for rdtype, rcode in (("AXFR", Rcode.REFUSED), ("SOA", Rcode.NOERROR)):
+        with context.wrap_socket(socket.create_connection((net.ours, net.tls), 10), server_hostname=NAME) as stream:
+            dns.query.send_tcp(stream, dns.message.make_query("umass.edu", rdtype))
+            reply, _ = dns.query.receive_tcp(stream)
+        assert reply.rcode() == rcode
+
+
+@pytest.mark.parametrize(("server", "zone"), [("to_bind", "bind.test"), ("to_unbound", "umass.edu")])
+def test_we_forward_over_tls(net: Net, server: str, zone: str) -> None:
+    for name, expected in (("gaia.cs", "10.1.0.3"), ("www", "10.1.0.3"), ("many", "10.2.0.99"), ("nowhere", "NXDOMAIN")):
+        written = run("dig", "+tries=1", f"@{getattr(net, server)}", "-p", str(PORT), f"{name}.{zone}")
+        assert expected in written, written
+
+
+@pytest.mark.parametrize(
+    ("server", "why"),
+    [("misnamed", "www.umass.edu: its certificate is for another name"), ("strange", "not issued by a CA that is trusted")],
+)
+def test_we_do_not_ask_whom_we_cannot_trust(net: Net, server: str, why: str) -> None:
+    written = run("dig", "+tries=1", f"@{getattr(net, server)}", "-p", str(PORT), "gaia.cs.bind.test")
+    assert "status: SERVFAIL" in written, written
+    assert "EDE: 22" in written
+    assert why in written
+
+
+@pytest.mark.parametrize(("name", "answered"), [(NAME, True), ("www.umass.edu", False)])
+def test_unbound_forwards_to_us_over_tls(net: Net, tmp_path: Path, name: str, answered: bool) -> None:
+    """It verifies our certificate, and does not ask us under another name."""
+    address = own_address()
+    more = f"""
+    tls-cert-bundle: {net.trust.ca}
+forward-zone:
+    name: "."
+    forward-tls-upstream: yes
+    forward-addr: {net.resolver}@{net.tls}#{name}"""
+    (tmp_path / "unbound.conf").write_text(UNBOUND.format(directory=tmp_path, address=address, port=PORT, more=more))
+    with running(need("unbound"), "-d", "-c", str(tmp_path / "unbound.conf"), ready="start of service"):
+        for asked, expected in (("gaia.cs", "10.1.0.3"), ("many", "10.2.0.99"), ("nowhere", "NXDOMAIN")):
+            written = run("dig", "+tries=1", f"@{address}", "-p", str(PORT), f"{asked}.umass.edu")
+            assert (expected if answered else "SERVFAIL") in written, written

@@ -83,10 +83,10 @@ class Validator:
         self._now = now
         self.recursor.receive(key, data, source, now)
 
-    def failed(self, key: int, now: float) -> None:
+    def failed(self, key: int, now: float, reason: str = "") -> None:
         """As Recursor.failed."""
         self._now = now
-        self.recursor.failed(key, now)
+        self.recursor.failed(key, now, reason)
 
     def next_timer(self) -> float | None:
         """When `on_timer` wants to be called."""

@@ -1,0 +1,132 @@
+"""Servers that are asked over TLS: how options name them, and a resolver of a simulated world that forwards to one."""
+
+from typing import Any
+
+import pytest
+from dns.edns import OptionType
+from dns.rcode import Rcode
+from twisted.python import usage
+
+from netstack.dns import StubResolver, query
+from netstack.dns.forwarders import Forwarder
+from netstack.dns.streams import Server
+from netstack.taps import resolver as resolver_tap
+from netstack.world.loader import parse
+from netstack.world.session import Session, open_session
+
+HOST, RESOLVER, UPSTREAM, SERVER = "host.lan.edu", "resolver.lan.edu", "resolver.isp.edu", "ns.lan.edu"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("10.0.0.1", ("10.0.0.1", "udp", "10.0.0.1", 0, "", "")),
+        ("2001:db8::1", ("2001:db8::1", "udp", "2001:db8::1", 0, "", "")),
+        ("tls://10.0.0.1#dns.test", ("", "tls", "10.0.0.1", 853, "dns.test", "")),
+        ("tls://10.0.0.1:8853#dns.test.", ("", "tls", "10.0.0.1", 8853, "dns.test", "")),
+        ("tls://[2001:db8::1]:8853#dns.test", ("", "tls", "2001:db8::1", 8853, "dns.test", "")),
+        ("https://dns.test/dns-query@10.0.0.1", ("", "https", "10.0.0.1", 443, "dns.test", "/dns-query")),
+        ("https://dns.test:8443/@[2001:db8::1]", ("", "https", "2001:db8::1", 8443, "dns.test", "/")),
+        *((wrong, None) for wrong in (
+            "", "dns.test", "tls://10.0.0.1", "tls://dns.test#dns.test", "tls://10.0.0.1#", "tls://10.0.0.1/x#dns.test",
+            "tls://10.0.0.1:0x#dns.test", "https://dns.test/dns-query", "https://dns.test/?x@10.0.0.1", "http://dns.test/@10.0.0.1",
+            "tls://user@10.0.0.1#dns.test", "https://@10.0.0.1",
+        )),
+    ],
+)  # fmt: skip
+def test_forwarders(text: str, found: tuple[Any, ...] | None) -> None:
+    if found is None:
+        with pytest.raises(ValueError, match="expected ADDRESS"):
+            Forwarder.parse(text)
+    else:
+        assert Forwarder.parse(text) == Forwarder(text, *found[1:])
+
+
+def test_forwarding_over_tls_needs_a_ca() -> None:
+    options = resolver_tap.Options()
+    with pytest.raises(usage.UsageError, match="needs --trust"):
+        options.parseOptions(["--forward", "tls://10.0.0.1#dns.test"])
+
+
+def world(forward: str) -> Session:
+    """A resolver at home that forwards to the one of an ISP."""
+    table = {
+        "sites": {"core": {"resolver": False}, "lan": {"resolver": RESOLVER}, "isp": {"resolver": UPSTREAM}},
+        "zones": {".": {"site": "core", "servers": ["a.root"]}, "root": {"servers": ["a.root"]},
+                  "edu": {"site": "core", "servers": ["ns.edu"]},
+                  "lan.edu": {"site": "core", "servers": [SERVER], "records": "www.cs A 10.9.9.9\n"
+                              + "".join(f"large TXT \"{number}{'x' * 200}\"\n" for number in range(100))}},
+        "hosts": {RESOLVER: {"site": "lan", "services": {"resolver": {"forward": [forward]}}}, HOST: {"site": "lan"},
+                  UPSTREAM: {"site": "isp", "services": {"resolver": {}}}},
+    }  # fmt: skip
+    internet = open_session(parse(table), "simulated", seed=5)
+    internet.record()
+    return internet
+
+
+def between(internet: Session) -> list[tuple[str, int, bool]]:
+    """Messages between the two resolvers: transport, the upstream's port, whether it was under TLS."""
+    return [
+        (row.transport, row.destination[1] if row.source_name == RESOLVER else row.source[1], row.secure)
+        for row in internet.rows()
+        if {row.source_name, row.destination_name} == {RESOLVER, UPSTREAM}
+    ]
+
+
+def test_a_resolver_asks_its_forwarder_over_one_stream() -> None:
+    with world(f"tls://{UPSTREAM}") as internet:
+        for name in ("www.cs.lan.edu", "cs.lan.edu", "x.lan.edu", "ns.edu"):
+            internet.resolve(name, host=HOST)
+        assert internet.resolve("www.cs.lan.edu", host=HOST).records == ("10.9.9.9",)
+        assert between(internet) == [("tcp", 853, True)] * 8
+        assert len(internet.resolve("large.lan.edu", "TXT", host=HOST).records) == 100
+        assert sampled(internet, "netstack_dns_tls_handshakes_total", role="client") == 1
+        assert sampled(internet, "netstack_dns_resolver_queries_total", proto="tls") == 5
+        assert sampled(internet, "netstack_dns_resolver_streams_reused_total") == 4
+
+
+def sampled(internet: Session, name: str, **labels: str) -> float | None:
+    found: float | None = internet.running.hosts[RESOLVER].machine.registry.get_sample_value(name, labels)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("forward", "why"),
+    [
+        ("tls://{}#www.lan.edu", "www.lan.edu: its certificate is for another name"),
+        ("tls://{}:854#" + UPSTREAM, "refused"),
+        ("tls://{}:53#" + UPSTREAM, "servers of .: "),
+    ],
+)
+def test_a_forwarder_that_is_not_proved_is_not_asked_in_the_clear(forward: str, why: str) -> None:
+    with world(f"tls://{UPSTREAM}") as known:
+        address = known.running.table.hosts[UPSTREAM][0]
+    with world(forward.format(address)) as internet:
+        resolver = internet.running.table.hosts[RESOLVER][0]
+
+        async def ask(machine: Any) -> Any:
+            return await query(machine, (resolver, 53), "www.cs.lan.edu", attempts=1, patience=60)
+
+        reply = internet.ask(HOST, ask)
+        assert reply.rcode() == Rcode.SERVFAIL
+        [error] = [option for option in reply.options if option.otype == OptionType.EDE]
+        assert error.code == 22
+        assert why in error.text
+        assert between(internet) == []
+        service: Any = internet.running.hosts[RESOLVER].services[0].service
+        assert service.recursor.counts.queries_udp == service.recursor.counts.queries_tcp == 0
+
+
+def test_a_stub_resolver_may_trust_one_server_alone() -> None:
+    with world(f"tls://{UPSTREAM}") as internet:
+        address = internet.running.table.hosts[UPSTREAM][0]
+
+        async def ask(machine: Any) -> Any:
+            stub = StubResolver(machine, [Server(address, 853, UPSTREAM)], types=("A",))
+            found = [await stub.addresses("www.cs.lan.edu"), await stub.addresses("ns.edu")]
+            stub.streams.close()
+            return found
+
+        [found, _] = internet.ask(HOST, ask)
+        assert found == ["10.9.9.9"]
+        assert {(row.transport, row.secure) for row in internet.rows() if row.source_name == HOST} == {("tcp", True)}
