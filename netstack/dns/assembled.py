@@ -15,8 +15,9 @@ from netstack.dns.authority import ALIASES, REDIRECTIONS, Authority, Order
 from netstack.dns.events import NOT_AUTHORITATIVE
 from netstack.dns.nodes import Node
 from netstack.dns.octets import NameOctets, RRsetOctets, octets_of
+from netstack.dns.options import without_options
 from netstack.dns.wire import HEADER, LARGEST, PLAIN_UDP
-from netstack.dns.zone import Zone, one_of
+from netstack.dns.zone import Zone, ZoneUnavailable, one_of
 
 _AA, _TC = 0x04, 0x02
 _DO = 0x80
@@ -37,6 +38,36 @@ _ASKED = b"\xc0\x0c"
 _WILDCARD = b"\x01*"
 
 
+_FLAGS = frozenset(bytes((high, low)) for high in (0, 1) for low in (0, 0x10, 0x20, 0x30))
+"""A query's flags: RD, CD and AD may be set."""
+_META = range(128, 255)
+"""Types that are questions about transfers, transactions and the like (RFC 6895 §3.1); ANY is answered as others are."""
+
+
+def ordinary(data: bytes, end: int) -> bool:
+    """Whether this is a query in the one form in which resolvers send them; `end`: its first zero octet from 12 on.
+
+    Opcode QUERY, one question of class IN whose name is not compressed, then nothing or one OPT record of version 0
+    without options. For such messages what is between the name's letters and the message's end says all.
+    """
+    if end < HEADER or data[2:4] not in _FLAGS or data[4:11] != b"\0\1\0\0\0\0\0" or data[11] > 1:
+        return False
+    at = HEADER
+    while at < end:
+        if data[at] > 63:
+            return False
+        at += data[at] + 1
+    if at != end or end - HEADER > 254 or data[end + 3 : end + 5] != b"\0\1":
+        return False
+    rdtype = int.from_bytes(data[end + 1 : end + 3], "big")
+    if rdtype in _META or rdtype in (0, RdataType.OPT):
+        return False
+    rest = data[end + 5 :]
+    if data[11] == 0:
+        return not rest
+    return len(rest) == 11 and rest[:3] == b"\0\0\x29" and rest[5:7] == b"\0\0" and rest[9:] == b"\0\0"
+
+
 class _Placed(NamedTuple):
     """An RRset of a reply: under which name, None for the question's, and which record is first."""
 
@@ -50,6 +81,7 @@ class Assembled(NamedTuple):
 
     wire: bytes
     rcode: int
+    rdtype: int
     worth: bool
     """Whether it may be asked for again: made of names that exist. Names that do not are without number."""
 
@@ -62,6 +94,17 @@ class Assembler:
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
         self._opt = b"\0\0\x29" + authority.udp_payload.to_bytes(2, "big") + b"\0\0"
+
+    def answer(self, data: bytes, order: Order, stream: bool) -> Assembled | None:
+        """The reply to any message, apart from its EDNS(0) options; None: the plain path is needed."""
+        bare = without_options(data)
+        end = bare.find(0, HEADER)
+        if not ordinary(bare, end):
+            return None
+        try:
+            return self.reply(bare, end, order, stream)
+        except ZoneUnavailable:
+            return None
 
     def reply(self, data: bytes, end: int, order: Order, stream: bool = False) -> Assembled | None:
         """The reply to a query that is `ordinary`, whose question's name ends at `end`; None: the plain path is needed."""
@@ -78,7 +121,7 @@ class Assembler:
         if found is None:
             if opt:
                 opt = opt[:-2] + _NOT_OURS
-            return Assembled(_message(data, end, 0, _REFUSED, opt, more=bool(opt)), _REFUSED, False)
+            return Assembled(_message(data, end, 0, _REFUSED, opt, more=bool(opt)), _REFUSED, rdtype, False)
         answer: list[_Placed] = []
         authority: list[_Placed] = []
         additional: list[_Placed] = []
@@ -121,7 +164,7 @@ class Assembler:
                 if wild is None:
                     rcode = _NXDOMAIN
                     if not answer:
-                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, False)
+                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, rdtype, False)
                     authority.append(_Placed(zone.negative, zone.negative.name))
                     break
                 node = wild
@@ -138,7 +181,7 @@ class Assembler:
                     if not answer and octets.count == 1 and octets.bodies and not octets.hosts and owner is None:
                         wire = _message(data, end, _AA, 0, _ASKED + octets.bodies[0] + opt, b"\0\1", b"\0\0", bool(opt))
                         if len(wire) <= largest:
-                            return Assembled(wire, 0, worth)
+                            return Assembled(wire, 0, rdtype, worth)
                     first = order(octets.count, node, RdataType(octets.rdtype)) if octets.count > 1 else 0
                     answer.append(_Placed(octets, owner, first))
                     if octets.hosts:
@@ -146,7 +189,7 @@ class Assembler:
                     break
                 if chosen is None:
                     if not answer:
-                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, worth)
+                        return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, rdtype, worth)
                     authority.append(_Placed(zone.negative, zone.negative.name))
                     break
                 alias = chosen
@@ -166,7 +209,9 @@ class Assembler:
                 break
             zone = found
         room = largest - len(opt)
-        return Assembled(_filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, worth)
+        return Assembled(
+            _filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, rdtype, worth
+        )
 
     def _zone(self, name: bytes, rdtype: int) -> Zone | None:
         """As `Authority.zone_of`; `_UNAVAILABLE` for a zone that is ours and cannot be answered for."""

@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from dns.rdatatype import RdataType
 
 from netstack.dns.assembled import Assembled, Assembler
+from netstack.dns.assembled import ordinary as ordinary
 from netstack.dns.authority import Authority, Order
 from netstack.dns.wire import HEADER, Query, parse_query, to_wire
 from netstack.dns.zone import Node, ZoneUnavailable
@@ -21,34 +22,6 @@ OVERHEAD = 500
 """Octets of an entry besides its key and replies, estimated."""
 _TALLIES = 1000
 """Pairs of a type and an RCODE whose tally is at hand."""
-_FLAGS = frozenset(bytes((high, low)) for high in (0, 1) for low in (0, 0x10, 0x20, 0x30))
-"""A query's flags: RD, CD and AD may be set."""
-_META = range(128, 255)
-"""Types that are questions about transfers, transactions and the like (RFC 6895 §3.1); ANY is answered as others are."""
-
-
-def ordinary(data: bytes, end: int) -> bool:
-    """Whether this is a query in the one form in which resolvers send them; `end`: its first zero octet from 12 on.
-
-    Opcode QUERY, one question of class IN whose name is not compressed, then nothing or one OPT record of version 0
-    without options. For such messages what is between the name's letters and the message's end says all.
-    """
-    if end < HEADER or data[2:4] not in _FLAGS or data[4:11] != b"\0\1\0\0\0\0\0" or data[11] > 1:
-        return False
-    at = HEADER
-    while at < end:
-        if data[at] > 63:
-            return False
-        at += data[at] + 1
-    if at != end or end - HEADER > 254 or data[end + 3 : end + 5] != b"\0\1":
-        return False
-    rdtype = int.from_bytes(data[end + 1 : end + 3], "big")
-    if rdtype in _META or rdtype in (0, RdataType.OPT):
-        return False
-    rest = data[end + 5 :]
-    if data[11] == 0:
-        return not rest
-    return len(rest) == 11 and rest[:3] == b"\0\0\x29" and rest[5:7] == b"\0\0" and rest[9:] == b"\0\0"
 
 
 class Memo(Generic[V]):
@@ -204,7 +177,9 @@ class CompiledAnswers:
         if any(rrset.rdtype == RdataType.DNAME for rrset in message.answer):
             return None  # RFC 6672 §3.1: the alias made of it has the question's letters as asked
         wire = to_wire(message, query.payload, additional_needed=referral)
-        return Assembled(wire, wire[3] & 15, True) if wire[HEADER:end] == data[HEADER:end] else None
+        return (
+            Assembled(wire, wire[3] & 15, int(query.question.rdtype), True) if wire[HEADER:end] == data[HEADER:end] else None
+        )
 
     def _tally(self, rdtype: int, rcode: int) -> Tally:
         """Where a reply is counted."""

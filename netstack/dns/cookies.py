@@ -10,6 +10,7 @@ OLDEST, RENEWED, FUTURE = 3600, 1800, 300
 """Seconds (RFC 9018 §4.3): a cookie is good for so long, replaced by a new one after so long, and may be so far ahead."""
 _VERSION = b"\x01\0\0\0"
 _MASK = 0xFFFFFFFFFFFFFFFF
+_EACH, _LAST = range(2), range(4)
 
 
 Secrets = Callable[[float], Sequence[bytes]]
@@ -80,31 +81,27 @@ def siphash24(key: bytes, data: bytes) -> bytes:
     k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:16], "little")
     v0, v1 = k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D
     v2, v3 = k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573
-
-    def rounds(count: int) -> None:
-        nonlocal v0, v1, v2, v3
-        for _ in range(count):
-            v0 = v0 + v1 & _MASK
-            v1 = (v1 << 13 | v1 >> 51) & _MASK ^ v0
-            v0 = (v0 << 32 | v0 >> 32) & _MASK
-            v2 = v2 + v3 & _MASK
-            v3 = (v3 << 16 | v3 >> 48) & _MASK ^ v2
-            v0 = v0 + v3 & _MASK
-            v3 = (v3 << 21 | v3 >> 43) & _MASK ^ v0
-            v2 = v2 + v1 & _MASK
-            v1 = (v1 << 17 | v1 >> 47) & _MASK ^ v2
-            v2 = (v2 << 32 | v2 >> 32) & _MASK
-
     whole = len(data) & ~7
-    for at in range(0, whole, 8):
-        word = int.from_bytes(data[at : at + 8], "little")
-        v3 ^= word
-        rounds(2)
-        v0 ^= word
-    last = int.from_bytes(data[whole:], "little") | (len(data) & 0xFF) << 56
-    v3 ^= last
-    rounds(2)
-    v0 ^= last
-    v2 ^= 0xFF
-    rounds(4)
+    words = [int.from_bytes(data[at : at + 8], "little") for at in range(0, whole, 8)]
+    words.append(int.from_bytes(data[whole:], "little") | (len(data) & 0xFF) << 56)
+    for word in (*words, None):
+        if word is None:
+            v2 ^= 0xFF
+            rounds = _LAST
+        else:
+            v3 ^= word
+            rounds = _EACH
+        for _ in rounds:
+            v0 = v0 + v1 & _MASK
+            v1 = (v1 << 13 & _MASK | v1 >> 51) ^ v0
+            v0 = v0 << 32 & _MASK | v0 >> 32
+            v2 = v2 + v3 & _MASK
+            v3 = (v3 << 16 & _MASK | v3 >> 48) ^ v2
+            v0 = v0 + v3 & _MASK
+            v3 = (v3 << 21 & _MASK | v3 >> 43) ^ v0
+            v2 = v2 + v1 & _MASK
+            v1 = (v1 << 17 & _MASK | v1 >> 47) ^ v2
+            v2 = v2 << 32 & _MASK | v2 >> 32
+        if word is not None:
+            v0 ^= word
     return (v0 ^ v1 ^ v2 ^ v3).to_bytes(8, "little")

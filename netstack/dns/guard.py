@@ -1,6 +1,6 @@
 """Who is answered, how fully and how often: server cookies, limits of queries and of replies; pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,8 @@ from netstack.sansio import Now
 CookieRule = Literal["off", "on", "required"]
 COOKIE_RULES: tuple[CookieRule, ...] = ("off", "on", "required")
 BADCOOKIE = 23
+_KNOWN, _KNOWN_FOR = 10_000, 1.0
+"""Cookies, and clients' networks, that are remembered, cookies for so many seconds: a hash costs more than all else."""
 
 
 @dataclass(slots=True)
@@ -46,6 +48,20 @@ class Admitted:
     """Where it asks for more than is told to everybody (NSID)."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A client's cookie."""
+
+    given: bytes
+    """The COOKIE option's octets for the reply."""
+    option: bytes
+    """An OPT record's length and that option alone."""
+    genuine: bool
+    """The client has a cookie of ours."""
+    until: float
+    """Seconds, wall clock."""
+
+
 class Guard:
     """One server's. `secret()` gives 16 random octets for cookies, whose secrets are made of them, unless `shared` has some.
 
@@ -68,10 +84,58 @@ class Guard:
         self._clients = Rates(limits.client_rate) if limits.client_rate else None
         self._replies = Rates(limits.response_rate, limits.response_window) if limits.response_rate else None
 
+        self._known: dict[tuple[str, bytes], Known] = {}
+        self._victims: dict[str, Hashable] = {}
+
     @property
-    def watches_all(self) -> bool:
-        """Whether every datagram must be seen, so that no bypass may answer."""
+    def has_rates(self) -> bool:
+        """Whether clients or replies are limited."""
         return self._clients is not None or self._replies is not None
+
+    def held_back(self, data: bytes, address: str, now: Now) -> bytes | None:
+        """What is sent over UDP to a client that asks too often, empty for nothing; None: it does not."""
+        if self._clients is None or self._clients.take(address, now.monotonic):
+            return None
+        return self._held_back(_bare(data)) or b""
+
+    def give_back(self, address: str) -> None:
+        """The query that was counted by `held_back` is counted again."""
+        if self._clients is not None:
+            self._clients.give_back(address)
+
+    def limited(self, reply: bytes, address: str, now: Now) -> bytes:
+        """A reply to somebody who may be a forgery, or what is sent instead, empty for nothing."""
+        if self._replies is None:
+            return reply
+        network = self._victims.get(address)
+        if network is None:
+            if len(self._victims) >= _KNOWN:
+                self._victims.clear()
+            network = self._victims[address] = victim(address)
+        if self._replies.take((network, kind(reply)), now.monotonic):
+            return reply
+        return self._held_back(truncated(reply)) or b""
+
+    def known(self, cookie: bytes, address: str, now: Now) -> "Known":
+        """What there is to know of a COOKIE option of the right length; remembered for a second."""
+        key = address, cookie
+        found = self._known.get(key)
+        if found is not None and found.until - _KNOWN_FOR <= now.wall < found.until:
+            return found
+        client, server = cookie[:CLIENT], cookie[CLIENT:]
+        fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
+        given = client + (fresh or self._cookies.make(client, address, now.wall))
+        if len(self._known) >= _KNOWN:
+            self._known.clear()
+        length = len(given).to_bytes(2, "big")
+        added = COOKIE.to_bytes(2, "big") + length + given
+        found = Known(given, len(added).to_bytes(2, "big") + added, fresh is not None, now.wall + _KNOWN_FOR)
+        self._known[key] = found
+        return found
+
+    def count(self, cookie: bytes, known: "Known") -> None:
+        """A query with this cookie is answered."""
+        self.counts.bad_cookies += len(cookie) > CLIENT and not known.genuine
 
     def admit(self, data: bytes, address: str, stream: bool, now: Now) -> Admitted | bytes | None:
         """A query that may be answered; else what is sent instead, if anything."""
@@ -93,13 +157,11 @@ class Guard:
             return Admitted(address, stream, None, stream, payload, query)
         if len(cookie) != CLIENT and not CLIENT + 8 <= len(cookie) <= CLIENT + 32:  # RFC 7873 §5.2.2
             return _bare(data, Rcode.FORMERR, self.limits.udp_payload)
-        client, server = cookie[:CLIENT], cookie[CLIENT:]
-        fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
-        self.counts.bad_cookies += bool(server) and fresh is None
-        given = client + (fresh or self._cookies.make(client, address, now.wall))
-        if self.rule == "required" and fresh is None and not stream:
-            return with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, given)
-        return Admitted(address, stream, given, stream or fresh is not None, payload, query)
+        known = self.known(cookie, address, now)
+        self.count(cookie, known)
+        if self.rule == "required" and not known.genuine and not stream:
+            return with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, known.given)
+        return Admitted(address, stream, known.given, stream or known.genuine, payload, query)
 
     def finish(self, admitted: Admitted, reply: bytes | None, now: Now) -> bytes | None:
         """The reply as it is sent: with a cookie, cut, or not at all."""
@@ -110,11 +172,7 @@ class Guard:
             if not admitted.stream and len(more) > admitted.payload:
                 more = self._with_options(admitted, truncated(reply))
             reply = more
-        if self._replies is None or admitted.genuine:
-            return reply
-        if self._replies.take((victim(admitted.address), kind(reply)), now.monotonic):
-            return reply
-        return self._held_back(truncated(reply))
+        return reply if admitted.genuine else self.limited(reply, admitted.address, now) or None
 
     def _with_options(self, admitted: Admitted, reply: bytes) -> bytes:
         if admitted.cookie is not None:

@@ -13,6 +13,7 @@ from dns.rdatatype import RdataType
 from netstack.dns.cache import Entry, Use
 from netstack.dns.compiled import OVERHEAD, Memo, Tallies, Tally, ordinary
 from netstack.dns.events import Outcome, ResolverCounts
+from netstack.dns.options import without_cookie
 from netstack.dns.wire import HEADER, Query
 from netstack.sansio import Address
 
@@ -97,6 +98,9 @@ class KeptReplies:
 
     def keep(self, data: bytes, query: Query, outcome: Outcome, reply: bytes) -> None:
         """Keep the plain path's reply to a datagram, if it came from the cache alone and may be given again."""
+        parts = without_cookie(data)
+        if parts is not None:
+            data = parts[0]  # the guard puts the cookie into the reply
         end, entries = data.find(0, HEADER), outcome.kept
         if not entries or outcome.error is not None or not query.recursion_desired or not ordinary(data, end):
             return

@@ -10,6 +10,8 @@ from netstack.dns.wire import HEADER
 
 NSID, COOKIE = 3, 10
 _OPT = b"\0\0\x29"
+_ANY_FORM = (3, 10, 11, 12)
+"""NSID, cookie, keepalive and padding: a message that has them can be read whatever they hold, the cookie's length apart."""
 _TC = 0x02
 
 
@@ -65,6 +67,36 @@ def with_option(message: bytes, code: int, value: bytes) -> bytes:
     end = at + 11 + length
     added = code.to_bytes(2, "big") + len(value).to_bytes(2, "big") + value
     return message[: at + 9] + (length + len(added)).to_bytes(2, "big") + message[at + 11 : end] + added + message[end:]
+
+
+def without_cookie(query: bytes) -> tuple[bytes, bytes] | None:
+    """A query that ends with an OPT record whose one option is a COOKIE of the right length (RFC 7873 §5.2.2): the same
+    without it, and the cookie. None for all others."""
+    at = query.find(0, HEADER) + 5
+    size = len(query) - at - 11
+    if size < 12 or query[at : at + 3] != _OPT or query[at + 9 : at + 13] != size.to_bytes(2, "big") + b"\0\x0a":
+        return None
+    length = size - 4
+    if query[at + 13 : at + 15] != length.to_bytes(2, "big") or not (length == 8 or 16 <= length <= 40):
+        return None
+    return query[: at + 9] + b"\0\0", query[at + 15 :]
+
+
+def without_options(query: bytes) -> bytes:
+    """A query that ends with an OPT record of options that change nothing in a zone's answer: the same without them.
+
+    Others as they are."""
+    at = query.find(0, HEADER) + 5
+    size = len(query) - at - 11
+    if size < 4 or query[at : at + 3] != _OPT or query[at + 9 : at + 11] != size.to_bytes(2, "big"):
+        return query
+    place, end = at + 11, len(query)
+    while place < end:
+        code, length = int.from_bytes(query[place : place + 2], "big"), int.from_bytes(query[place + 2 : place + 4], "big")
+        if code not in _ANY_FORM or (code == COOKIE and not (length == 8 or 16 <= length <= 40)):
+            return query
+        place += 4 + length
+    return query[: at + 9] + b"\0\0" if place == end else query
 
 
 def truncated(message: bytes) -> bytes:

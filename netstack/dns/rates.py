@@ -37,6 +37,11 @@ class Rates:
             self._buckets.popitem(last=False)
         return tokens >= 1.0
 
+    def give_back(self, key: Hashable) -> None:
+        """What was taken last is not used."""
+        tokens, when = self._buckets.get(key, (self.rate, 0.0))
+        self._buckets[key] = min(self.rate, tokens + 1.0), when
+
 
 def victim(address: str) -> Hashable:
     """The network of an address: a flood of replies is meant for one of them."""

@@ -1,5 +1,8 @@
 """The authoritative server's role: plain questions are answered from the zones at once, other messages by `special`."""
 
+from dns.rdatatype import RdataType
+
+from netstack.dns.assembled import Assembler
 from netstack.dns.authority import Authority
 from netstack.dns.events import Proto, QueryReceived, SendReply
 from netstack.dns.guard import Admitted, Guard
@@ -27,6 +30,7 @@ class AuthoritativeDatagrams:
         self.guard = guard
         self.machine = machine
         self.authority = authority
+        self.assembler = Assembler(authority)
         self.metrics = metrics
         self.special = answers
 
@@ -61,6 +65,7 @@ class AuthoritativeStream:
         self.idle = idle
         self.machine = machine
         self.authority = authority
+        self.assembler = Assembler(authority)
         self.metrics = metrics
         self.special = answers
         self._sending = None if answers is None else Sending(answers)
@@ -108,14 +113,19 @@ def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, pro
         admitted = guard.admit(data, address, proto != "udp", role.machine.now())
         if not isinstance(admitted, Admitted):
             return admitted
-    reply = role.authority.answer(data, proto != "udp")
-    if reply is None:
-        metrics.dropped += 1
-        return None
-    metrics.request(proto, address, reply.question)
-    metrics.response(reply.rcode, seconds() - began)
+    made = role.assembler.answer(data, role.authority.order, proto != "udp")
+    if made is not None:
+        answer = made.wire
+        metrics.tally(proto, "2" if ":" in address else "1", RdataType(made.rdtype), made.rcode).count += 1
+        metrics.replies(1, seconds() - began)
+    else:
+        reply = role.authority.answer(data, proto != "udp")
+        if reply is None:
+            metrics.dropped += 1
+            return None
+        answer = reply.data
+        metrics.request(proto, address, reply.question)
+        metrics.response(reply.rcode, seconds() - began)
     return (
-        reply.data
-        if guard is None or not isinstance(admitted, Admitted)
-        else guard.finish(admitted, reply.data, role.machine.now())
+        answer if guard is None or not isinstance(admitted, Admitted) else guard.finish(admitted, answer, role.machine.now())
     )

@@ -21,6 +21,7 @@ from netstack.dns.kept import KeptAnswers
 from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
 from netstack.dns.metrics import guarded, handshakes, resolver_collector, server_metrics, zone_counts
 from netstack.dns.nameserver import Nameserver
+from netstack.dns.passing import GuardedBypass
 from netstack.dns.recursion import (
     Answers,
     GuardedAnswers,
@@ -70,7 +71,6 @@ class AuthoritativeService(MultiService):
         nameserver, transfers = self.keeper.nameserver, self.keeper.limits.transfers_out
         authority.complain = lambda origin, why: self.log.error("{zone}: {why}", zone=name_text(origin), why=why)
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
-        watched = guard is not None and guard.watches_all
         if guard is not None:
             guarded(machine.registry, "authoritative", guard.counts)
         self.listeners = listeners(
@@ -79,7 +79,7 @@ class AuthoritativeService(MultiService):
             limits,
             lambda: AuthoritativeDatagrams(machine, authority, metrics, special, guard),
             lambda: AuthoritativeStream(machine, authority, metrics, special, guard, limits.tcp_idle),
-            lambda family: None if watched else CompiledAnswers(authority, metrics, family, limits.compiled_bytes),
+            lambda family: _under(guard, CompiledAnswers(authority, metrics, family, limits.compiled_bytes), machine),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -153,14 +153,13 @@ class ResolverService(MultiService):
         if guard is not None:
             guarding = GuardedAnswers(answers, guard, machine)
             guarded(machine.registry, "resolver", guard.counts)
-        watched = guard is not None and guard.watches_all
         self.listeners = listeners(
             machine,
             endpoints,
             server_limits,
             lambda: RecursiveDatagrams(guarding),
             lambda: RecursiveStream(guarding, server_limits.tcp_idle),
-            lambda family: None if watched else KeptAnswers(kept, family),
+            lambda family: _under(guard, KeptAnswers(kept, family), machine),
         )
         for listener in self.listeners:
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
@@ -205,6 +204,10 @@ class ResolverService(MultiService):
             "insecure": counts.insecure,
             "bogus": counts.bogus,
         }
+
+
+def _under(guard: Guard | None, bypass: CompiledAnswers | KeptAnswers, machine: Machine) -> Bypass:
+    return bypass if guard is None else GuardedBypass(bypass, guard, machine.now)
 
 
 def listeners(

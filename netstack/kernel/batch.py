@@ -226,9 +226,11 @@ class BatchedPort(Port):
             data = received[start : start + length]
             try:
                 reply = answer(data, source)
-                if reply is not None:
+                if reply:
                     replies.append(reply)
                     to.append(number)
+                    continue
+                if reply is not None:
                     continue
                 if replies:  # what is ready does not wait for what takes long
                     driver.sent(*batch.send(replies, to), len(replies), seconds() - began)

@@ -35,7 +35,8 @@ class Bypass(Protocol):
     """The short way of a hot path, around events, engine and role. It is off while the host's journal is on."""
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
-        """The reply to a datagram, or None: it takes the plain path. `source()` tells the sender, during the call."""
+        """The reply to a datagram, empty when none is due; None: it takes the plain path. `source()` tells the sender,
+        during the call."""
 
     def answered(self, count: int, seconds: float) -> None:
         """So many replies went out together, so long after the first of their queries was read."""
@@ -101,6 +102,8 @@ class DatagramDriver(DatagramProtocol):
             began = machine.reactor.seconds()
             reply = bypass.answer(data, lambda: addr)
             if reply is not None:
+                if not reply:
+                    return
                 self._write(reply, addr)
                 bypass.answered(1, machine.reactor.seconds() - began)
                 return

@@ -197,6 +197,29 @@ def test_replies_put_together_from_octets_are_those_of_the_plain_path(
             assert (made.wire, made.rcode) == (expected.data, expected.rcode)
 
 
+def options_of(draw: st.DrawFn) -> list[dns.edns.Option]:
+    """EDNS(0) options, some of which no server understands."""
+    codes = draw(st.lists(st.sampled_from((3, 8, 10, 10, 11, 12, 15, 18, 65001)), max_size=3))
+    return [dns.edns.GenericOption(code, draw(st.sampled_from((b"", b"c" * 8, b"c" * 9, b"c" * 24)))) for code in codes]
+
+
+@given(st.data(), st.sampled_from(("www.foo.com", "big.foo.com", "x.sub.foo.com", "no.foo.com", "foo.org")), st.booleans())
+def test_options_change_nothing_in_an_answer(data: st.DataObject, name: str, stream: bool) -> None:
+    bypass, oracle = both(lambda: cyclic, ("foo.com", LINES))
+    options = data.draw(st.composite(options_of)())
+    sent = query(name, use_edns=0, payload=1232, options=options, id=9)
+    asked = bytearray(sent)
+    if data.draw(st.sampled_from((False, False, True))):
+        asked[data.draw(st.integers(12, len(asked) - 1))] = data.draw(st.integers(0, 255))
+    made = Assembler(bypass.authority).answer(bytes(asked), cyclic, stream)
+    expected = oracle.answer(bytes(asked), stream)
+    if made is not None:
+        assert expected is not None
+        assert (made.wire, made.rcode) == (expected.data, expected.rcode)
+    elif all(option.otype in (3, 11, 12) for option in options):
+        assert bytes(asked) != sent
+
+
 def test_a_flood_of_names_that_do_not_exist_is_not_kept() -> None:
     bypass, oracle = both(lambda: cyclic, ("foo.com", LINES))
     for number in range(300):

@@ -4,6 +4,7 @@ from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 
+import dns.edns
 import dns.message
 import pytest
 from hypothesis import given, settings
@@ -205,3 +206,13 @@ def test_forms_of_one_question_are_bounded() -> None:
     assert resolver.short(forms[0]) is not None
     resolver.internet.resolver.flush()
     assert [resolver.short(data) for data in forms] == [None] * 60
+
+
+def test_a_reply_to_a_client_with_a_cookie_is_kept_for_all() -> None:
+    resolver = Resolver()
+    cookie = dns.edns.GenericOption(10, b"12345678")
+    with_cookie, without = query("one.", use_edns=0, options=[cookie], id=5), query("one.", use_edns=0, id=5)
+    resolver.plain(with_cookie)
+    resolver.plain(with_cookie)
+    assert resolver.short(with_cookie) is None  # the guard gives it without
+    assert resolver.short(without) == resolver.plain(without)
