@@ -134,7 +134,16 @@ def origin() -> Any:
     return Config(sites=(Site(("www.someschool.edu",), "site"),))
 
 
-CONFIGS: dict[str, Callable[[], Any]] = {"upper": upper, "dns": dns, "resolver": resolver, "origin": origin}
+def registrar() -> Any:
+    from netstack.dns.tsig import Key
+    from netstack.taps.registrar import Config
+
+    return Config(registries=(("com", "127.0.0.1%registrar"),), keys=(Key.make("registrar", b"secret"),))
+
+
+CONFIGS: dict[str, Callable[[], Any]] = {
+    "upper": upper, "dns": dns, "resolver": resolver, "origin": origin, "registrar": registrar,
+}  # fmt: skip
 """For each tap that builds one service: a least configuration. A new tap gets its row here."""
 COMPOSE = {"internet"}
 """Taps that build the services of other taps."""

@@ -11,6 +11,11 @@ def error(status: int, reason: str = "", fields: bytes = b"") -> Respond:
     return Respond(status, HTML + fields, error_page(status, reason))
 
 
+def content(status: int, media: str, data: bytes, fields: bytes = b"") -> Respond:
+    """Some content; `fields` are further ready lines."""
+    return Respond(status, f"Content-Type: {media}\r\n".encode() + fields, data)
+
+
 def moved(location: str) -> Respond:
     """301 (RFC 9110 §15.4.2)."""
     return Respond(301, b"Location: " + location.encode() + b"\r\n" + HTML, moved_page(location))

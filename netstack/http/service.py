@@ -1,17 +1,17 @@
 """The origin server as a Twisted service: one listener for each endpoint, all with the same sites."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from netstack.http.access import AccessLog
 from netstack.http.engine import Heads, ServerEngine
 from netstack.http.engine.http2 import Answers, Counts, HTTP2ServerEngine
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import http2_counts
-from netstack.http.server import Origin
 from netstack.http.streams import Streams
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener
@@ -24,8 +24,17 @@ PROTOCOL = "http"
 ALPN = ("h2", "http/1.1")
 
 
+class Answering(Protocol):
+    """What answers the requests of all connections: an Origin's files, an ApplicationServer's application."""
+
+    log: AccessLog | None
+
+    def conversation(self, https_port: int | None = None) -> Role:
+        """The role of one connection; with `https_port` requests are sent to that port."""
+
+
 class HTTPService(MultiService):
-    """Serves an origin's sites at every endpoint of `endpoints`, plain for `tcp`, HTTPS for `tls`."""
+    """Serves an origin's sites, or an application, at every endpoint of `endpoints`, plain for `tcp`, HTTPS for `tls`."""
 
     log = Logger()
 
@@ -33,7 +42,7 @@ class HTTPService(MultiService):
         self,
         machine: Machine,
         endpoints: Sequence[Endpoint],
-        origin: Origin,
+        origin: Answering,
         http_limits: HTTPLimits,
         limits: StreamLimits,
         server: str,

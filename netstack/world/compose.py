@@ -211,6 +211,17 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
     raise WorldError(composer.world.file or composer.world.name, [Problem(key, wrong)])
 
 
+def _registrar(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    world, table = composer.world, composer.table
+    zones = [zone for zone in world.zones.values() if host.name in zone.updates and changing.updated(world, zone)]
+    return {
+        "registries": tuple((zone.name, f"{table.first(zone.servers[0])}%{host.name}") for zone in zones),
+        "keys": (changing.key(world, host.name),),
+        "names": (host.name, *host.aliases),
+        "plain": world.profile.cleartext_logins,
+    }
+
+
 def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     return {}
 
@@ -219,6 +230,7 @@ COMPOSED: Mapping[str, Plugin] = {
     "dns": Plugin(("udp:53", "tcp:53", "tls:853"), _dns, consumed=("recursion",)),
     "resolver": Plugin(("udp:53", "tcp:53", "tls:853"), _resolver, consumed=("forward",)),
     "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",)),
+    "registrar": Plugin(("tcp:80", "tls:443"), _registrar),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""

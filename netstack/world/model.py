@@ -21,6 +21,7 @@ PLUGINS: Mapping[str, str] = MappingProxyType(
         "dns": "authoritative DNS server of the zones that name the host",
         "resolver": "local (recursive, caching) DNS server of a site",
         "origin": "Web server",
+        "registrar": "registrar: its form and API insert domains into the zones that name the host in `updates`",
         "upper": "UDP and TCP sentence-to-uppercase servers",
     }
 )

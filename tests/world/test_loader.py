@@ -67,7 +67,11 @@ BAD = [
     (changed("addresses = 2", "addresses = true"), 'hosts."www.nyu.edu".addresses', "True is not a whole number"),
     (changed("addresses = 2", 'addresses = "2"'), 'hosts."www.nyu.edu".addresses', "'2' is not a whole number"),
     (changed("addresses = 2", "ttl = -1"), 'hosts."www.nyu.edu".ttl', "expected 0 to 2147483647 seconds"),
-    (changed("origin = {}", "orgin = {}"), 'hosts."www.nyu.edu".services.orgin', "expected dns, resolver, origin or upper"),
+    (
+        changed("origin = {}", "orgin = {}"),
+        'hosts."www.nyu.edu".services.orgin',
+        "expected dns, resolver, origin, registrar or upper",
+    ),
     (changed("origin = {}", "origin = 80"), 'hosts."www.nyu.edu".services.origin', "80 is not a table"),
     (changed('"web.nyu.edu"', '"cse.nyu.edu"'), 'hosts."www.nyu.edu".aliases', "is a host of its own"),
     (changed('"web.nyu.edu"', '"WEB.nyu.edu"'), 'hosts."www.nyu.edu".aliases', "'WEB.nyu.edu' is not a host's name"),

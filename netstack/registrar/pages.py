@@ -1,0 +1,82 @@
+"""The registrar's pages: plain HTML forms, which work without JavaScript. Every value is escaped by the templates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from netstack.registrar.events import Registration
+from netstack.registrar.policy import Policy, unicode_name
+from netstack.registrar.wire import timestamp
+
+ROWS = 4
+_YEARS = (1, 2, 3, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A line above the page: `kind` is "good", "wrong" or "told"."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a form shows as filled in already."""
+
+    servers: Sequence[tuple[str, str]] = ()
+    """Names, each with its addresses."""
+    registrant: str = ""
+    ds: str = ""
+    years: str = "1"
+
+
+class Pages:
+    """The pages of one registrar."""
+
+    def __init__(self, registrar: str, policy: Policy) -> None:
+        self._policy = policy
+        loader = PackageLoader("netstack.registrar", "templates")
+        self._environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+        self._environment.globals.update(
+            registrar=registrar,
+            registries=list(policy.registries),
+            least=policy.least_servers,
+            years=[each for each in _YEARS if each <= policy.most_years],
+        )
+
+    def home(
+        self, name: str = "", told: Told | None = None, form: bool = False, filled: Filled | None = None, token: str = ""
+    ) -> bytes:
+        """Where a name is looked up; with `form` it can be registered."""
+        values = filled or Filled()
+        return self._page(
+            "home", name=name, shown=unicode_name(name), told=told, form=form, values=values,
+            rows=self._rows(values.servers), token=token,
+        )  # fmt: skip
+
+    def manage(
+        self, name: str, one: Registration | None, told: Told | None, token: str, filled: Filled | None = None
+    ) -> bytes:
+        """What can be done with a domain; without one, which it is."""
+        servers = () if one is None else tuple((each.name, ", ".join(each.addresses)) for each in one.delegation.servers)
+        values = filled or Filled(servers, ds="" if one is None else "\n".join(one.delegation.ds))
+        return self._page(
+            "manage", name=name, one=one, shown=unicode_name(name), told=told, token=token, values=values,
+            rows=self._rows(values.servers), expires="" if one is None else timestamp(one.expires)[:10],
+        )  # fmt: skip
+
+    def done(self, title: str, advice: str, one: Registration | None, secret: str, told: Told | None = None) -> bytes:
+        """What has happened."""
+        return self._page(
+            "done", title=title, advice=advice, one=one, secret=secret, told=told,
+            shown="" if one is None else unicode_name(one.name), expires="" if one is None else timestamp(one.expires)[:10],
+        )  # fmt: skip
+
+    def _rows(self, servers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        rows = list(servers)
+        return rows + [("", "")] * (max(ROWS, len(rows)) - len(rows))
+
+    def _page(self, template: str, **values: object) -> bytes:
+        return self._environment.get_template(f"{template}.html").render(**values).encode()
