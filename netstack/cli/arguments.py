@@ -50,11 +50,7 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = top.add_subparsers(metavar="COMMAND")
 
-    def command(
-        name: str, about: str, module: str | None = None, world: bool = True, **more: str
-    ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", **more)  # type: ignore[arg-type]
-        sub.set_defaults(module=module or name, command=name)
+    def common(sub: argparse.ArgumentParser, world: bool) -> None:
         sub.add_argument("--json", action="store_true", help="print JSON")
         if world:
             sub.add_argument(
@@ -64,6 +60,22 @@ def parser() -> argparse.ArgumentParser:
                 type=_world_name,
                 help="the world to talk to, when more than one is up",
             )
+
+    def command(
+        name: str, about: str, module: str | None = None, world: bool = True, **more: str
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", **more)  # type: ignore[arg-type]
+        sub.set_defaults(module=module or name, command=name)
+        common(sub, world)
+        return sub
+
+    def more(
+        group: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, about: str, world: bool = True
+    ) -> argparse.ArgumentParser:
+        """An action of a command."""
+        sub = group.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+        common(sub, world)
+        sub.set_defaults(action=name)
         return sub
 
     up = command("up", "bring a world up")
@@ -157,6 +169,45 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="record this long (default: until Ctrl-C)")
     capture.add_argument("--no-follow", action="store_true", help="write what was recorded so far, then end")
 
+    cache = command("cache", "look at what resolvers remember", "caches")
+    caches = cache.add_subparsers(metavar="dump", required=True)
+    cache_dump = more(caches, "dump", "all that a host's resolver has in its cache")
+    cache_dump.add_argument("host", metavar="HOST")
+    cache_dump.add_argument("-o", "--output", metavar="FILE", help="write it here (default: standard output)")
+
+    flush = command("flush", "have caches forget what they know", "caches")
+    flush.add_argument("host", metavar="HOST", nargs="?", help="default: all hosts")
+    flush.add_argument("query", metavar="NAME", nargs="?", help="a resolver forgets this name alone")
+    flush.add_argument("--tree", action="store_true", help="and all below it")
+    flush.set_defaults(action="flush")
+
+    reload = command("reload", "read a name server's zone files again", "zones")
+    reload.add_argument("host", metavar="HOST")
+    reload.add_argument("zone", metavar="ZONE", nargs="?", help="default: all its zones")
+    reload.add_argument("--force", action="store_true", help="whatever the serial number says")
+    reload.set_defaults(action="reload")
+
+    zone = command("zone", "check, compile and dump zones", "zones", world=False)
+    zones = zone.add_subparsers(metavar="check|compile|dump|freeze|thaw", required=True)
+    zone_check = more(zones, "check", "look whether a master file is a zone, and what is doubtful about it", world=False)
+    zone_check.add_argument("origin", metavar="ORIGIN")
+    zone_check.add_argument("file", metavar="FILE")
+    about = "a master file into one that is opened at once and served from the disk"
+    zone_compile = more(zones, "compile", about, world=False)
+    zone_compile.add_argument("origin", metavar="ORIGIN")
+    zone_compile.add_argument("file", metavar="FILE", help="the master file")
+    zone_compile.add_argument("-o", "--output", metavar="FILE", required=True, help="such as ORIGIN.nszone")
+    zone_compile.set_defaults(module="zone")
+    zone_dump = more(zones, "dump", "a zone as it is served, as a master file")
+    zone_dump.add_argument("host", metavar="HOST", help="or, with --state, the zone")
+    zone_dump.add_argument("zone", metavar="ZONE", nargs="?")
+    zone_dump.add_argument("-o", "--output", metavar="FILE", help="write it here (default: standard output)")
+    zone_dump.add_argument("--state", metavar="DIRECTORY", help="from the state directory of a server that runs alone")
+    for verb, about in (("freeze", "refuse a zone's updates, so that its file may change"), ("thaw", "take them again")):
+        zone_freeze = more(zones, verb, about)
+        zone_freeze.add_argument("host", metavar="HOST")
+        zone_freeze.add_argument("zone", metavar="ZONE")
+
     lab = command("lab", "run labs", world=False)
     labs = lab.add_subparsers(metavar="list|run", required=True)
     lab_list = labs.add_parser("list", help="which labs there are")
@@ -177,14 +228,6 @@ def parser() -> argparse.ArgumentParser:
 
     validate = command("validate", "check a world file", world=False)
     validate.add_argument("file", metavar="FILE", help="world file, or the name of one that is shipped")
-
-    zone = command("zone", "compile zones for netstack-dns", world=False)
-    zones = zone.add_subparsers(metavar="compile", required=True)
-    zone_compile = zones.add_parser("compile", help="a master file into one that is opened at once and served from the disk")
-    zone_compile.add_argument("origin", metavar="ORIGIN")
-    zone_compile.add_argument("file", metavar="FILE", help="the master file")
-    zone_compile.add_argument("-o", "--output", metavar="FILE", required=True, help="such as ORIGIN.nszone")
-    zone_compile.add_argument("--json", action="store_true", help="print JSON")
 
     ca = command("ca", "the world's certificate authority")
     ca.add_argument("action", choices=("export",))

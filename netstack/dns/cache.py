@@ -132,6 +132,14 @@ class Cache:
         if entry is not None:
             self._drop((name, rdtype), entry)
 
+    def keys(self) -> list[Key]:
+        """What it has, what was used longest ago first."""
+        return list(self._entries)
+
+    def peek(self, key: Key) -> Entry | None:
+        """An entry, expired or not, without using it."""
+        return self._entries.get(key)
+
     def flush(self) -> None:
         """Forget everything."""
         for entry in self._entries.values():

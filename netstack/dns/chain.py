@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
+from netstack.dns.caching import CacheControl
 from netstack.dns.events import Proto
 from netstack.dns.guard import Guard
 from netstack.dns.limits import ResolverLimits, ServerLimits
@@ -92,6 +93,7 @@ class ChainService(MultiService):
         self.authority = authority
         self.recursor = recursor
         self.recursion = Recursion(machine, recursor, recursor.limits)
+        self.cache_control = CacheControl(machine, recursor)
         resolver_collector(machine.registry).resolver = recursor.counts
         answers = GuardedAnswers(ChainAnswers(authority, machine, self.recursion, recursor, allow), guard, machine)
         guarded(machine.registry, "authoritative", guard.counts)

@@ -44,6 +44,10 @@ class Failures:
         """It was resolved."""
         self._until.pop(question, None)
 
+    def questions(self) -> list[Question]:
+        """Those that are remembered."""
+        return list(self._until)
+
     def flush(self) -> None:
         """Forget all."""
         self._until.clear()

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
+from netstack.dns.caching import CacheControl
 from netstack.dns.compiled import CompiledAnswers
 from netstack.dns.dnssec.trust import Trust
 from netstack.dns.dnssec.validator import Validator
@@ -136,6 +137,7 @@ class ResolverService(MultiService):
         self.recursor = recursor
         self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
         self.recursion = Recursion(machine, self.resolver, limits, forwarders)
+        self.cache_control = CacheControl(machine, self.resolver)
         collector = resolver_collector(machine.registry)
         collector.resolver = recursor.counts
         collector.streams = self.recursion.streams.counts

@@ -161,6 +161,7 @@ def build(config: Config, machine: Machine) -> IService:
         allowed = networks("recursion_for", config.recursion_for)
         service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53), guard)
         kept_zones.setServiceParent(service)  # type: ignore[no-untyped-call]
+        service.keeper = kept_zones
     else:
         service = AuthoritativeService(machine, authority, bound, config.limits, kept_zones, guard)
     service.signer = None

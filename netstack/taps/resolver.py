@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGUSR1
 from typing import Any, Literal
 
 import dns.exception
@@ -9,6 +10,7 @@ import dns.name
 from dns.name import Name
 from dns.rdatatype import RdataType
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.python import usage
 
 from netstack.dns.chaos import Introduction
@@ -23,6 +25,7 @@ from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
+from netstack.kernel.signals import Signals
 from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
@@ -283,4 +286,17 @@ class Options(WorkerOptions):
 def makeService(options: Options) -> IService:
     """For twistd."""
     config = options.config()
-    return options.served(config.listen, lambda machine: build(config, machine))
+
+    def made(machine: Machine) -> IService:
+        service: Any = build(config, machine)
+
+        def dump() -> None:
+            written = Deferred.fromCoroutine(service.cache_control.write())
+            written.addErrback(lambda failure: service.log.failure("the cache cannot be written", failure))
+
+        signals: Any = Signals(machine.reactor, {SIGUSR1: dump})
+        signals.setServiceParent(service)
+        found: IService = service
+        return found
+
+    return options.served(config.listen, made)

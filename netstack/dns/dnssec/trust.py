@@ -102,6 +102,14 @@ class Trust:
         if self.spans is not None:
             self.spans.flush()
 
+    def reached(self) -> list[Name]:
+        """The names whose state is known."""
+        return list(self._known)
+
+    def forget_zone(self, name: Name) -> None:
+        """Look for this zone's keys anew."""
+        self._known.pop(name, None)
+
     def forget_chain(self, name: Name) -> list[Name]:
         """Forget the zones above a name; their names, and its own."""
         names = [Name(name.labels[-depth:]) for depth in range(1, len(name) + 1)]

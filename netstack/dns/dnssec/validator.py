@@ -145,6 +145,14 @@ class Validator:
         self._done.clear()
         return given
 
+    def bad(self) -> list[Question]:
+        """The questions whose answers are remembered as bogus."""
+        return list(self._bad)
+
+    def forgive(self, question: Question) -> None:
+        """Judge a question's answer anew."""
+        self._bad.pop(question, None)
+
     def flush(self) -> None:
         """Forget all that was learned: the next question begins at the root, cold."""
         self.recursor.flush()

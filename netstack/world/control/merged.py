@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.task import deferLater
 
 from netstack.world.addresses import AddressTable
+from netstack.world.control.names import ONE
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.control.verbs import look_up_alone, text
@@ -48,7 +49,7 @@ class MergedVerbs:
 
     def verbs(self) -> dict[str, Verb]:
         """Verb -> handler."""
-        one = ("inspect", "ca")
+        one = ("inspect", "ca", *ONE)
         all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear", "keys.list")
         return {
             "status": self.status,

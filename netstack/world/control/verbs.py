@@ -12,6 +12,7 @@ from twisted.internet.defer import DeferredLock
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
 from netstack.world.control.keys import KeyVerbs
+from netstack.world.control.names import NameVerbs, origin_of
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.problems import nearest
 from netstack.world.running import Running, RunningHost
@@ -54,6 +55,7 @@ class WorldVerbs:
             **KeyVerbs(self.running).table(),
             "ca": self.ca,
             "stop": self.stop,
+            **NameVerbs(self.running, self._host).table(),
         }
 
     async def status(self, arguments: Arguments, stream: Stream) -> object:
@@ -105,8 +107,17 @@ class WorldVerbs:
         return {"stopping": True}
 
     async def flush(self, arguments: Arguments, stream: Stream) -> object:
-        """{"hosts": [...]} -> the number of caches emptied; without hosts all."""
-        return {"flushed": self.running.flush(self._hosts(arguments) or None)}
+        """{"hosts": [...]} -> the number of caches emptied; without hosts all.
+
+        With {"name", "tree"?} resolvers forget that name alone, or all below it too; then also {"forgotten": entries}.
+        """
+        hosts = self._hosts(arguments) or list(self.running.hosts)
+        if arguments.get("name") is None:
+            return {"flushed": self.running.flush(hosts)}
+        name, tree = origin_of(arguments, "name"), bool(arguments.get("tree"))
+        services = [service.service for host in hosts for service in self.running.hosts[host].services]
+        controls = [control for it in services if (control := getattr(it, "cache_control", None)) is not None]
+        return {"flushed": len(controls), "forgotten": sum([await control.forget(name, tree) for control in controls])}
 
     async def resolve(self, arguments: Arguments, stream: Stream) -> object:
         """{"name", "type", "host", "cold", "trace"} -> {"answer", "rcode", "messages"}: asked of the site's resolver.
