@@ -17,7 +17,8 @@ def run(options: argparse.Namespace) -> int:
     if "://" not in options.url:
         raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
     with Client(options.name) as client:
-        found = client.call("get", url=options.url, host=options.host, headers=headers, trace=options.trace)
+        asked = {"url": options.url, "host": options.host, "headers": headers, "http2": options.http2}
+        found = client.call("get", trace=options.trace, **asked)
     code = PASS if found["status"] < 400 else FAIL
     body = base64.b64decode(found["body"])
     if options.output:

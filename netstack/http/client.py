@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client: names through the machine's resolver, TLS verified, persistent connections in a small pool.
+"""An HTTP client: names through the machine's resolver, TLS verified, persistent connections in a small pool.
 
 result = await fetch(machine, "http://gaia.cs.umass.edu/")
 result.status, result.fields, result.body, result.timing
@@ -10,27 +10,21 @@ from urllib.parse import urljoin, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
-from netstack.http.engine import ClientEngine
-from netstack.http.events import BodyReceived, ResponseEnded, ResponseReceived, SendRequest
+from netstack.http.events import SendRequest
 from netstack.http.limits import HTTPLimits
-from netstack.http.wire import Response
+from netstack.http.links import FetchError, Link
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import ResolutionError, is_address
-from netstack.kernel.roles import Connection
-from netstack.sansio import Event, LocalProtocolError, Peer, Security
+from netstack.sansio import LocalProtocolError, Peer, Security
 
 PROTOCOL = "http"
-ALPN = ("http/1.1",)
+ALPN = ("h2", "http/1.1")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Fields that are not sent on to another host (RFC 9110 §15.4)."""
-
-
-class FetchError(Exception):
-    """There is no response; the text says why: the URL, the name, the connection, TLS, time or the server's octets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +37,10 @@ class ClientOptions:
     """Redirects to follow; the next one is the result, not an error."""
     connections_per_host: int = 6
     """Idle connections kept for each scheme, host and port."""
+    http2: bool = True
+    """Offered under TLS; requests to one host then share a connection, as many at once as the server takes."""
+    prior_knowledge: bool = False
+    """Plain http is HTTP/2 too (RFC 9113 §3.3)."""
     user_agent: str = "netstack"
     http: HTTPLimits = field(default_factory=lambda: HTTPLimits(body=64 * 1024 * 1024, head=64 * 1024))
     connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=30.0))
@@ -104,63 +102,6 @@ class _Place:
         return self.secure, self.host, self.port
 
 
-class _Link:
-    """The role of one connection: one exchange at a time."""
-
-    def __init__(self, client: "HTTPClient", place: _Place) -> None:
-        self.client = client
-        self.key = place.key
-        self.engine = ClientEngine(client.options.http)
-        self.connection: Connection | None = None
-        self.used = False
-        self.error: FetchError | None = None
-        self.response: Response | None = None
-        self.body: list[bytes] = []
-        self.first_octet = 0.0
-        self.waiting: Deferred[None] | None = None
-
-    def wait(self) -> Deferred[None]:
-        """Fires when the response has ended, fails with a FetchError when the connection is lost."""
-        self.waiting = Deferred()
-        if self.error is not None:
-            self._fire(self.error)
-            return Deferred.fromCoroutine(_fail(self.error))
-        return self.waiting
-
-    def begin(self) -> bool:
-        """Another exchange; whether there was one before."""
-        used, self.used = self.used, True
-        self.response, self.body = None, []
-        return used
-
-    def _fire(self, error: FetchError | None = None) -> None:
-        waiting, self.waiting = self.waiting, None
-        if waiting is None or waiting.called:
-            return
-        if error is None:
-            waiting.callback(None)
-        else:
-            waiting.errback(error)
-
-    def handle(self, event: Event, connection: Connection) -> None:
-        if isinstance(event, BodyReceived):
-            self.body.append(event.data)
-        elif isinstance(event, ResponseReceived):
-            self.response = event.response
-            self.first_octet = self.client.machine.reactor.seconds()
-        elif isinstance(event, ResponseEnded):
-            self._fire()
-
-    def lost(self, reason: str) -> None:
-        self.error = FetchError(self.engine.fault or f"the connection was lost: {reason}")
-        self.client.forget(self)
-        self._fire(self.error)
-
-
-async def _fail(error: FetchError) -> None:
-    raise error
-
-
 class HTTPClient:
     """Fetches URLs for one machine; `close` it in the end."""
 
@@ -168,7 +109,8 @@ class HTTPClient:
         self.machine = machine
         self.options = options or ClientOptions()
         self._traffic = traffic(machine.registry, PROTOCOL, "client")
-        self._idle: dict[tuple[bool, str, int], list[_Link]] = {}
+        self._idle: dict[tuple[bool, str, int], list[Link]] = {}
+        """Connections of HTTP/1 that serve no request, and those of HTTP/2."""
 
     async def fetch(
         self, url: str, method: str = "GET", fields: Sequence[tuple[str, str]] = (), body: bytes = b""
@@ -188,7 +130,7 @@ class HTTPClient:
                     link.connection.close()
         self._idle.clear()
 
-    def forget(self, link: _Link) -> None:
+    def forget(self, link: Link) -> None:
         """The link's connection is gone."""
         links = self._idle.get(link.key)
         if links is not None and link in links:
@@ -212,22 +154,31 @@ class HTTPClient:
                 fields = tuple(pair for pair in fields if pair[0].lower() not in _PRIVATE)
 
     async def _once(self, url: str, place: _Place, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
-        idle = self._idle.get(place.key)
-        if idle:
-            link = idle.pop()
-            if not idle:
-                del self._idle[place.key]
+        link = self._kept(place)
+        if link is not None:
             try:
                 return await self._exchange(link, url, place, method, fields, body, None)
-            except FetchError:
+            except FetchError as error:
                 # RFC 9112 §9.3.1: the server may have closed while we sent; only what is safe to repeat is repeated.
-                if link.response is not None or method not in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE"):
+                if not error.repeatable and (error.heard or method not in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")):
                     raise
         return await self._exchange(None, url, place, method, fields, body, self.machine.reactor.seconds())
 
+    def _kept(self, place: _Place) -> Link | None:
+        """A connection that takes a request."""
+        links = self._idle.get(place.key)
+        if not links:
+            return None
+        if links[-1].shared:
+            return links[-1]
+        link = links.pop()
+        if not links:
+            del self._idle[place.key]
+        return link
+
     async def _exchange(
         self,
-        link: _Link | None,
+        link: Link | None,
         url: str,
         place: _Place,
         method: str,
@@ -244,49 +195,47 @@ class HTTPClient:
             link, up = await self._connect(addresses, place)
             connected = up - start
             secured = seconds() - start if place.secure else None
+            if link.shared:
+                self._keep(link)
         connection = link.connection
-        if connection is None:
-            raise FetchError(f"{url}: the connection is not up")
-        reused = link.begin()
         names = {name.lower() for name, _ in fields}
         sent = [] if "host" in names else [("Host", place.authority)]
         if "user-agent" not in names and self.options.user_agent:
             sent.append(("User-Agent", self.options.user_agent))
         if "accept" not in names:
             sent.append(("Accept", "*/*"))
-        done = link.wait()
         try:
-            if link.error is None:
-                connection.send(SendRequest(method, place.target, (*sent, *fields), body))
-            await done
+            number, exchange = await link.begin(SendRequest(method, place.target, (*sent, *fields), body))
         except LocalProtocolError as error:
-            done.addErrback(lambda failure: None)  # nobody waits for it any more
-            connection.abort()
             raise FetchError(f"{url}: {error}") from None
+        except FetchError as error:
+            raise error.about(url) from None
+        try:
+            await exchange.ended
         except CancelledError:
-            connection.abort()
+            link.give_up(number)
             raise
         except FetchError as error:
-            raise FetchError(f"{url}: {error}") from None
-        response = link.response
-        if response is None:
+            raise error.about(url) from None
+        response = exchange.response
+        if response is None or connection is None:
             raise FetchError(f"{url}: no response")
         result = Result(
-            url, response.status, response.reason, f"HTTP/1.{response.minor}", response.field_lines,
-            b"".join(link.body), connection.peer,
-            Timing(resolved, connected, secured, link.first_octet - start, seconds() - start), reused,
+            url, response.status, response.reason, response.version, response.field_lines,
+            b"".join(exchange.body), connection.peer,
+            Timing(resolved, connected, secured, exchange.first_octet - start, seconds() - start), exchange.reused,
         )  # fmt: skip
-        link.body = []
-        self._keep(link)
+        if not link.shared:
+            self._keep(link)
         return result
 
-    def _keep(self, link: _Link) -> None:
-        if link.connection is None or link.error is not None or not link.engine.reusable:
+    def _keep(self, link: Link) -> None:
+        if not link.reusable:
             return
         kept = self._idle.setdefault(link.key, [])
         if len(kept) < self.options.connections_per_host:
             kept.append(link)
-        else:
+        elif link.connection is not None:
             link.connection.close()
 
     async def _addresses(self, host: str) -> Sequence[str]:
@@ -300,15 +249,16 @@ class HTTPClient:
             raise FetchError(f"{host} has no address")
         return found
 
-    async def _connect(self, addresses: Sequence[str], place: _Place) -> tuple[_Link, float]:
+    async def _connect(self, addresses: Sequence[str], place: _Place) -> tuple[Link, float]:
         """A link that is up and when its TCP connection was; the addresses are tried in turn."""
         failed = FetchError(f"{place.host} has no address")
+        prior = self.options.prior_knowledge and not place.secure
         for address in addresses:
-            link = _Link(self, place)
+            link = Link(place.key, self.options.http, self.machine.reactor.seconds, prior, self.forget)
             try:
                 driver = await connect_stream(
                     self.machine, address, place.port, PROTOCOL, link.engine, link, self._traffic,
-                    self.options.connections, place.host if place.secure else None, ALPN,
+                    self.options.connections, place.host if place.secure else None, ALPN if self.options.http2 else ALPN[1:],
                 )  # fmt: skip
             except CancelledError:
                 raise

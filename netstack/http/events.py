@@ -57,6 +57,8 @@ class StreamReset(Event):
     """Nothing more comes of a stream, and nothing can be sent on it (RFC 9113 §5.4.2)."""
 
     reason: str
+    repeatable: bool = False
+    """The server did nothing about the request: any may be sent again (RFC 9113 §8.7)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -95,6 +95,12 @@ class Response:
     fields: Mapping[str, str]
     field_lines: Sequence[tuple[str, str]]
     """As they were sent, in order."""
+    http2: bool = False
+
+    @property
+    def version(self) -> str:
+        """As people write it."""
+        return "HTTP/2" if self.http2 else f"HTTP/1.{self.minor}"
 
     @property
     def keep_alive(self) -> bool:

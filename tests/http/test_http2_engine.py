@@ -172,6 +172,12 @@ def test_an_answer_before_the_body_leaves_the_client_a_moment_to_end_it() -> Non
     assert [type(event) for number, event in server.events if number == 1] == [RequestReceived]
 
 
+def test_a_window_that_opens_after_the_answer_changes_nothing() -> None:
+    server = Server(lambda event: [Respond(403, b"", b"no")] if isinstance(event, RequestReceived) else [])
+    server.receive(OPENING, request(1, ended=False, fields=POST))
+    assert server.receive(window(1, 10)) == []
+
+
 def test_a_body_that_is_too_long_is_413() -> None:
     server = Server(silent, HTTPLimits(body=10))
     sent = server.receive(OPENING, request(1, ended=False, fields=POST), data(1, b"x" * 11))

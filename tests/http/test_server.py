@@ -181,7 +181,7 @@ async def test_our_client_plain_and_over_tls(machine: Machine) -> None:
             assert first.timing.connected is not None
             assert first.timing.first_octet <= first.timing.ended
         assert first.security is not None
-        assert (first.security.alpn, first.security.version) == ("http/1.1", "TLSv1.3")
+        assert (first.security.alpn, first.security.version) == ("h2", "TLSv1.3")
         head = await client.fetch(f"{url}/large.bin", "HEAD")
         assert (head.field("Content-Length"), head.body) == ("512000", b"")
         fresh = await client.fetch(url, fields=[("If-None-Match", second.field("etag") or "")])

@@ -1,7 +1,7 @@
 """The client's side of a connection (RFC 9112 §9): requests may be pipelined, responses come in their order."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader, UntilCloseReader
 from netstack.http.engine.record import RECORDED, Record, without_credentials
@@ -23,7 +23,18 @@ from netstack.http.wire import (
     parse_response,
     request_head,
 )
-from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder
+from netstack.sansio import (
+    Close,
+    Command,
+    Engine,
+    Event,
+    FileSlice,
+    HandOver,
+    LocalProtocolError,
+    Now,
+    Peer,
+    Recorder,
+)
 
 
 class ClientEngine(Recorder):
@@ -33,8 +44,10 @@ class ClientEngine(Recorder):
     What the server does against the protocol is a BadMessage (RemoteProtocolError); so is an end in the middle.
     """
 
-    def __init__(self, limits: HTTPLimits) -> None:
+    def __init__(self, limits: HTTPLimits, http2: Callable[[], Engine] | None = None) -> None:
+        """`http2` makes the engine that takes over when the server agrees on HTTP/2."""
         self._limits = limits
+        self._http2 = http2
         self._buffer = bytearray()
         self._searched = 0
         self._out: list[bytes | FileSlice] = []
@@ -54,6 +67,10 @@ class ClientEngine(Recorder):
         return not self._closed and (not self._waiting or self._waiting[-1][1])
 
     def connected(self, info: Peer, now: Now) -> Iterator[Event]:
+        if info.security is not None and info.security.alpn == "h2" and self._http2 is not None:
+            self._closed = True
+            yield HandOver(self._http2())
+            return
         yield Connected(info)
 
     def receive(self, data: bytes, now: Now) -> Iterator[Event]:

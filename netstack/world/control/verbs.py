@@ -140,13 +140,14 @@ class WorldVerbs:
         return look_up_alone(await self._traced(look_up, {**arguments, "octets": True}), host.name, name, rdtype, arguments)
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
-        """{"url", "host", "headers", "trace"} -> {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
+        """{"url", "host", "headers", "http2", "trace"} ->
+        {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
         url = text(arguments, "url")
         host = self._client(arguments)
         headers = arguments.get("headers", [])
         if not isinstance(headers, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in headers):
             raise ControlError("headers: expected [[NAME, VALUE], ...]", "usage")
-        return await self._traced(lambda: fetch(host, url, headers), arguments)
+        return await self._traced(lambda: fetch(host, url, headers, bool(arguments.get("http2"))), arguments)
 
     async def links_list(self, arguments: Arguments, stream: Stream) -> object:
         """Site -> {"up", "down", "lan"} -> settings."""
@@ -337,14 +338,14 @@ async def lookup(host: RunningHost, resolver: Address, name: str, rdtype: str) -
     return {"answer": answer, "rcode": Rcode.to_text(reply.rcode())}
 
 
-async def fetch(host: RunningHost, url: str, headers: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """{"status", "reason", "version", "headers", "body"} of one GET from a host's machine."""
-    from netstack.http.client import FetchError
-    from netstack.http.client import fetch as http_fetch
+async def fetch(host: RunningHost, url: str, headers: Sequence[Sequence[str]], http2: bool) -> dict[str, Any]:
+    """{"status", "reason", "version", "headers", "body"} of one GET from a host's machine; `http2` also for plain http."""
+    from netstack.http import ClientOptions, FetchError
+    from netstack.http import fetch as http_fetch
 
     fields = [(str(name), str(value)) for name, value in headers]
     try:
-        result = await http_fetch(host.machine, url, fields=fields)
+        result = await http_fetch(host.machine, url, fields=fields, options=ClientOptions(prior_knowledge=http2))
     except FetchError as error:
         raise ControlError(str(error)) from None
     security = result.security

@@ -134,7 +134,7 @@ def parse_request(key: tuple[bool, Pairs], limits: HTTPLimits) -> Request:
         raise Malformed("a request needs a :scheme and a :path (RFC 9113 §8.3.1)")
     elif path[:1] != b"/" and (path != b"*" or method != b"OPTIONS"):
         raise Malformed('a :path begins with "/" (RFC 9113 §8.3.1)')
-    fields = _joined(listed)
+    fields = joined(listed)
     place = _place(stated, fields)
     length = _body_length(fields, ended)
     size = sum(len(name) + len(value) + 4 for name, value in pairs)
@@ -157,8 +157,8 @@ def parse_request(key: tuple[bool, Pairs], limits: HTTPLimits) -> Request:
     )  # fmt: skip
 
 
-def _joined(listed: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Repeated fields as one; Cookie may come in crumbs (RFC 9113 §8.2.3)."""
+def joined(listed: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Fields whose names are in small letters, repeated ones as one; Cookie may come in crumbs (RFC 9113 §8.2.3)."""
     fields: dict[str, str] = {}
     for name, value in listed:
         if name not in fields:

@@ -127,10 +127,10 @@ class Outgoing:
         for piece in pieces:
             stream.put(piece)
         self._head(stream, command.status, command.fields, length, now)
-        stream.ending = True
         if not stream.queue:
             self._ended(stream, now)
             return
+        stream.ending = True
         room = min(self._frame, self.window, stream.window)
         if not self.schedule and isinstance(body, bytes) and len(body) <= room:  # without a turn of the schedule
             self._data(stream, now)
@@ -222,6 +222,7 @@ class Outgoing:
         if over:
             stream.stalled_due = inf
         if ended:
+            stream.ending = False
             self._ended(stream, now)
         return size
 

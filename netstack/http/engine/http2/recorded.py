@@ -1,11 +1,11 @@
 """What the journal gets of HTTP/2: one message for each frame (RFC 9113 §4)."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from hpack import Decoder, HPACKError
 
 from netstack.http.engine.http2 import frames
-from netstack.http.engine.server import status_name
+from netstack.http.engine.server import PREFACE, status_name
 from netstack.http.events import OnStream, RequestReceived
 from netstack.sansio import Event, FileSlice
 
@@ -50,6 +50,25 @@ def sent_messages(pieces: Iterable[bytes | FileSlice]) -> Iterator[tuple[str, by
         missing = int.from_bytes(piece[:3], "big") - (len(piece) - frames.HEAD)
     if summary:
         yield summary, octets, omitted
+
+
+def requests_sent(octets: bytes, requests: Mapping[int, str], secret: bool) -> Iterator[tuple[str, bytes]]:
+    """The frames of a client in some output; `requests`: what their HEADERS say, `secret`: they are not to be kept."""
+    if octets.startswith(PREFACE):
+        yield "PRI * HTTP/2.0", PREFACE
+        octets = octets[len(PREFACE) :]
+    for each in frames.read_frames(octets):
+        data = frames.frame(*each)
+        if each.kind == frames.HEADERS and each.stream in requests:
+            yield requests[each.stream], _masked(data) if secret else data
+        else:
+            yield _named(each.kind, each.stream), _masked(data) if secret and each.kind == frames.CONTINUATION else data
+
+
+def response_summary(octets: bytes, statuses: Mapping[int, int]) -> str:
+    """A server's frame, whose field block only a library with its table can read; `statuses`: what HEADERS say."""
+    kind, stream = octets[3], int.from_bytes(octets[5:9], "big")
+    return status_name(statuses[stream]) if kind == frames.HEADERS and stream in statuses else _named(kind, stream)
 
 
 def _sent_summary(frame: frames.Frame) -> str:
