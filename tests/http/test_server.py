@@ -390,6 +390,20 @@ async def test_the_journal_has_each_message_once(machine: Machine) -> None:
     machine.journal.enable("www")
     async with serving(machine) as ports:
         await fetch(machine, f"http://www.a.test:{ports['tcp']}/")
-        await fetch(machine, f"https://www.a.test:{ports['tls']}/none")
+        await fetch(machine, f"https://www.a.test:{ports['tls']}/none", options=ClientOptions(http2=False))
     rows = [(row.summary, row.secure) for row in machine.journal]
     assert rows == [("GET / HTTP/1.1", False), ("200 OK", False), ("GET /none HTTP/1.1", True), ("404 Not Found", True)]
+
+
+@pytest_twisted.ensureDeferred
+async def test_the_journal_has_each_frame_once(machine: Machine) -> None:
+    machine.journal.enable("www")
+    async with serving(machine) as ports:
+        await fetch(machine, f"https://www.a.test:{ports['tls']}/none")
+    rows = [row.summary for row in machine.journal if row.secure]
+    assert [row for row in rows if row.startswith(("GET ", "404", "DATA"))] == [
+        "GET /none HTTP/2.0",
+        "404 Not Found",
+        "DATA on stream 1",
+    ]
+    assert rows[:2] == ["PRI * HTTP/2.0", "SETTINGS"]

@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def curl(served: Served, *arguments: str, status: int = 0) -> bytes:
     named = [option for port in (PORT, TLS_PORT) for option in ("--resolve", f"{NAME}:{port}:{served.address}")]
-    command = [need("curl"), "-sS", "--max-time", "10", "--cacert", str(served.ca), *named, *arguments]
+    command = [need("curl"), "-sS", "--http1.1", "--max-time", "10", "--cacert", str(served.ca), *named, *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=15)
     assert done.returncode == status, done.stdout
     return done.stdout
