@@ -8,6 +8,8 @@ from netstack.http.events import (
     Drain,
     EndResponse,
     OnStream,
+    RequestReceived,
+    RequestRefused,
     ResetStream,
     Respond,
     SendBody,
@@ -115,6 +117,8 @@ class Streams:
                 stream.taken()
         else:
             if stream is None:
+                if not isinstance(inner, RequestReceived | RequestRefused):
+                    return  # more of a body whose request is answered already
                 stream = self.open[number] = StreamConnection(self, number, connection, self._make())
             stream.role.handle(inner, stream)
 
