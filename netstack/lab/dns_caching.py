@@ -14,7 +14,7 @@ from netstack.lab.claims import Claim
 from netstack.world.session import Session
 
 TITLE = "How long a changed address is seen stale"
-SUBSTRATES = ("simulated", "loopback")
+SUBSTRATES = ("simulated", "loopback", "namespaces")
 
 WORLD = "textbook"
 NAME, HOST, ZONE, OWN = "gaia.cs.umass.edu", "cse.nyu.edu", "umass.edu", ("dns.umass.edu", "dns2.umass.edu")
@@ -47,14 +47,14 @@ def measure(bench: Bench) -> Iterator[Claim]:
     for ttl in _ttls(bench.on):
         with bench.world(WORLD) as internet:
             old, new = internet.address(NAME), internet.address("map.test")
-            internet.drive(_change, f"{ttl} IN A {old}", 900)
+            internet.everywhere(_change, f"{ttl} IN A {old}", 900)
             seconds, asked, rows = _until(internet, bench.on, ttl, (old,), (new,), internet.world.roots())
             yield from _claims(bench.on, STALE, ROOT, ttl, seconds, asked)
             if ttl == VIRTUAL[0]:
                 after = rows
     with bench.world(WORLD) as internet:
         new, ttl = internet.address("map.test"), NEGATIVE.get(bench.on, REAL[0])
-        internet.drive(_change, "", ttl)
+        internet.everywhere(_change, "", ttl)
         seconds, asked, _ = _until(internet, bench.on, ttl, (), (new,), OWN)
         yield from _claims(bench.on, UNSEEN, ASKED, ttl, seconds, asked)
     if bench.on == "simulated":
@@ -66,8 +66,7 @@ def _ttls(on: str) -> Sequence[int]:
 
 
 def _claims(on: str, seen: str, others: str, ttl: int, seconds: float | None, asked: float | None) -> tuple[Claim, Claim]:
-    # real clocks: the last look-up comes up to a step late, and TTLs count whole seconds
-    tolerance = 0.01 if on == "simulated" else 0.15
+    tolerance = 0.01 if on == "simulated" else 0.25  # on a busy machine a look-up may take a while
     return (
         Claim(seen.format(ttl=ttl), ttl, seconds, tolerance, "s"),
         Claim(others.format(ttl=ttl), 0, asked, unit="queries"),
@@ -84,22 +83,23 @@ def _until(
     """Seconds until what changed is seen, queries that servers get meanwhile, messages of the look-up that saw it."""
     internet.flush()
     internet.record()
+    began = internet.seconds()
     if _look_up(internet, old, new) != old:
         raise WrongAnswer(f"{NAME} is new before it was changed")
-    began = internet.seconds()
-    internet.drive(_change, f"{ttl} IN A {new[0]}", ttl)
-    asked, rows = 0, []
+    internet.everywhere(_change, f"{ttl} IN A {new[0]}", ttl)
     step = ttl / (STEPS if on == "simulated" else REAL_STEPS)
-    while internet.seconds() - began < 2 * ttl:
-        internet.clear()
-        seen = _look_up(internet, old, new)
-        rows = [row for row in internet.rows() if row.protocol == "dns"]
-        if seen == new:
-            break
-        asked += sum(row.destination_name in servers for row in rows)
-        left = ttl - (internet.seconds() - began)
+    seen, seconds = old, 0.0
+    while seen != new and seconds < 2 * ttl:
+        left = ttl - seconds
         internet.ask(HOST, _sleep, step if left > step else step / 100, within=2 * step + 60)
-    return internet.seconds() - began, asked, len(rows)
+        seen = _look_up(internet, old, new)
+        seconds = internet.seconds() - began
+    rows = [row for row in internet.rows() if row.protocol == "dns"]
+    last = max(number for number, row in enumerate(rows) if row.source_name == HOST)
+    first = min(number for number, row in enumerate(rows) if row.destination_name == HOST)
+    resolver = internet.world.resolver_of(HOST)
+    asked = sum(row.source_name == resolver and row.destination_name in servers for row in rows[first:last])
+    return seconds, asked, len(rows) - last
 
 
 def _look_up(internet: Session, old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:

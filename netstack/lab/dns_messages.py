@@ -14,7 +14,7 @@ from netstack.lab.claims import Claim
 from netstack.world.session import Session
 
 TITLE = "Messages of one DNS look-up"
-SUBSTRATES = ("simulated", "loopback")
+SUBSTRATES = ("simulated", "loopback", "namespaces")
 
 NAME, SIBLING = "gaia.cs.umass.edu", "www.someschool.edu"
 FIRST, SECOND = "cse.nyu.edu", "apricot.nyu.edu"

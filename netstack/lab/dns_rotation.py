@@ -15,7 +15,7 @@ from netstack.lab.claims import Claim
 from netstack.world.session import Session
 
 TITLE = "Rotation of a replicated server's addresses"
-SUBSTRATES = ("simulated", "loopback")
+SUBSTRATES = ("simulated", "loopback", "namespaces")
 
 WORLD = "textbook"
 NAME, HOST, OWN = "cnn.com", "cse.nyu.edu", "dns.cnn.com"

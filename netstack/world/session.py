@@ -63,6 +63,10 @@ class Session(ABC):
     def drive(self, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> Any:
         """`f(running, *arguments)`, like `ask`, for what concerns the world and no single host."""
 
+    def everywhere(self, f: Callable[..., Any], *arguments: Any, within: float = 60.0) -> None:
+        """`f(running, *arguments)` in each process that carries hosts; `running.hosts` has those that are carried there."""
+        self.drive(f, *arguments, within=within)
+
     @abstractmethod
     def seconds(self) -> float:
         """Of the world's clock, monotonic."""
@@ -297,7 +301,11 @@ def open_session(world: World | str, on: str = "simulated", seed: int | None = N
         except BaseException:
             folder.cleanup()
             raise
-    raise ValueError(f"no session on {on}; expected simulated or loopback")
+    if on == "namespaces":
+        from netstack.world.namespaces.session import NamespacesSession
+
+        return NamespacesSession(world, seed, shaped)
+    raise ValueError(f"no session on {on}; expected simulated, loopback or namespaces")
 
 
 async def _query(machine: Any, server: str, name: str, rdtype: str, patience: float) -> Any:

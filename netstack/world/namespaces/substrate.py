@@ -24,13 +24,13 @@ from netstack.world.certificates import Certificates
 from netstack.world.compose import certified
 from netstack.world.control.merged import MergedVerbs
 from netstack.world.control.remote import RemoteControl
-from netstack.world.control.server import ControlServer
+from netstack.world.control.server import ControlServer, Verb
 from netstack.world.control.verbs import WorldVerbs
 from netstack.world.model import World
 from netstack.world.namespaces.linux import NotAllowed
 from netstack.world.namespaces.supervisor import HostFailed, HostPlan, Supervisor
 from netstack.world.process import Place, ProcessHosts
-from netstack.world.running import BringUpError
+from netstack.world.running import BringUpError, Running
 from netstack.world.sites import SiteLinks
 
 CA_BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem")
@@ -95,9 +95,17 @@ class NamespaceWorld:
         self.verbs = MergedVerbs(
             reactor, self.world, self.table, self._remotes, self._about(), lambda: self.supervisor.pids, stop
         )
-        control = ControlServer(reactor, socket, self.verbs.verbs())
+        control = ControlServer(reactor, socket, self.world_verbs())
         control.startService()
         return control
+
+    def world_verbs(self) -> dict[str, Verb]:
+        """What the world's control socket serves."""
+        return self.verbs.verbs()
+
+    def host_verbs(self, running: Running, stop: Callable[[], None]) -> dict[str, Verb]:
+        """What a host's control socket serves."""
+        return WorldVerbs(running, stop).table()
 
     async def status(self) -> Mapping[str, Any]:
         """The world as `netstack status --json` shows it."""
@@ -155,7 +163,7 @@ class NamespaceWorld:
             reactor.addSystemEventTrigger("before", "shutdown", lambda: Deferred.fromCoroutine(running.stop()))
             if plan.name in self.options.recorded:
                 running.journal.enable(plan.name)
-            ControlServer(reactor, socket, WorldVerbs(running, reactor.stop).table()).startService()
+            ControlServer(reactor, socket, self.host_verbs(running, reactor.stop)).startService()
             ready()
 
         def failed(failure: Any) -> None:
