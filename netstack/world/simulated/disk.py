@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Callable
+from math import inf
 from random import Random
 
 from netstack.kernel.disk import Appender, Disk, FileStat, OpenFile
@@ -34,6 +35,10 @@ class _Opened:
         pass
 
 
+def _full() -> OSError:
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
 class _Appending:
     """Implements Appender."""
 
@@ -51,8 +56,11 @@ class _Appending:
         self._check()
         if self._boot == self._disk.boot:
             self._disk.writes += 1
-            self._file.data += data
+            free = len(data) if self._disk.room == inf else max(0, int(min(len(data), self._disk.room - self._disk.used)))
+            self._file.data += data[:free]
             self._file.mtime = self._disk.wall()
+            if free < len(data):
+                raise _full()
 
     def sync(self) -> None:
         self._check()
@@ -74,9 +82,16 @@ class SimulatedDisk:
         self.wall = wall
         self.boot = 0
         self.writes = self.syncs = 0
+        self.room = inf
+        """Octets that fit; an append that is too much for it is cut off there, as on real disks."""
         self._rng = rng
         self._files: dict[str, _File] = {}
         self._directories: set[str] = {""}
+
+    @property
+    def used(self) -> int:
+        """Octets of all files."""
+        return sum(len(file.data) for file in self._files.values())
 
     def power_lost(self) -> None:
         """What the host's power_off does."""
@@ -136,6 +151,8 @@ class SimulatedDisk:
 
     def write(self, path: str, data: bytes, mtime: float | None = None) -> None:
         where = self._new(path)
+        if self.room < inf and self.used + len(data) > self.room:  # the old file stays until the new one is there
+            raise _full()
         self.writes += 1
         self.syncs += 1
         self._files[where] = _File(data, self.wall() if mtime is None else mtime, len(data))
