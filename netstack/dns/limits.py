@@ -75,6 +75,8 @@ class ResolverLimits:
     """Queries in hand on one of them."""
     stream_idle: float = 10.0
     """A connection without queries is kept for so long."""
+    https_queries: int = 32
+    """In hand to one server that is asked over HTTPS; more wait."""
     lame_time: float = 60.0
     """A server that does not serve a zone is not asked for it again for so long."""
     minimised: int = 10
@@ -90,8 +92,6 @@ class ResolverLimits:
     failure_longest: float = 300.0
     failure_entries: int = 10_000
     """Failed questions remembered."""
-    denials: int = 10_000
-    """Validated denials that are kept for aggressive use (RFC 8198), their SOA records and wildcards included."""
     prefetch_part: float = 0.1
     """Asked again in this last part of its TTL: when a client asks for it, and not for the first time."""
     prefetches: int = 100

@@ -9,6 +9,7 @@ from dns.message import Message
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset, from_text
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.dnssec.evidence import DENIALS, without_double
@@ -34,7 +35,7 @@ from netstack.dns.options import explain
 from netstack.dns.padding import reply_on_stream
 from netstack.dns.recursor import Recursor
 from netstack.dns.streams import PooledUpstream, PoolLimits, Server, StreamPool
-from netstack.dns.upstream import DatagramUpstream, SharedSocket, Upstream
+from netstack.dns.upstream import DatagramUpstream, HTTPSUpstream, SharedSocket, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.listen import ListenError
@@ -46,6 +47,8 @@ Network = IPv4Network | IPv6Network
 _NOT_ALLOWED = Outcome(Rcode.REFUSED, error=ExtendedError(PROHIBITED))
 _NO_RECURSION = Outcome(Rcode.REFUSED, error=ExtendedError(NOT_AUTHORITATIVE, "recursion was not desired"))
 Answered = Callable[[Outcome], None]
+AskHTTPS = Callable[[Forwarder, bytes], Deferred[bytes]]
+"""Sends a query to a server over HTTPS and gives the reply, with whatever id, or fails with the reason."""
 
 
 class Recursion:
@@ -57,12 +60,14 @@ class Recursion:
         recursor: Recursor | Validator,
         limits: ResolverLimits,
         forwarders: Mapping[str, Forwarder] = MappingProxyType({}),
+        https: AskHTTPS | None = None,
     ) -> None:
-        """`forwarders`: by their keys, those that are asked over TLS."""
+        """`forwarders`: by their keys, those that are asked over TLS and, by `https`, over HTTPS."""
         self.machine = machine
         self.recursor = recursor
         self.limits = limits
         self.forwarders = forwarders
+        self.https = https
         self.streams = StreamPool(machine, PoolLimits(limits.streams, limits.stream_pipeline, limits.stream_idle))
         self.waiting = 0
         """Clients whose questions are under way."""
@@ -142,6 +147,9 @@ class Recursion:
 
         if event.stream:
             forwarder = self.forwarders.get(event.destination[0])
+            https = self.https
+            if forwarder is not None and forwarder.proto == "https" and https is not None:
+                return HTTPSUpstream(lambda data: https(forwarder, data), event.destination, received, lost)
             place = Server(*event.destination)
             if forwarder is not None:
                 place = Server(forwarder.address, self.machine.port(forwarder.port), forwarder.name)

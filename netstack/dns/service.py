@@ -25,6 +25,7 @@ from netstack.dns.nameserver import Nameserver
 from netstack.dns.passing import GuardedBypass
 from netstack.dns.recursion import (
     Answers,
+    AskHTTPS,
     GuardedAnswers,
     Network,
     Recursion,
@@ -127,16 +128,17 @@ class ResolverService(MultiService):
         trust: Trust | None = None,
         guard: Guard | None = None,
         forwarders: Mapping[str, Forwarder] = MappingProxyType({}),
+        https: AskHTTPS | None = None,
     ) -> None:
         """With `trust` answers are validated (DNSSEC); the recursor must ask for what proves them then.
 
-        `forwarders`: by their keys, those that are asked by encrypted streams.
+        `forwarders`: by their keys, those that are asked by encrypted streams; `https` asks those of HTTPS.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.recursor = recursor
         self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
-        self.recursion = Recursion(machine, self.resolver, limits, forwarders)
+        self.recursion = Recursion(machine, self.resolver, limits, forwarders, https)
         self.cache_control = CacheControl(machine, self.resolver)
         collector = resolver_collector(machine.registry)
         collector.resolver = recursor.counts
@@ -155,6 +157,8 @@ class ResolverService(MultiService):
         if guard is not None:
             guarding = GuardedAnswers(answers, guard, machine)
             guarded(machine.registry, "resolver", guard.counts)
+        self.answers = guarding
+        """What answers clients, also those of listeners that are not made here."""
         self.listeners = listeners(
             machine,
             endpoints,
@@ -205,7 +209,6 @@ class ResolverService(MultiService):
             "secure": counts.secure,
             "insecure": counts.insecure,
             "bogus": counts.bogus,
-            "synthesised": counts.synthesised,
         }
 
 

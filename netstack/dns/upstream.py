@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from netstack.dns.engine import ClientStream, Datagrams
@@ -147,6 +148,38 @@ class StreamUpstream:
 
     def _failed(self, failure: Failure) -> None:
         self.lost(failure.getErrorMessage())
+
+
+class HTTPSUpstream:
+    """One query over HTTPS. `ask` gives the reply later, or fails with an error whose text says why."""
+
+    def __init__(
+        self, ask: Callable[[bytes], Deferred[bytes]], destination: Address, received: Received, lost: Callable[[str], None]
+    ) -> None:
+        self._ask = ask
+        self._destination = destination
+        self._received: Received | None = received
+        self._lost = lost
+        self._asking: Deferred[bytes] | None = None
+
+    def send(self, data: bytes) -> None:
+        if self._asking is None:
+            self._asking = self._ask(data)
+            self._asking.addCallbacks(lambda reply: self._replied(data[:2] + reply[2:]), self._failed)
+
+    def close(self) -> None:
+        self._received = None
+        if self._asking is not None:
+            self._asking.cancel()
+
+    def _replied(self, reply: bytes) -> None:
+        if self._received is not None:
+            self._received(reply, self._destination)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._received is not None:
+            self._received = None
+            self._lost(failure.getErrorMessage())
 
 
 def _open(machine: Machine, role: DatagramUpstream, ports: int) -> DatagramDriver:

@@ -1,5 +1,6 @@
 """netstack-resolver: the recursive, caching server (RFC 1034 §5.3.3): from root hints, by itself."""
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from signal import SIGUSR1
@@ -15,6 +16,7 @@ from twisted.python import usage
 
 from netstack.dns.chaos import Introduction
 from netstack.dns.dnssec.trust import Trust, anchor
+from netstack.dns.doh import PATH
 from netstack.dns.forwarders import Forwarder
 from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.hardening import HARDENED, TEXTBOOK, hardening
@@ -23,9 +25,11 @@ from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.recursor import Recursor
 from netstack.dns.service import ResolverService
 from netstack.dns.zone import hints_from_text
+from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
 from netstack.kernel.signals import Signals
+from netstack.taps.over_https import asking, serving
 from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
 from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
 
@@ -71,6 +75,9 @@ class Config:
     """What the server tells of itself; nothing by itself."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
+    https: tuple[str, ...] = ()
+    """Endpoints of DNS over HTTPS (RFC 8484), `tls:443`; `tcp` ones are for a proxy that does TLS."""
+    https_path: str = PATH
     cookie_secrets: tuple[bytes, ...] = field(default=(), repr=False)
     """Of 16 octets, shared with other servers: the first makes cookies, all make them good; none: random ones, rotated."""
 
@@ -91,6 +98,10 @@ class Config:
                 raise ValueError(f"hints: expected a domain name, got {name!r}: {error}") from error
         endpoints("listen", self.listen)
         networks("allow", self.allow)
+        if self.https and any(each.kind == "udp" for each in endpoints("https", self.https)):
+            raise ValueError("https: expected tls or tcp endpoints")
+        if not re.fullmatch(r"/[!-~]*", self.https_path) or set(self.https_path) & set("?#%"):
+            raise ValueError(f"https_path: expected a path such as {PATH}, got {self.https_path!r}")
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
         hardening(TEXTBOOK, self.features)
@@ -147,8 +158,13 @@ def build(config: Config, machine: Machine) -> IService:
     guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets, config.introduction)
     allow = networks("allow", config.allow)
     service: Any = ResolverService(
-        machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard, encrypted
-    )
+        machine, recursor, bound, allow, config.limits, config.server_limits, trust, guard, encrypted,
+        asking(machine, encrypted, config.limits),
+    )  # fmt: skip
+    if config.https:
+        where = placed(machine, endpoints("https", config.https))
+        web: Any = serving(machine, where, service.answers, config.https_path, config.server_limits)
+        web.setServiceParent(service)
     found: IService = service
     return found
 
@@ -165,7 +181,6 @@ class Options(WorkerOptions):
         ["upstream-port", None, 53, "Port of the servers that it asks.", int],
         ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
         ["cache-bytes", None, _LIMITS.cache_bytes, "Octets that they take, estimated.", int],
-        ["denials", None, _LIMITS.denials, "Validated denials kept for aggressive use.", int],
         ["max-ttl", None, _LIMITS.max_ttl, "Longest time in the cache, seconds.", int],
         ["max-negative-ttl", None, _LIMITS.max_negative_ttl, "The same for what does not exist.", int],
         ["max-queries", None, _LIMITS.queries, "Queries sent for one question.", int],
@@ -175,6 +190,8 @@ class Options(WorkerOptions):
         ["stale-wait", None, _LIMITS.stale_wait, "Seconds before a client is given what has expired.", float],
         ["failure-time", None, _LIMITS.failure_time, "Seconds before a question that failed is tried again.", float],
         ["first-timeout", None, _LIMITS.first_timeout, "Seconds for a server that was not asked before.", float],
+        ["https-path", None, PATH, "Path of DNS over HTTPS."],
+        ["upstream-https", None, _LIMITS.https_queries, "Queries in hand to one server over HTTPS.", int],
         ["upstream-streams", None, _LIMITS.streams, "TCP and TLS connections to servers at once.", int],
         ["upstream-pipeline", None, _LIMITS.stream_pipeline, "Queries in hand on one of them.", int],
         ["upstream-idle", None, _LIMITS.stream_idle, "Seconds that one without queries is kept.", float],
@@ -195,6 +212,7 @@ class Options(WorkerOptions):
         self.forward: list[str] = []
         self.features: list[str] = []
         self.anchors: list[str] = []
+        self.https: list[str] = []
         super().__init__()
 
     def opt_hint(self, value: str) -> None:
@@ -214,9 +232,16 @@ class Options(WorkerOptions):
         self.allow.append(value)
 
     def opt_forward(self, value: str) -> None:
-        """A server to ask for the whole work: ADDRESS or tls://ADDRESS[:PORT]#NAME, ZONE= before it for a zone's names
-        alone; may be repeated."""
+        """A server to ask for the whole work: ADDRESS, tls://ADDRESS[:PORT]#NAME or https://NAME[:PORT]/PATH@ADDRESS,
+        ZONE= before it for a zone's names alone; may be repeated."""
         self.forward.append(value)
+
+    def opt_https(self, value: str) -> None:
+        """Where to listen for DNS over HTTPS, such as tls:443; may be repeated."""
+        try:
+            self.https.append(str(Endpoint.parse(value)))
+        except ValueError as error:
+            raise usage.UsageError(f"--https {error}") from None
 
     def opt_anchor(self, value: str) -> None:
         """A trust anchor: a DS or DNSKEY record's text, or a file of them (such as dsset-ZONE.); may be repeated."""
@@ -238,6 +263,8 @@ class Options(WorkerOptions):
         """The configuration; raises UsageError."""
         if self["trust"] is None and any("://" in server for server in self.forward):
             raise usage.UsageError("forward: a server that is asked over TLS needs --trust, the CA of its certificate")
+        if self["certificate"] is None and any(Endpoint.parse(text).kind == "tls" for text in self.https):
+            raise usage.UsageError("https: a tls endpoint needs --certificate and --key")
         try:
             return Config(
                 tuple(self.hints),
@@ -255,7 +282,6 @@ class Options(WorkerOptions):
                 ResolverLimits(
                     cache_entries=self["cache-entries"],
                     cache_bytes=self["cache-bytes"],
-                    denials=self["denials"],
                     max_ttl=self["max-ttl"],
                     max_negative_ttl=self["max-negative-ttl"],
                     queries=self["max-queries"],
@@ -267,6 +293,7 @@ class Options(WorkerOptions):
                     first_timeout=self["first-timeout"],
                     deadline=self["deadline"],
                     streams=self["upstream-streams"],
+                    https_queries=self["upstream-https"],
                     stream_pipeline=self["upstream-pipeline"],
                     stream_idle=self["upstream-idle"],
                 ),
@@ -277,6 +304,8 @@ class Options(WorkerOptions):
                 cookies=self["cookies"],
                 cookie_secrets=cookie_secrets(self),
                 introduction=introduction(self),
+                https=tuple(self.https),
+                https_path=self["https-path"],
                 identity=Identity(self["source-port"], self["id"], self["ports"], self["ids"]),
             )
         except ValueError as error:
@@ -299,4 +328,4 @@ def makeService(options: Options) -> IService:
         found: IService = service
         return found
 
-    return options.served(config.listen, made)
+    return options.served(config.listen + config.https, made)

@@ -176,12 +176,20 @@ def _resolver(composer: Composer, host: Host, service: Service) -> dict[str, obj
         "allow": composer.table.client_networks,
         "profile": composer.world.profile.name,
         "forward": _forward(composer, service),
+        "https": _https(host, service),
         "anchors": signing.anchors(composer.world) if composer.world.profile.validation else (),
     }
 
 
+def _https(host: Host, service: Service) -> tuple[str, ...]:
+    """The option `https`; by itself a resolver that has its host alone serves DNS over HTTPS."""
+    given = service.options.get("https", ["tls:443"] if len(host.services) == 1 else [])
+    return tuple(map(str, given)) if isinstance(given, list) else (str(given),)
+
+
 def _forward(composer: Composer, service: Service) -> tuple[str, ...]:
-    """The option `forward`, where a host's name may stand for its address: `HOST`, `tls://HOST`, `ZONE=` before it."""
+    """The option `forward`, where a host's name may stand for its address: `HOST`, `tls://HOST`, `https://HOST`, with
+    `ZONE=` before it."""
     given = service.options.get("forward", [])
     texts = given if isinstance(given, list) else [given]
     found = []
@@ -191,7 +199,8 @@ def _forward(composer: Composer, service: Service) -> tuple[str, ...]:
         known = composer.table.hosts.get(name)
         if known is not None:
             address = f"[{known[0]}]" if ":" in known[0] else known[0]
-            server = {"tls": f"tls://{address}#{name}"}.get(scheme, server) if separator else known[0]
+            secure = {"tls": f"tls://{address}#{name}", "https": f"https://{name}/dns-query@{address}"}
+            server = secure.get(scheme, server) if separator else known[0]
         found.append(f"{zone}{equals}{server}")
     return tuple(found)
 
@@ -228,7 +237,7 @@ def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object
 
 COMPOSED: Mapping[str, Plugin] = {
     "dns": Plugin(("udp:53", "tcp:53", "tls:853"), _dns, consumed=("recursion",)),
-    "resolver": Plugin(("udp:53", "tcp:53", "tls:853"), _resolver, consumed=("forward",)),
+    "resolver": Plugin(("udp:53", "tcp:53", "tls:853"), _resolver, consumed=("forward", "https")),
     "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",)),
     "registrar": Plugin(("tcp:80", "tls:443"), _registrar),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),

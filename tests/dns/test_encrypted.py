@@ -2,14 +2,17 @@
 
 from typing import Any
 
+import dns.message
 import pytest
 from dns.edns import OptionType
 from dns.rcode import Rcode
 from twisted.python import usage
 
 from netstack.dns import StubResolver, query
+from netstack.dns.doh import MEDIA, target
 from netstack.dns.forwarders import Forwarder
 from netstack.dns.streams import Server
+from netstack.http import fetch
 from netstack.taps import resolver as resolver_tap
 from netstack.world.loader import parse
 from netstack.world.session import Session, open_session
@@ -96,6 +99,9 @@ def sampled(internet: Session, name: str, **labels: str) -> float | None:
         ("tls://{}#www.lan.edu", "www.lan.edu: its certificate is for another name"),
         ("tls://{}:854#" + UPSTREAM, "refused"),
         ("tls://{}:53#" + UPSTREAM, "servers of .: "),
+        ("https://www.lan.edu/dns-query@{}", "www.lan.edu: its certificate is for another name"),
+        ("https://" + UPSTREAM + ":444/dns-query@{}", "refused"),
+        ("https://" + UPSTREAM + "/other@{}", "no DNS message but HTTP 404"),
     ],
 )
 def test_a_forwarder_that_is_not_proved_is_not_asked_in_the_clear(forward: str, why: str) -> None:
@@ -112,7 +118,7 @@ def test_a_forwarder_that_is_not_proved_is_not_asked_in_the_clear(forward: str, 
         [error] = [option for option in reply.options if option.otype == OptionType.EDE]
         assert error.code == 22
         assert why in error.text
-        assert between(internet) == []
+        assert all(secure for _, _, secure in between(internet))
         service: Any = internet.running.hosts[RESOLVER].services[0].service
         assert service.recursor.counts.queries_udp == service.recursor.counts.queries_tcp == 0
 
@@ -130,3 +136,59 @@ def test_a_stub_resolver_may_trust_one_server_alone() -> None:
         [found, _] = internet.ask(HOST, ask)
         assert found == ["10.9.9.9"]
         assert {(row.transport, row.secure) for row in internet.rows() if row.source_name == HOST} == {("tcp", True)}
+
+
+def test_a_resolver_asks_its_forwarder_over_https() -> None:
+    with world(f"https://{UPSTREAM}") as internet:
+        for name in ("www.cs.lan.edu", "cs.lan.edu", "x.lan.edu", "ns.edu"):
+            internet.resolve(name, host=HOST)
+        assert internet.resolve("www.cs.lan.edu", host=HOST).records == ("10.9.9.9",)
+        assert len(internet.resolve("large.lan.edu", "TXT", host=HOST).records) == 100
+        assert set(between(internet)) == {("tcp", 443, True)}
+        assert sampled(internet, "netstack_dns_resolver_queries_total", proto="https") == 5
+        machine = internet.running.hosts[UPSTREAM].machine
+        assert machine.registry.get_sample_value("netstack_http_requests_total", {"method": "GET", "code": "200"}) == 5
+        labels = {"server": "resolver", "proto": "https", "family": "1", "type": "A"}
+        assert machine.registry.get_sample_value("netstack_dns_requests_total", labels) == 4
+
+
+QUERY = dns.message.make_query("www.cs.lan.edu", "A", id=0, use_edns=0, pad=128).to_wire()
+DNS = ("Content-Type", MEDIA)
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "fields", "body", "status"),
+    [
+        ("GET", target("/dns-query", QUERY), (), b"", 200),
+        ("HEAD", target("/dns-query", QUERY), (), b"", 200),
+        ("POST", "/dns-query", (DNS,), QUERY, 200),
+        ("POST", "/dns-query", (("Content-Type", "text/plain"),), QUERY, 415),
+        ("POST", "/dns-query", (DNS,), bytes(65536), 413),
+        ("POST", "/dns-query", (DNS,), QUERY[:5], 400),
+        ("POST", "/dns-query", (DNS,), QUERY[:2] + b"\x81" + QUERY[3:], 400),
+        ("GET", "/dns-query", (), b"", 400),
+        ("GET", "/dns-query?dns=" + "A" * 9000, (), b"", 414),
+        ("GET", "/", (), b"", 404),
+        ("DELETE", "/dns-query", (), b"", 405),
+    ],
+)
+def test_requests_over_https(method: str, place: str, fields: tuple[tuple[str, str], ...], body: bytes, status: int) -> None:
+    with world(f"tls://{UPSTREAM}") as internet:
+
+        async def get(machine: Any) -> Any:
+            return await fetch(machine, f"https://{UPSTREAM}{place}", method, fields, body)
+
+        found = internet.ask(HOST, get)
+        assert found.status == status
+        if status == 405:
+            assert found.field("allow") == "GET, HEAD, POST"
+        if status != 200:
+            return
+        assert found.field("content-type") == MEDIA
+        assert found.field("cache-control") == "max-age=172800"
+        assert found.field("content-length") == "468"
+        if method == "HEAD":
+            assert found.body == b""
+        else:
+            reply = dns.message.from_wire(found.body)
+            assert (reply.id, str(reply.answer[0][0])) == (0, "10.9.9.9")
