@@ -5,15 +5,19 @@ import signal
 from pathlib import Path
 from threading import Event, Thread
 
+import dns.dnssec
 import dns.exception
 import dns.message
 import dns.name
 import dns.query
 import dns.rcode
+import dns.rdatatype
+import dns.rrset
 import dns.tsig
 import dns.update
 import dns.zone
 
+from netstack.dns.zone import Zone
 from tests.addresses import own_address
 from tests.processes import Running, twistd
 
@@ -60,18 +64,33 @@ class Updating:
             self.begun.set()
 
 
-def transferred(address: str) -> tuple[int, set[int]]:
-    """The zone's serial, and the numbers in it."""
+def transferred(address: str, signed: bool = False) -> tuple[int, set[int]]:
+    """The zone's serial, and the numbers in it. A signed zone has its chain and signatures that hold, or this fails."""
     query = dns.message.make_query("umass.edu", "AXFR")
     query.use_tsig(RING)
-    zone = dns.zone.Zone("umass.edu")
+    zone = dns.zone.Zone("umass.edu", relativize=False)
     dns.query.inbound_xfr(address, zone, query, port=53 + OFFSET, lifetime=20)
-    numbers = {int(str(name)[1:]) for name in zone if str(name).startswith("n")}
-    soa = zone.find_rdataset("@", "SOA")
-    return soa[0].serial, numbers
+    if signed:
+        check(
+            Zone(zone.origin, (dns.rrset.from_rdata_list(name, each.ttl, each) for name, each in zone.iterate_rdatasets()))
+        )
+    numbers = {int(name.labels[0][1:]) for name in zone if name.labels[0].startswith(b"n")}
+    return zone.get_soa().serial, numbers
 
 
-def killed_under_updates(directory: Path, times: int) -> tuple[int, int]:
+def check(zone: Zone) -> None:
+    """All signatures hold, all that must be signed is, and the chain is a circle of all names."""
+    keys = zone.nodes[zone.origin].rrsets[dns.rdatatype.DNSKEY]
+    chain = {}
+    for name, node in zone.nodes.items():
+        assert set(node.signatures) == set(node.rrsets) - {dns.rdatatype.RRSIG}
+        for covers, signature in node.signatures.items():
+            dns.dnssec.validate(node.rrsets[covers], signature, {zone.origin: keys})
+        chain[name] = node.rrsets[dns.rdatatype.NSEC][0].next
+    assert sorted(chain) == sorted(chain.values())
+
+
+def killed_under_updates(directory: Path, times: int, signed: bool = False) -> tuple[int, int]:
     """Kill -9 again and again. An acknowledged update that is lost fails, and a serial that does not count the updates.
 
     How many updates were acknowledged, and how many were kept that nobody was told of.
@@ -82,14 +101,14 @@ def killed_under_updates(directory: Path, times: int) -> tuple[int, int]:
     command = twistd(
         "netstack-dns", f"--address={address}", f"--port-offset={OFFSET}", f"--zone=umass.edu={directory}/zone",
         f"--state={directory}/state", f"--tsig={directory}/keys", "--update=umass.edu=updates zone",
-        "--transfer=umass.edu=updates",
+        "--transfer=umass.edu=updates", *(("--sign=umass.edu",) if signed else ()),
     )  # fmt: skip
     known: set[int] = set()
     untold = 0
     for run in range(times + 1):
         server = Running(command, {**os.environ})
         server.wait_for("on tcp:", seconds=60)  # an interpreter on a machine that does much else
-        serial, found = transferred(address)
+        serial, found = transferred(address, signed)
         assert known <= found, f"run {run}: {len(known - found)} acknowledged updates are lost"
         assert serial == len(found) + 1
         untold += len(found - known)

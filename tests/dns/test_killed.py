@@ -11,3 +11,9 @@ from tests.dns.killed import killed_under_updates
 def test_no_acknowledged_update_is_lost(tmp_path: Path) -> None:
     known, _ = killed_under_updates(tmp_path, 10)
     assert known >= 10
+
+
+@pytest.mark.slow
+def test_a_signed_zone_is_whole_whenever_it_was_killed(tmp_path: Path) -> None:
+    known, _ = killed_under_updates(tmp_path, 3, signed=True)
+    assert known >= 3

@@ -38,6 +38,8 @@ class KeyStore:
             text = None
         except UnicodeDecodeError as error:
             raise KeyFormatError(f"{self._state}: {error}") from error
+        if text is not None and self.given and not any(f'"{key.file}"' in text for key in self.given):
+            text = None  # of a zone with other keys, such as a world's with another seed
         there = [*self.given, *self._read()]
         if text is not None:
             try:
@@ -47,11 +49,10 @@ class KeyStore:
                     f"{self._state}: {error}; put it back, or take {self._state} away to use all keys that are there"
                 ) from error
             files = {each.file for each in held}
-            if not self.given or any(key.file in files for key in self.given):
-                new = [key for key in there if key.file not in files]  # put there by hand: a rollover begins
-                roles = {each.role for each in held}
-                self.held = (*held, *(held_key(key, _role(key, "ksk" in roles)) for key in new))
-                return self.held
+            new = [key for key in there if key.file not in files]  # put there by hand: a rollover begins
+            roles = {each.role for each in held}
+            self.held = (*held, *(held_key(key, _role(key, "ksk" in roles)) for key in new))
+            return self.held
         if self.given:
             self.held = initial(self.given, wall)
             return self.held
