@@ -59,8 +59,13 @@ class ZoneKeeper(Service):
         limits: ZoneLimits,
         counts: ZoneCounts,
         owner: bool = True,
+        servers: int | None = None,
     ) -> None:
-        """Without `owner` another process keeps the zones on disk, transfers them and tells others."""
+        """Without `owner` another process keeps the zones on disk, transfers them and tells others.
+
+        `servers`: the port at which a primary's zones' own name servers are told of changes as well; None: they are not.
+        """
+        self._servers = servers if owner else None
         self.machine = machine
         self.nameserver = nameserver
         self.limits = limits
@@ -174,7 +179,11 @@ class ZoneKeeper(Service):
     def announce(self, zone: Zone) -> None:
         """Tell the secondaries (RFC 1996 §3.3)."""
         if self.running:
-            self.notifier.tell(zone, self.targets.get(zone.origin, ()))
+            targets = self.targets.get(zone.origin, ())
+            self.notifier.tell(zone, targets)
+            if self._servers is not None and zone.origin not in self.secondaries:
+                told = Deferred.fromCoroutine(self.notifier.tell_servers(zone, self._servers, targets))
+                told.addErrback(lambda failure: self.log.failure("NOTIFY failed", failure))
 
     def notified(self, notified: Notified) -> None:
         """A primary told us."""

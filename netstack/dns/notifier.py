@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dns.name import Name
 from dns.opcode import Opcode
+from dns.rdatatype import RdataType
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,7 +18,11 @@ from netstack.dns.tsig import Key
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone
 from netstack.kernel.machine import Machine
+from netstack.kernel.resolver import ResolutionError
 from netstack.sansio import Address
+
+SERVERS = 32
+"""Name servers of a zone that are told; the rest learn of changes by their refresh timers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +56,23 @@ class Notifier:
             told = Deferred.fromCoroutine(request(self.machine, target.address, data, target.key, self.limits))
             self._under_way[key] = told
             told.addBoth(self._told, key, told)
+
+    async def tell_servers(self, zone: Zone, port: int, told: Sequence[Target]) -> None:
+        """Tell the zone's own name servers (RFC 1996 §3.3): not its SOA's MNAME, not ourselves, not those of `told`."""
+        soa: Any = zone.soa[0]
+        ours = {*self.machine.addresses, *(target.address[0] for target in told)}
+        servers = zone.nodes[zone.origin].rrsets[RdataType.NS]
+        for name in [rdata.target for rdata in servers][:SERVERS]:
+            if name == soa.mname:
+                continue
+            addresses = [rdata.address for rrset in zone.addresses(name) for rdata in rrset]
+            if not addresses and not name.is_subdomain(zone.origin):
+                try:
+                    addresses = list(await self.machine.resolver.addresses(name_text(name)))
+                except ResolutionError as error:
+                    self.log.debug("{zone}: NOTIFY: {why}", zone=name_text(zone.origin), why=str(error))
+            self.tell(zone, [Target((address, port)) for address in addresses if address not in ours])
+            ours.update(addresses)
 
     def stop(self) -> None:
         """Tell nobody anything more."""

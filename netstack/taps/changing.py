@@ -76,6 +76,8 @@ class Changing:
     secondary: tuple[tuple[str, str], ...] = ()
     """(origin, ADDRESS[:PORT][%KEY]...): a zone that is transferred from these, tried in this order."""
     limits: ZoneLimits = field(default_factory=ZoneLimits)
+    notify_servers: bool = True
+    """Whether a zone's own name servers are told of changes, too."""
 
     def __post_init__(self) -> None:
         known = keyring(self.keys)
@@ -160,7 +162,8 @@ def zone_keeper(
         for copy in upstreams:
             authority.withdraw(copy)
         return ZoneKeeper(machine, nameserver, {}, {}, config.limits, counts, owner=False)
-    return ZoneKeeper(machine, nameserver, upstreams, targets, config.limits, counts)
+    servers = machine.port(DOMAIN) if config.notify_servers else None
+    return ZoneKeeper(machine, nameserver, upstreams, targets, config.limits, counts, servers=servers)
 
 
 class ChangingOptions(usage.Options):
@@ -175,6 +178,7 @@ class ChangingOptions(usage.Options):
         ["transfer-idle", None, _LIMITS.transfer_idle, "Seconds between messages of a transfer in.", float],
         ["transfer-time", None, _LIMITS.transfer_time, "Seconds for a transfer in.", float],
         ["least-refresh", None, _LIMITS.least_refresh, "Least seconds between checks of a primary.", float],
+        ["notify-servers", None, "on", "NOTIFY a zone's own name servers, too: on or off."],
         ["update-queue", None, _LIMITS.updates, "Updates that wait for the disk.", int],
     ]
 
@@ -221,7 +225,9 @@ class ChangingOptions(usage.Options):
             updates=self["update-queue"],
         )
         pairs = {name: tuple(found) for name, found in self.changing.items()}
-        return Changing(tuple(self.tsig), limits=limits, **pairs)
+        if self["notify-servers"] not in ("on", "off"):
+            raise ValueError(f"notify-servers: expected on or off, got {self['notify-servers']!r}")
+        return Changing(tuple(self.tsig), limits=limits, notify_servers=self["notify-servers"] == "on", **pairs)
 
     def _pair(self, name: str, value: str) -> None:
         origin, _, rest = value.partition("=")
