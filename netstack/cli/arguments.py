@@ -130,6 +130,16 @@ def parser() -> argparse.ArgumentParser:
     get.add_argument("-o", "--output", metavar="FILE", help="write the body here (default: standard output)")
     get.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="send this field too")
 
+    register = command("register", "register a domain at the world's registrar")
+    register.add_argument("domain", metavar="DOMAIN")
+    register.add_argument(
+        "--ns", action="append", default=[], metavar="NAME[=ADDRESS,...]", help="a name server, the primary first; repeat it"
+    )
+    register.add_argument("--ds", action="append", default=[], metavar="RECORD", help="a DS record's data; repeat it")
+    register.add_argument("--secret", default="", metavar="TEXT", help="of the domain (default: one is made and shown)")
+    register.add_argument("--delete", action="store_true", help="give the domain up; needs --secret")
+    register.add_argument("--from", dest="host", metavar="HOST", help="the host that asks (default: the first client)")
+
     link = command("link", "show or set a site's access link")
     link.add_argument("site", metavar="SITE", nargs="?")
     link.add_argument(

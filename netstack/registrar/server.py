@@ -397,6 +397,7 @@ def _number(text: str) -> object:
 
 
 def _said(refusal: Exception) -> str:
-    """As a sentence."""
+    """As a sentence; names keep their letters."""
     text = str(refusal)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    begun = text if "." in text.partition(" ")[0] else text[:1].upper() + text[1:]
+    return begun + ("" if text.endswith(".") else ".")

@@ -283,9 +283,10 @@ class _WorldReader:
             table.text("site") or None,
             table.maybe_boolean("signed"),
             table.names("updates"),
+            table.maybe_boolean("reverse") is True,
             table.maybe_boolean("delegated") is not False,
         )
-        table.done("servers", "records", "ttl", "negative_ttl", "site", "signed", "updates", "delegated")
+        table.done("servers", "records", "ttl", "negative_ttl", "site", "signed", "updates", "reverse", "delegated")
         return zone
 
     def _host(self, name: str, table: _Table, zones: Mapping[str, Zone]) -> Host | None:

@@ -111,6 +111,8 @@ class Zone:
     """Whether its servers sign it (DNSSEC); None: as the profile has it."""
     updates: tuple[str, ...] = ()
     """Hosts that may change its delegations by dynamic update, each under a key of its own (registrars)."""
+    reverse: bool = False
+    """Whether it has the PTR records of all hosts' addresses that lie below it (`in-addr.arpa`)."""
     delegated: bool = True
     """Whether its parent refers to it from the start; if not, nobody finds it until a registrar has it inserted."""
 

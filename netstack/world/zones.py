@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, World, Zone, enclosing
@@ -32,6 +33,7 @@ def zone_texts(world: World, table: AddressTable) -> dict[str, str]:
                 *_apex(zone),
                 *hosts[zone.name],
                 *_delegations(world, table, zone, children[zone.name]),
+                *_pointers(world, table, zone),
                 zone.records.strip(),
                 "",
             )
@@ -94,6 +96,17 @@ def _host_records(world: World, table: AddressTable, host: Host) -> Iterator[tup
                 yield home.name, f"{absolute(alias)} {ttl}IN A {address}"
         else:
             yield home.name, f"{absolute(alias)} {ttl}IN CNAME {absolute(host.name)}"
+
+
+def _pointers(world: World, table: AddressTable, zone: Zone) -> Iterator[str]:
+    """PTR records (RFC 1035 §3.5): from the hosts' addresses to their names."""
+    if not zone.reverse:
+        return
+    for host in world.hosts.values():
+        for address in table.hosts[host.name]:
+            name = ip_address(address).reverse_pointer
+            if zone.name in enclosing(name):
+                yield f"{absolute(name)} IN PTR {absolute(host.name)}"
 
 
 def _delegations(world: World, table: AddressTable, zone: Zone, children: list[Zone]) -> Iterator[str]:

@@ -39,6 +39,11 @@ def test_records(internet: Subject, name: str, rdtype: str, records: list[str]) 
     assert internet.resolve(name, rdtype, CSE) == ("NOERROR", records)
 
 
+def test_an_address_leads_to_its_name(internet: Subject) -> None:
+    pointer = ".".join([*reversed(internet.address(GAIA).split(".")), "in-addr", "arpa"])
+    assert internet.resolve(pointer, "PTR", CSE) == ("NOERROR", [f"{GAIA}."])
+
+
 def test_three_addresses_of_a_replicated_server(internet: Subject) -> None:
     rcode, records = internet.resolve("cnn.com", "A", CSE)
     assert rcode == "NOERROR"

@@ -143,8 +143,9 @@ def test_which_zones_change() -> None:
     def secondaries(world: World) -> set[str]:
         return {zone.name for zone in world.zones.values() if changing.replicated(world, zone)}
 
-    assert secondaries(book) == {".", "root-servers.net", "com", "net", "org", "gtld-servers.net", "umass.edu",
-                                 "networkutopia.com"}  # fmt: skip
+    assert secondaries(book) == {
+        ".", "root-servers.net", "in-addr.arpa", "com", "net", "org", "gtld-servers.net", "umass.edu", "networkutopia.com",
+    }  # fmt: skip
     assert secondaries(chain) == {"umass.edu", "networkutopia.com"}, "a server that asks on keeps its zones as they are"
     with pytest.raises(WorldError, match=r"updates: 'nobody\.test' is not a host"):
         parse({**TABLE, "zones": {**TABLE["zones"], "test": {"site": "core", "updates": "nobody.test"}}}, "x", "x")

@@ -1,6 +1,7 @@
 """The zones of worlds: dnspython reads them, and they agree with the hosts."""
 
 import dns.name
+import dns.reversename
 import dns.zone
 import pytest
 from dns.rdatatype import RdataType
@@ -91,3 +92,15 @@ def test_intermediate_differs_from_textbook_by_a_delegation() -> None:
     assert found(zones["umass.edu"], "cs.umass.edu", RdataType.NS) == {"dns.cs.umass.edu."}
     assert not found(zones["umass.edu"], "gaia.cs.umass.edu", RdataType.A)
     assert found(zones["cs.umass.edu"], "gaia.cs.umass.edu", RdataType.A)
+
+
+def test_addresses_lead_to_names() -> None:
+    world = load("textbook")
+    for substrate in ("simulated", "loopback"):
+        table = addresses(world, substrate)  # type: ignore[arg-type]
+        zone = dns.zone.from_text(
+            zone_texts(world, table)["in-addr.arpa"], dns.name.from_text("in-addr.arpa"), relativize=False
+        )
+        for name, held in table.hosts.items():
+            for address in held:
+                assert found(zone, str(dns.reversename.from_address(address)), RdataType.PTR) == {f"{name}."}

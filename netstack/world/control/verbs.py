@@ -140,14 +140,23 @@ class WorldVerbs:
         return look_up_alone(await self._traced(look_up, {**arguments, "octets": True}), host.name, name, rdtype, arguments)
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
-        """{"url", "host", "headers", "http2", "trace"} ->
+        """{"url", "host", "headers", "http2", "method", "content" (base64), "trace"} ->
         {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
         url = text(arguments, "url")
         host = self._client(arguments)
         headers = arguments.get("headers", [])
         if not isinstance(headers, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in headers):
             raise ControlError("headers: expected [[NAME, VALUE], ...]", "usage")
-        return await self._traced(lambda: fetch(host, url, headers, bool(arguments.get("http2"))), arguments)
+        method, sent = arguments.get("method", "GET"), arguments.get("content", "")
+        if not isinstance(method, str) or not method.isascii() or not method.isalpha():
+            raise ControlError(f"method: expected one such as POST, got {method!r}", "usage")
+        try:
+            content = base64.b64decode(sent, validate=True)
+        except (TypeError, ValueError):
+            raise ControlError("content: expected base64", "usage") from None
+        return await self._traced(
+            lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content), arguments
+        )
 
     async def links_list(self, arguments: Arguments, stream: Stream) -> object:
         """Site -> {"up", "down", "lan"} -> settings."""
@@ -338,14 +347,21 @@ async def lookup(host: RunningHost, resolver: Address, name: str, rdtype: str) -
     return {"answer": answer, "rcode": Rcode.to_text(reply.rcode())}
 
 
-async def fetch(host: RunningHost, url: str, headers: Sequence[Sequence[str]], http2: bool) -> dict[str, Any]:
-    """{"status", "reason", "version", "headers", "body"} of one GET from a host's machine; `http2` also for plain http."""
+async def fetch(
+    host: RunningHost,
+    url: str,
+    headers: Sequence[Sequence[str]],
+    http2: bool,
+    method: str = "GET",
+    content: bytes = b"",
+) -> dict[str, Any]:
+    """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; `http2` also for plain http."""
     from netstack.http import ClientOptions, FetchError
     from netstack.http import fetch as http_fetch
 
     fields = [(str(name), str(value)) for name, value in headers]
     try:
-        result = await http_fetch(host.machine, url, fields=fields, options=ClientOptions(prior_knowledge=http2))
+        result = await http_fetch(host.machine, url, method, fields, content, ClientOptions(prior_knowledge=http2))
     except FetchError as error:
         raise ControlError(str(error)) from None
     security = result.security
