@@ -1,225 +1,246 @@
-"""DNS servers beside BIND, NSD and Unbound: queries/s and CPU per query on one core, authoritative and from the cache."""
+"""DNS servers beside BIND, NSD and Unbound: queries/s, CPU per query, latency and memory; authoritative, and cached."""
 
 import argparse
-import contextlib
-import os
-import re
+import json
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
-import dns.message
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-ORIGIN = "bench.test"
-CORES = sorted(os.sched_getaffinity(0))
-SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-TICKS = os.sysconf("SC_CLK_TCK")
-PORT = 5300
-HIT = re.compile(r"Queries completed:\s+(\d+).*?Run time \(s\):\s+([\d.]+)", re.DOTALL)
-LOST = re.compile(r"Queries lost:\s+(\d+)")
+from tests.bench._dns_servers import (
+    COOKIE,
+    LOAD_CORE,
+    ORIGIN,
+    SERVER_CORE,
+    Run,
+    Subject,
+    bind_resolver,
+    bind_zone,
+    load,
+    nsd,
+    ours,
+    resident,
+    running,
+    serve,
+    slowest,
+    unbound,
+    warm,
+)
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One measurement of one server."""
-
-    rate: float
-    cpu: float
-    """Seconds of the server's processes for each query."""
-    lost: int
+GROUPS = ("authoritative", "million", "cached")
 
 
 @dataclass(slots=True)
-class Subject:
-    """A server on an address of its own; `start` gives its command."""
+class Bench:
+    """One run of all, and what came of it."""
 
-    name: str
-    address: str
-    start: Callable[[Path, str], list[str]]
-    group: str
-    process: subprocess.Popen[bytes] | None = None
+    directory: Path
+    names: int
+    many: int
+    runs: int
+    seconds: float
+    results: list[dict[str, Any]] = field(default_factory=list)
+    bar: Progress | None = None
+    task: Any = None
 
+    def step(self, text: str) -> None:
+        """Tell what is done now."""
+        if self.bar is not None:
+            self.bar.update(self.task, description=text, advance=1)
 
-def serve(kind: str, address: str, zone: str) -> None:
-    """One of ours, until it is killed: authoritative, plain (without the short way), single (no batches) or resolver."""
-    from twisted.internet import reactor
+    def path(self, name: str) -> Path:
+        return self.directory / name
 
-    from netstack.dns import ZoneText
-    from netstack.kernel import listen
-    from netstack.kernel.real import real_machine
-    from netstack.taps import dns as dns_tap
-    from netstack.taps import resolver as resolver_tap
-
-    machine = real_machine("bench", (address,), port_offset=PORT - 53)
-    built: object
-    if kind == "resolver":
-        config = resolver_tap.Config(hints=(("ns.bench.test", zone),))
-        built = resolver_tap.build(config, machine)
-    else:
-        text = Path(zone).read_text()
-        built = dns_tap.build(dns_tap.Config(zones=(ZoneText(ORIGIN, text),)), machine)
-    service: object = built
-    for listener in getattr(service, "listeners", ()):
-        if isinstance(listener, listen.DatagramListener):
-            if kind == "plain":
-                listener.driver.bypass = None
-            if kind == "single":
-                listen.available = lambda reactor: False  # type: ignore[assignment]
-    service.startService()  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
-
-
-def ours(kind: str, zone: str) -> Callable[[Path, str], list[str]]:
-    return lambda directory, address: [sys.executable, "-m", "tests.bench.dns", "--serve", kind, address, zone]
-
-
-def nsd(zone: Path) -> Callable[[Path, str], list[str]]:
-    def start(directory: Path, address: str) -> list[str]:
-        conf = directory / "nsd.conf"
-        conf.write_text(
-            f'server:\n  ip-address: {address}@{PORT}\n  server-count: 1\n  username: ""\n  chroot: ""\n  database: ""\n'
-            f'  pidfile: "{directory}/nsd.pid"\n  zonesdir: "{directory}"\n  xfrdfile: "{directory}/xfrd"\n'
-            f'  zonelistfile: "{directory}/list"\n  xfrdir: "{directory}"\n  logfile: "{directory}/nsd.log"\n'
-            f"  minimal-responses: yes\nremote-control:\n  control-enable: no\n"
-            f'zone:\n  name: {ORIGIN}\n  zonefile: "{zone}"\nzone:\n  name: .\n  zonefile: "{zone.with_name("root.zone")}"\n'
+    def zone(self, names: int) -> Path:
+        """A zone of so many names, a root that refers to it, and questions: random ones, each once, made-up ones."""
+        path = self.path(f"zone{names}")
+        with path.open("w") as out:
+            out.write("$TTL 1d\n@ SOA ns hostmaster 1 2h 1h 2w 1h\n@ NS ns\nns A 127.78.0.3\n")
+            out.writelines(f"host{n} A 10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(names))
+        self.path("root.zone").write_text(
+            f"$TTL 1d\n@ SOA ns x 1 2h 1h 2w 1h\n@ NS ns.{ORIGIN}.\n{ORIGIN}. NS ns.{ORIGIN}.\nns.{ORIGIN}. A 127.78.0.3\n"
         )
-        return ["nsd", "-d", "-c", str(conf)]
+        rng = Random(1)
+        for name, lines in (
+            ("each", (f"host{n}.{ORIGIN} A\n" for n in range(min(names, 100_000)))),
+            ("names", (f"host{rng.randrange(names)}.{ORIGIN} A\n" for _ in range(200_000))),
+            ("made-up", (f"{rng.getrandbits(40):x}.{ORIGIN} A\n" for _ in range(200_000))),
+        ):
+            with self.path(f"{name}{names}").open("w") as out:
+                out.writelines(lines)
+        return path
 
-    return start
-
-
-def bind(zone: Path) -> Callable[[Path, str], list[str]]:
-    def start(directory: Path, address: str) -> list[str]:
-        conf = directory / "named.conf"
-        conf.write_text(
-            f'options {{ directory "{directory}"; listen-on port {PORT} {{ {address}; }}; listen-on-v6 {{ none; }}; '
-            f'recursion no; pid-file none; session-keyfile "{directory}/key"; minimal-responses yes; '
-            f"dnssec-validation no; querylog no; }};\ncontrols {{ }};\n"
-            f'logging {{ category default {{ default_stderr; }}; }};\nzone "{ORIGIN}" {{ type primary; file "{zone}"; }};\n'
-        )
-        return ["named", "-f", "-c", str(conf), "-n", "1", "-U", "1"]
-
-    return start
-
-
-def unbound(upstream: str) -> Callable[[Path, str], list[str]]:
-    def start(directory: Path, address: str) -> list[str]:
-        conf = directory / "unbound.conf"
-        conf.write_text(
-            f'server:\n  interface: {address}@{PORT}\n  num-threads: 1\n  do-daemonize: no\n  username: ""\n  chroot: ""\n'
-            f'  directory: "{directory}"\n  pidfile: ""\n  use-syslog: no\n  logfile: "{directory}/unbound.log"\n'
-            f'  access-control: 127.0.0.0/8 allow\n  module-config: "iterator"\n  do-not-query-localhost: no\n'
-            f'  local-zone: "test." nodefault\n  msg-cache-size: 64m\n  rrset-cache-size: 128m\n'
-            f'stub-zone:\n  name: "{ORIGIN}"\n  stub-addr: {upstream}@{PORT}\n'
-        )
-        return ["unbound", "-d", "-c", str(conf)]
-
-    return start
-
-
-def tree(pid: int) -> list[int]:
-    """A process and all below it."""
-    found = [pid]
-    for parent in found:
-        with contextlib.suppress(OSError):
-            for task in Path(f"/proc/{parent}/task").iterdir():
-                found += map(int, (task / "children").read_text().split())
-    return found
-
-
-def processor_seconds(pid: int) -> float:
-    """User and system time of a process with its threads and children."""
-    ticks = 0
-    for each in tree(pid):
-        with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
-
-
-def resident(pid: int) -> int:
-    """Octets in memory of a process and those below it; what they share is counted by the share."""
-    total = 0
-    for each in tree(pid):
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{each}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) * 1024
-    return total
-
-
-def up(subject: Subject, directory: Path) -> None:
-    """Start it on its core and wait for its first reply."""
-    room = directory / re.sub(r"\W+", "-", subject.name)
-    room.mkdir()
-    with (room / "output").open("wb") as output:
-        command = ["taskset", "-c", str(SERVER_CORE), *subject.start(room, subject.address)]
-        subject.process = subprocess.Popen(command, stdout=output, stderr=output)
-    query = dns.message.make_query(f"host0.{ORIGIN}", "A").to_wire()
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.2)
-        client.connect((subject.address, PORT))
-        for _ in range(1200):
-            if subject.process.poll() is not None:
-                break
-            with contextlib.suppress(OSError):
-                client.send(query)
-                if client.recv(65535)[3] & 15 == 0:
-                    return
-            time.sleep(0.05)
-    raise SystemExit(f"{subject.name} does not answer: {(room / 'output').read_text()[-2000:]}")
-
-
-def load(subject: Subject, queries: Path, seconds: float, once: bool = False) -> Run:
-    """dnsperf on the other core: 8 sockets, 100 queries in flight (20 and each question once to warm a cache)."""
-    assert subject.process is not None
-    pid = subject.process.pid
-    before = processor_seconds(pid)
-    options = ["-n", "1", "-q", "20"] if once else ["-l", str(seconds), "-q", "100"]
-    command = ["dnsperf", "-s", subject.address, "-p", str(PORT), "-d", str(queries), "-c", "8", *options]
-    done = subprocess.run(["taskset", "-c", str(LOAD_CORE), *command], capture_output=True, text=True, check=True)
-    used = processor_seconds(pid) - before
-    hit, lost = HIT.search(done.stdout), LOST.search(done.stdout)
-    if hit is None or lost is None:
-        raise SystemExit(f"dnsperf says: {done.stdout}{done.stderr}")
-    count = max(1, int(hit[1]))
-    return Run(count / float(hit[2]), used / count, int(lost[1]))
-
-
-@contextlib.contextmanager
-def running(subjects: list[Subject], directory: Path) -> Iterator[None]:
-    try:
+    def compare(self, group: str, work: str, subjects: list[Subject], queries: Path, *options: str) -> None:
+        """Paired runs of all subjects, and the latency at half of each one's rate."""
+        found: dict[str, list[Run]] = {it.name: [] for it in subjects}
+        if options:
+            for subject in subjects:
+                warm(subject, self.path(f"each{self.names}"), *options)
+        for number in range(self.runs):
+            for subject in subjects:
+                self.step(f"{group}, {work}: {subject.name}, run {number + 1}")
+                found[subject.name].append(load(subject, queries, self.seconds, *options))
+        own = found[subjects[0].name]
         for subject in subjects:
-            up(subject, directory)
+            runs = found[subject.name]
+            pairs = list(zip(runs, own, strict=True))
+            rate = statistics.median(it.rate for it in runs)
+            self.step(f"{group}, {work}: {subject.name}, latency")
+            self.results.append(
+                {
+                    "group": group, "work": work, "server": subject.name, "rate": round(rate),
+                    "cpu_us": round(statistics.median(it.cpu for it in runs) * 1e6, 2),
+                    "of_our_rate": round(statistics.median(it.rate / mine.rate for it, mine in pairs), 2),
+                    "of_our_cpu": round(statistics.median(it.cpu / mine.cpu for it, mine in pairs), 2),
+                    "p99_us": round(slowest(subject, queries, rate / 2) * 1e6), "lost": sum(it.lost for it in runs),
+                    "mib": round(resident(subject.pid) / 2**20),
+                }
+            )  # fmt: skip
+
+    def authoritative(self) -> None:
+        """A small zone: replies that are kept, replies that are made, names that do not exist, cookies."""
+        zone = self.zone(self.names)
+        own = Subject("netstack-dns", "127.78.0.1", ours("authoritative", zone))
+        further = [
+            Subject(f"netstack-dns, {text}", f"127.78.0.{10 + place}", ours(kind, zone))
+            for place, (kind, text) in enumerate(
+                (("again", "nothing kept"), ("rates", "rates"), ("single", "no batches"), ("plain", "dnspython"))
+            )
+        ]
+        # BIND listens on addresses of interfaces alone
+        others = [Subject("NSD", "127.78.0.3", nsd(zone)), Subject("BIND", "127.0.0.1", bind_zone(zone))]
+        with running([own, *further, *others], self.directory):
+            for subject in (own, *further, *others):
+                self.step(f"warming {subject.name}")
+                warm(subject, self.path(f"each{self.names}"))
+            names = self.path(f"names{self.names}")
+            self.compare("authoritative", "names", [own, *others, *further], names)
+            self.compare("authoritative", "names, cookies", [own, *others], names, *COOKIE)
+            self.compare("authoritative", "made-up names", [own, *others], self.path(f"made-up{self.names}"))
+
+    def million(self) -> None:
+        """A big zone, ours from its compiled file."""
+        zone = self.zone(self.many)
+        began = time.monotonic()
+        self.step("compiling")
+        command = [
+            sys.executable,
+            "-m",
+            "netstack.cli",
+            "zone",
+            "compile",
+            ORIGIN,
+            str(zone),
+            "-o",
+            f"{zone}.nszone",
+            "--json",
+        ]
+        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        told |= {"group": "million", "work": "compiling", "seconds": round(time.monotonic() - began, 1)}
+        subjects = [
+            Subject("netstack-dns", "127.78.0.1", ours("authoritative", f"{zone}.nszone")),
+            Subject("NSD", "127.78.0.3", nsd(zone)),
+            Subject("BIND", "127.0.0.1", bind_zone(zone)),
+        ]
+        self.step("starting")
+        with running(subjects, self.directory):
+            self.results.append(told)
+            self.results += [
+                {"group": "million", "work": "start", "server": it.name, "seconds": round(it.seconds, 2), "names": self.many,
+                 "mib": round(it.empty / 2**20)}
+                for it in subjects
+            ]  # fmt: skip
+            self.compare("million", "names", subjects, self.path(f"names{self.many}"))
+            self.compare("million", "made-up names", subjects, self.path(f"made-up{self.many}"))
+
+    def cached(self) -> None:
+        """Answers that a resolver has."""
+        zone = self.zone(self.names)
+        source = Subject("NSD", "127.78.0.3", nsd(zone))
+        subjects = [
+            Subject("netstack-resolver", "127.78.0.6", ours("resolver", source.address)),
+            Subject("Unbound", "127.78.0.7", unbound(source.address)),
+            Subject("BIND", "127.0.0.1", bind_resolver(source.address)),
+        ]
+        with running([source, *subjects], self.directory):
+            for subject in subjects:
+                self.step(f"warming {subject.name}")
+                for _ in range(3):
+                    warm(subject, self.path(f"each{self.names}"))
+                octets = (resident(subject.pid) - subject.empty) / self.names
+                self.results.append(
+                    {
+                        "group": "cached",
+                        "work": "entry",
+                        "server": subject.name,
+                        "octets": round(octets),
+                        "names": self.names,
+                    }
+                )
+            names = self.path(f"names{self.names}")
+            self.compare("cached", "names", subjects, names)
+            self.compare("cached", "names, cookies", subjects, names, *COOKIE)
+
+
+def report(bench: Bench) -> Iterator[str]:
+    """The results as tables; ratios are medians of the runs that were made one after another."""
+    yield f"{bench.runs} paired runs of {bench.seconds:g} s, servers on core {SERVER_CORE}, load on core {LOAD_CORE}"
+    before = None
+    for row in bench.results:
+        group, work = row["group"], row["work"]
+        if work == "compiling":
+            yield f"compiling {row['names']} names: {row['seconds']} s, {row['octets'] / 2**20:.0f} MiB"
+        elif work == "start":
+            yield f"  {row['server']:28}{row['seconds']:8.2f} s to the first reply, {row['mib']} MiB, {row['names']} names"
+        elif work == "entry":
+            yield f"  {row['server']:28}{row['octets']:8} octets of memory for each of {row['names']} cached answers"
+        else:
+            if (group, work) != before:
+                yield f"{group}: {work}"
+                yield (
+                    f"{'':30}{'queries/s':>10}{'CPU us':>8}{'of our rate':>13}{'of our CPU':>12}"
+                    f"{'p99 us':>8}{'lost':>6}{'MiB':>6}"
+                )
+                before = group, work
+            yield (
+                f"  {row['server']:28}{row['rate']:10}{row['cpu_us']:8.2f}{row['of_our_rate']:13.2f}"
+                f"{row['of_our_cpu']:12.2f}{row['p99_us']:8}{row['lost']:6}{row['mib']:6}"
+            )
+
+
+@contextmanager
+def progress(bench: Bench, groups: list[str]) -> Iterator[None]:
+    """A bar on standard error."""
+    steps = {
+        "authoritative": 7 + (7 + 3 + 3) * (bench.runs + 1), "million": 2 + 6 * (bench.runs + 1),
+        "cached": 3 + 6 * (bench.runs + 1),
+    }  # fmt: skip
+    columns = (TextColumn("{task.percentage:3.0f}%"), BarColumn(20), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        bench.bar, bench.task = bar, bar.add_task("starting", total=sum(steps[group] for group in groups))
         yield
-    finally:
-        for subject in subjects:
-            if subject.process is not None:
-                subject.process.send_signal(signal.SIGTERM)
-        for subject in subjects:
-            if subject.process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    subject.process.wait(5)
-                subject.process.kill()
-                subject.process.wait()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=3, metavar=("KIND", "ADDRESS", "ZONE"), help=argparse.SUPPRESS)
     parser.add_argument("--names", type=int, default=10_000)
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--many", type=int, default=1_000_000, help="names of the big zone")
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
-    parser.add_argument("--only", choices=("authoritative", "cached"))
+    parser.add_argument("--only", choices=GROUPS, action="append")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if options.serve:
         serve(*options.serve)
@@ -228,56 +249,20 @@ def main() -> None:
     if missing:
         raise SystemExit(f"needs {', '.join(missing)}")
     with tempfile.TemporaryDirectory(prefix="netstack-bench-") as name:
-        measure(Path(name), options.names, options.runs, options.seconds, options.only)
-
-
-def measure(directory: Path, names: int, runs: int, seconds: float, only: str | None) -> None:
-    directory.chmod(0o755)
-    zone, queries, each = directory / "bench.zone", directory / "queries", directory / "each"
-    hosts = "".join(f"host{n} A 10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}\n" for n in range(names))
-    zone.write_text(f"$TTL 1d\n@ SOA ns hostmaster 1 2h 1h 2w 1h\n@ NS ns\nns A 127.78.0.3\n{hosts}")
-    zone.with_name("root.zone").write_text(
-        f"$TTL 1d\n@ SOA ns x 1 2h 1h 2w 1h\n@ NS ns.{ORIGIN}.\n{ORIGIN}. NS ns.{ORIGIN}.\nns.{ORIGIN}. A 127.78.0.3\n"
-    )
-    each.write_text("".join(f"host{n}.{ORIGIN} A\n" for n in range(names)))
-    rng = Random(1)
-    queries.write_text("".join(f"host{rng.randrange(names)}.{ORIGIN} A\n" for _ in range(100_000)))
-    subjects = [
-        Subject("netstack-dns", "127.78.0.1", ours("authoritative", str(zone)), "authoritative"),
-        Subject("netstack-dns, no batches", "127.78.0.2", ours("single", str(zone)), "authoritative"),
-        Subject("NSD", "127.78.0.3", nsd(zone), "authoritative"),
-        Subject("BIND", "127.0.0.1", bind(zone), "authoritative"),  # it listens on addresses of interfaces alone
-        Subject("netstack-dns, plain path", "127.78.0.5", ours("plain", str(zone)), "authoritative"),
-        Subject("netstack-resolver", "127.78.0.6", ours("resolver", "127.78.0.3"), "cached"),
-        Subject("Unbound", "127.78.0.7", unbound("127.78.0.3"), "cached"),
-    ]
-    used = [it for it in subjects if only is None or it.group == only or (only == "cached" and it.name == "NSD")]
-    with running(used, directory):
-        for group in ("authoritative", "cached") if only is None else (only,):
-            members = [it for it in used if it.group == group]
-            for subject in members:
-                for _ in range(3):
-                    load(subject, each, seconds, once=True)
-            results: dict[str, list[Run]] = {it.name: [] for it in members}
-            for _ in range(runs):
-                for subject in members:
-                    results[subject.name].append(load(subject, queries, seconds))
-            report(group, members, results, names, runs, seconds)
-
-
-def report(group: str, members: list[Subject], results: dict[str, list[Run]], names: int, runs: int, seconds: float) -> None:
-    """Medians; the ratios are those of the runs that were made one after another."""
-    own = results[members[0].name]
-    print(f"{group}: {names} names, {runs} paired runs of {seconds:g} s, server on core {SERVER_CORE}, load on {LOAD_CORE}")
-    print(f"{'':26}{'queries/s':>10}{'CPU us/query':>14}{'of our rate':>13}{'of our CPU':>12}{'lost':>6}{'MiB':>7}")
-    for subject in members:
-        found = results[subject.name]
-        rate, cpu = statistics.median(it.rate for it in found), statistics.median(it.cpu for it in found) * 1e6
-        rates = statistics.median(it.rate / mine.rate for it, mine in zip(found, own, strict=True))
-        costs = statistics.median(it.cpu / mine.cpu for it, mine in zip(found, own, strict=True))
-        memory = resident(subject.process.pid) / 2**20 if subject.process is not None else 0
-        lost = sum(it.lost for it in found)
-        print(f"  {subject.name:24}{rate:10.0f}{cpu:14.2f}{rates:13.2f}{costs:12.2f}{lost:6}{memory:7.0f}", flush=True)
+        Path(name).chmod(0o755)
+        bench = Bench(Path(name), options.names, options.many, options.runs, options.seconds)
+        groups = options.only or list(GROUPS)
+        with progress(bench, groups):
+            for group in groups:
+                room = bench.directory
+                bench.directory = room / group
+                bench.directory.mkdir()
+                getattr(bench, group)()
+                bench.directory = room
+    if options.json:
+        print(json.dumps({"runs": bench.runs, "seconds": bench.seconds, "results": bench.results}, indent=2))
+    else:
+        print("\n".join(report(bench)))
 
 
 if __name__ == "__main__":
