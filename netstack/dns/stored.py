@@ -1,6 +1,6 @@
 """A zone served from its compiled file, whose names are read when they are asked for; pure, the file comes from outside.
 
-Of a name the index costs 16 octets of memory; what was asked for of late is remembered up to `REMEMBERED` names.
+Of a name the index costs 16 octets of memory; names that are asked for again and again are remembered, `REMEMBERED` of them.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, ValuesView
@@ -21,9 +21,12 @@ from netstack.dns.zonefile import CHUNK, HEAD, MAGIC, NO_CUT, RRSET, Summary, Zo
 from netstack.sansio import Readable
 
 REMEMBERED = 10_000
-"""Names at hand; of these the half that was not asked for of late is forgotten."""
+"""Names at hand; of these the half that was not asked for of late is forgotten. Names asked for once are not remembered:
+they are many, and the reply may be kept."""
 _GUESS = 512
 """Octets read of a name's record at first; few are longer."""
+
+_NO_SIGNATURES: Mapping[RdataType, RRset] = {}
 
 Damaged = Callable[[str], None]
 
@@ -31,21 +34,25 @@ Damaged = Callable[[str], None]
 class StoredNode(Node):
     """A name's record; its RRsets take the form that is needed, when it is needed."""
 
-    __slots__ = ("_cut", "_length", "_made", "_places", "_raw")
+    __slots__ = ("_cut", "_length", "_made", "_places", "_raw", "turning")
 
     def __init__(self, raw: bytes, length: int, cut: int) -> None:
         self._raw = raw
         self._length = length
         self._cut = cut
         self._octets = {}
-        self.signatures = {}
+        self.signatures = _NO_SIGNATURES
         self.turns = {}
+        self.turning = False
+        """Some RRset of it has more than one record."""
         self._made: dict[RdataType, RRset] | None = None
         self._places: dict[int, tuple[int, int, int]] = {}
         """Of each type: TTL, records, and where the first one begins."""
         at, end = HEAD.size + length, len(raw)
         while at < end:
             rdtype, ttl, count = RRSET.unpack_from(raw, at)
+            if count > 1:
+                self.turning = True
             at += RRSET.size
             self._places[rdtype] = ttl, count, at
             for _ in range(count):
@@ -101,7 +108,7 @@ class StoredNode(Node):
 class StoredNodes(Nodes):
     """The names of one file. What was damaged since the zone was opened raises ZoneUnavailable, after `damaged` was told."""
 
-    __slots__ = ("_about", "_file", "_index", "_old", "_young", "damaged")
+    __slots__ = ("_about", "_file", "_index", "_old", "_once", "_young", "damaged")
 
     def __init__(self, file: Readable, about: Summary) -> None:
         super().__init__()
@@ -110,6 +117,8 @@ class StoredNodes(Nodes):
         self._index = index_of(file, about)
         self._young: dict[bytes, Node] = {}
         self._old: dict[bytes, Node] = {}
+        self._once: set[int] = set()
+        """Checksums of names that were asked for once, of late."""
         self.find = self._find
         self.damaged: Damaged = lambda why: None
 
@@ -122,12 +131,19 @@ class StoredNodes(Nodes):
             node = self._read(key)
             if node is None:
                 return None
+            if not node.turning:
+                hashed = crc32(key)
+                if hashed not in self._once:
+                    if len(self._once) >= REMEMBERED:
+                        self._once.clear()
+                    self._once.add(hashed)
+                    return node
         self._young[key] = node
         if len(self._young) > REMEMBERED // 2:
             self._old, self._young = self._young, {}
         return node
 
-    def _read(self, key: bytes) -> Node | None:
+    def _read(self, key: bytes) -> StoredNode | None:
         index, slots = self._index, self._about.slots
         hashed = crc32(key)
         place = hashed % slots
