@@ -111,6 +111,8 @@ class CompiledAnswers:
         self.authority = authority
         self.tallies = tallies
         self.family = family
+        self.beyond: Callable[[bytes, Callable[[], Address]], bytes | None] | None = None
+        """Answers other queries, if it can."""
         self.memo: Memo[_Compiled] = Memo(limit)
         self._assembler = Assembler(authority)
         self._tallies: dict[int, Tally] = {}
@@ -120,7 +122,7 @@ class CompiledAnswers:
         """The reply to a query; None when the plain path must see to it."""
         compiled = self.memo.young.get(data[2:])  # most clients ask in lower case
         if compiled is None:
-            return self._other(data)
+            return self._other(data, source)
         turns = compiled.turns
         compiled.tally.count += 1
         return data[:2] + (compiled.wire if turns is None else self._in_turn(compiled, turns))
@@ -129,11 +131,11 @@ class CompiledAnswers:
         """So many replies went out, so long after their queries were read."""
         self.tallies.replies(count, seconds)
 
-    def _other(self, data: bytes) -> bytes | None:
+    def _other(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """As `answer`, for a question with upper-case letters or one that was not asked of late."""
         end = data.find(0, HEADER)
         if not ordinary(data, end):
-            return None
+            return None if self.beyond is None else self.beyond(data, source)
         key = data[2:end].lower() + data[end:]
         compiled = self.memo.young.get(key) or self.memo.find(key, lambda it: it.size)
         if compiled is None:

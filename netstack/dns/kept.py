@@ -190,6 +190,8 @@ class KeptAnswers:
     def __init__(self, replies: KeptReplies, family: str) -> None:
         self.replies = replies
         self.family = FAMILIES.index(family)
+        self.beyond: Callable[[bytes, Callable[[], Address]], bytes | None] | None = None
+        """Answers other queries, if it can."""
         self._memo = replies.memo
         self._seconds = replies.seconds
         self._clients = replies.clients
@@ -202,7 +204,7 @@ class KeptAnswers:
             end = data.find(0, HEADER)
             kept = self._memo.young.get(data[2:end].lower() + data[end:])
             if kept is None:
-                return None
+                return None if self.beyond is None else self.beyond(data, source)
         address = source()[0]
         allowed = self._clients.get(address)
         if not (self.replies.is_client(address) if allowed is None else allowed):

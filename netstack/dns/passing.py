@@ -9,18 +9,30 @@ from netstack.sansio import Address, Now
 
 
 class Answering(Protocol):
-    """A bypass (`kernel/datagrams.py`)."""
+    """A bypass (`kernel/datagrams.py`); what it does not know it leaves to `beyond`, if that is set."""
+
+    beyond: Callable[[bytes, Callable[[], Address]], bytes | None] | None
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None: ...
 
     def answered(self, count: int, seconds: float) -> None: ...
 
 
-class GuardedBypass:
-    """Answers as `inner` does, under a guard, with the very replies that `Guard.admit` and `finish` lead to.
+def guarded_bypass(bypass: Answering, guard: Guard, now: Callable[[], Now]) -> "Answering | GuardedBypass":
+    """A bypass under a guard, with the very replies that `Guard.admit` and `finish` lead to.
 
-    Without rates a query without options is the inner bypass's alone, and a cookie costs what it costs itself.
+    Without rates a query without options is the bypass's alone and costs nothing more.
     """
+    under = GuardedBypass(bypass, guard, now)
+    if guard.has_rates:
+        return under
+    if guard.rule != "off":
+        bypass.beyond = under.cooked
+    return bypass
+
+
+class GuardedBypass:
+    """Answers as `inner` does to queries with a cookie, or within the rates."""
 
     def __init__(self, inner: Answering, guard: Guard, now: Callable[[], Now]) -> None:
         self.inner = inner
@@ -28,21 +40,10 @@ class GuardedBypass:
         self.now = now
         self.answered = inner.answered
         self._inner = inner.answer
-        self._rated = guard.has_rates
         self._cookies = guard.rule != "off"
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """The reply to a query; empty when none is due; None when the plain path must see to it."""
-        if self._rated:
-            return self._limited(data, source)
-        reply = self._inner(data, source)
-        if reply is None and self._cookies:
-            parts = without_cookie(data)
-            if parts is not None:
-                return self._with_cookie(*parts, data, source, self.now())
-        return reply
-
-    def _limited(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         guard, now, address = self.guard, self.now(), source()[0]
         if len(data) < 12 or data[2] & 0x80:
             return None  # no query: whoever reads it says so
@@ -51,7 +52,7 @@ class GuardedBypass:
             return held
         parts = without_cookie(data) if self._cookies else None
         if parts is not None:
-            reply = self._with_cookie(*parts, data, source, now)
+            reply = self._with_cookie(*parts, source, now)
         else:
             reply = self._inner(data, source)
             if reply is not None:
@@ -60,7 +61,12 @@ class GuardedBypass:
             guard.give_back(address)
         return reply
 
-    def _with_cookie(self, bare: bytes, cookie: bytes, data: bytes, source: Callable[[], Address], now: Now) -> bytes | None:
+    def cooked(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
+        """The reply to a query with a cookie; None for others."""
+        parts = without_cookie(data)
+        return None if parts is None else self._with_cookie(*parts, source, self.now())
+
+    def _with_cookie(self, bare: bytes, cookie: bytes, source: Callable[[], Address], now: Now) -> bytes | None:
         guard, address = self.guard, source()[0]
         known = guard.known(cookie, address, now)
         if guard.rule == "required" and not known.genuine:

@@ -22,7 +22,7 @@ from netstack.dns.kept import KeptAnswers
 from netstack.dns.limits import ResolverLimits, ServerLimits, ZoneLimits
 from netstack.dns.metrics import guarded, handshakes, resolver_collector, server_metrics, zone_counts
 from netstack.dns.nameserver import Nameserver
-from netstack.dns.passing import GuardedBypass
+from netstack.dns.passing import guarded_bypass
 from netstack.dns.recursion import (
     Answers,
     AskHTTPS,
@@ -213,7 +213,7 @@ class ResolverService(MultiService):
 
 
 def _under(guard: Guard | None, bypass: CompiledAnswers | KeptAnswers, machine: Machine) -> Bypass:
-    return bypass if guard is None else GuardedBypass(bypass, guard, machine.now)
+    return bypass if guard is None else guarded_bypass(bypass, guard, machine.now)
 
 
 def listeners(

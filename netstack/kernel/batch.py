@@ -89,6 +89,8 @@ class Batch:
         self.received, self.outgoing = mmap.mmap(-1, SLOT * BATCH), mmap.mmap(-1, SLOT * BATCH)
         self._names = mmap.mmap(-1, NAME * BATCH)
         self._names_at = _address(self._names)
+        self._named = b""
+        """A copy of the senders' addresses of the batch in hand, where one was asked for."""
         self._in, self._in_vectors = self._headers(self.received)
         self._out, self._out_vectors = self._headers(self.outgoing)
         self._in_at, self._out_at = ctypes.addressof(self._in), ctypes.addressof(self._out)
@@ -118,6 +120,7 @@ class Batch:
 
     def receive(self) -> int:
         """How many datagrams came, 0 when none waits; raises OSError."""
+        self._named = b""
         count: int = self._recvmmsg(self.descriptor, self._in_at, BATCH, _DONTWAIT, None)
         if count >= 0:
             return count
@@ -129,8 +132,10 @@ class Batch:
     def source(self) -> Address:
         """Who sent the datagram in hand."""
         at = NAME * self.current
-        names = self._names
-        port = int.from_bytes(names[at + 2 : at + 4], "big")
+        names = self._named
+        if not names:
+            names = self._named = self._names[:]
+        port = names[at + 2] << 8 | names[at + 3]
         packed = names[at + 4 : at + 8] if self.family == socket.AF_INET else names[at + 8 : at + NAME]
         text = self._texts.get(packed)
         if text is None:

@@ -15,7 +15,7 @@ from netstack.dns.guard import Admitted, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import COOKIE, opt_at, option, without_cookie
-from netstack.dns.passing import GuardedBypass
+from netstack.dns.passing import guarded_bypass
 from netstack.sansio import Now
 from tests.dns.test_compiled import LINES, zone_of
 
@@ -40,7 +40,7 @@ class Server:
         self.guard = Guard(limits, rule, lambda: SECRET)
         self.time = 1000.0
         inner = CompiledAnswers(self.authority, ServerMetrics(), "1", 1 << 20)
-        self.bypass = GuardedBypass(inner, self.guard, self.now) if short else None
+        self.bypass = guarded_bypass(inner, self.guard, self.now) if short else None
         self.plainly = 0
         """Queries that took the plain path."""
 
