@@ -133,6 +133,8 @@ class ResolverCounts:
     """Answers whose chain of trust holds (DNSSEC)."""
     insecure: int = 0
     """Answers of zones that are not signed."""
+    synthesised: int = 0
+    """Secure answers that follow from denials known before; nobody was asked (RFC 8198)."""
     bogus: int = 0
     """Answers that are not what their zone signed."""
     rcodes: Counter[Rcode] = field(default_factory=Counter)

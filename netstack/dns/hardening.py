@@ -23,6 +23,9 @@ class Hardening:
     remember_failures: bool = False
     """A question that could not be resolved is not tried again at once (RFC 9520)."""
 
+    aggressive_nsec: bool = False
+    """A resolver that validates answers from spans that are proved to be empty (RFC 8198)."""
+
 
 TEXTBOOK = Hardening()
 HARDENED = Hardening(*(True for _ in fields(Hardening)))

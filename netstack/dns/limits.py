@@ -92,6 +92,8 @@ class ResolverLimits:
     failure_longest: float = 300.0
     failure_entries: int = 10_000
     """Failed questions remembered."""
+    denials: int = 10_000
+    """Validated denials that are kept for aggressive use (RFC 8198), their SOA records and wildcards included."""
     prefetch_part: float = 0.1
     """Asked again in this last part of its TTL: when a client asks for it, and not for the first time."""
     prefetches: int = 100

@@ -96,6 +96,7 @@ _RESOLVER = {
     "doubtful": ("resolver_doubtful_replies", "Replies without the question's case or the expected cookie."),
     "secure": ("resolver_secure_answers", "Answers whose chain of trust holds."),
     "insecure": ("resolver_insecure_answers", "Answers of zones that are not signed, to a validating resolver."),
+    "synthesised": ("resolver_synthesised_answers", "Secure answers that follow from denials known before."),
     "bogus": ("resolver_bogus_answers", "Answers that are not what their zone signed."),
 }
 

@@ -209,6 +209,7 @@ class ResolverService(MultiService):
             "secure": counts.secure,
             "insecure": counts.insecure,
             "bogus": counts.bogus,
+            "synthesised": counts.synthesised,
         }
 
 

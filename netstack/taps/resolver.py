@@ -181,6 +181,7 @@ class Options(WorkerOptions):
         ["upstream-port", None, 53, "Port of the servers that it asks.", int],
         ["cache-entries", None, _LIMITS.cache_entries, "RRsets remembered.", int],
         ["cache-bytes", None, _LIMITS.cache_bytes, "Octets that they take, estimated.", int],
+        ["denials", None, _LIMITS.denials, "Validated denials kept for aggressive use.", int],
         ["max-ttl", None, _LIMITS.max_ttl, "Longest time in the cache, seconds.", int],
         ["max-negative-ttl", None, _LIMITS.max_negative_ttl, "The same for what does not exist.", int],
         ["max-queries", None, _LIMITS.queries, "Queries sent for one question.", int],
@@ -282,6 +283,7 @@ class Options(WorkerOptions):
                 ResolverLimits(
                     cache_entries=self["cache-entries"],
                     cache_bytes=self["cache-bytes"],
+                    denials=self["denials"],
                     max_ttl=self["max-ttl"],
                     max_negative_ttl=self["max-negative-ttl"],
                     queries=self["max-queries"],

@@ -21,6 +21,7 @@ from dns.rdtypes.ANY.DNSKEY import DNSKEY
 from dns.rdtypes.ANY.DS import DS
 from dns.rrset import RRset
 
+from netstack.dns.dnssec.aggressive import Spans
 from netstack.dns.dnssec.denial import Denial, ManyIterations
 from netstack.dns.dnssec.evidence import DENIALS
 from netstack.dns.dnssec.verify import (
@@ -91,11 +92,15 @@ class Trust:
         for text in anchors:
             name, ds = anchor(text)
             self.anchors.setdefault(name, []).append(ds)
+        self.spans: Spans | None = None
+        """Where denials are kept for aggressive use."""
         self._known: OrderedDict[Name, tuple[float, ZoneState | str]] = OrderedDict()
 
     def forget(self) -> None:
         """As at the start: only the anchors are trusted."""
         self._known.clear()
+        if self.spans is not None:
+            self.spans.flush()
 
     def reached(self) -> list[Name]:
         """The names whose state is known."""
@@ -124,7 +129,7 @@ class Trust:
                 if any(_made_of(dname, rrset) for dname in dnames):
                     pass  # it is as good as the DNAME; signed it is not (RFC 6672 §5.3.1)
                 else:
-                    judged = yield from self._records(rrset, outcome.proof, effort)
+                    judged = yield from self._records(rrset, outcome.proof, effort, _new(question, outcome))
                     verdict = _worse(verdict, judged)
                 found = rrset.rdtype == question.rdtype
                 if rrset.rdtype == RdataType.CNAME:
@@ -142,7 +147,9 @@ class Trust:
 
     # Records and their absence
 
-    def _records(self, rrset: RRset, proof: Sequence[RRset], effort: Effort) -> Generator[Question, Outcome, Verdict]:
+    def _records(
+        self, rrset: RRset, proof: Sequence[RRset], effort: Effort, new: bool
+    ) -> Generator[Question, Outcome, Verdict]:
         signatures = signatures_of(proof, rrset.name, rrset.rdtype)
         zone = yield from self._zone(_signer(rrset.name, rrset.rdtype, [each.signer for each in signatures]), effort)
         if zone.keys is None:
@@ -150,13 +157,15 @@ class Trust:
         signature = verify(rrset, signatures, zone.name, zone.keys, self.wall, effort)
         if expanded(rrset, signature):
             try:
-                denial = self._denial(zone, proof, effort)
+                denial = self._denial(zone, proof, effort, new)
             except ManyIterations:
                 return _iterations(zone)
             if not denial.no_closer(rrset.name, signature.labels):
                 raise Bogus(DENIAL_MISSING, f"no proof that {name_text(rrset.name)} is a wildcard's")
             if denial.opt_out:
                 return Verdict(Security.INSECURE)
+            if self.spans is not None and new:
+                self.spans.wildcard(zone.name, rrset, signature, self.now, self.wall)
         return SECURE
 
     def _absence(self, question: Question, outcome: Outcome, effort: Effort) -> Generator[Question, Outcome, Verdict]:
@@ -167,11 +176,14 @@ class Trust:
         zone = yield from self._zone(_signer(name, rdtype, signers[:8]), effort)
         if zone.keys is None:
             return Verdict(Security.INSECURE, zone.error)
+        new = _new(question, outcome)
         if outcome.soa is not None:
             signatures = signatures_of(outcome.proof, outcome.soa.name, RdataType.SOA)
-            verify(outcome.soa, signatures, zone.name, zone.keys, self.wall, effort)
+            signature = verify(outcome.soa, signatures, zone.name, zone.keys, self.wall, effort)
+            if self.spans is not None and new:
+                self.spans.soa(zone.name, outcome.soa, signature, self.now, self.wall)
         try:
-            denial = self._denial(zone, outcome.proof, effort)
+            denial = self._denial(zone, outcome.proof, effort, new)
         except ManyIterations:
             return _iterations(zone)
         proved = denial.no_name(name) if outcome.rcode == Rcode.NXDOMAIN else denial.no_data(name, rdtype)
@@ -180,14 +192,19 @@ class Trust:
             raise Bogus(DENIAL_MISSING, f"no proof that {name_text(name)} {what}")
         return Verdict(Security.INSECURE) if denial.opt_out else SECURE
 
-    def _denial(self, zone: ZoneState, proof: Sequence[RRset], effort: Effort) -> Denial:
-        """The zone's denials among a reply's records, each verified; raises Bogus, ManyIterations."""
+    def _denial(self, zone: ZoneState, proof: Sequence[RRset], effort: Effort, new: bool) -> Denial:
+        """The zone's denials among a reply's records, each verified; raises Bogus, ManyIterations.
+
+        `new`: their TTLs have just begun.
+        """
         records = [rrset for rrset in proof if rrset.rdtype in DENIALS and rrset.name.is_subdomain(zone.name)]
         for rrset in records[:DENIALS_LOOKED_AT]:
             signatures = signatures_of(proof, rrset.name, rrset.rdtype)
             signature = verify(rrset, signatures, zone.name, zone.keys or (), self.wall, effort)
             if expanded(rrset, signature):
                 raise Bogus(BOGUS, f"a denial at {name_text(rrset.name)} was made from a wildcard")
+            if self.spans is not None and new:
+                self.spans.denial(zone.name, rrset, signature, self.now, self.wall)
         return Denial(zone.name, records[:DENIALS_LOOKED_AT], effort)
 
     # Zones
@@ -231,7 +248,7 @@ class Trust:
         if outcome.rcode not in (Rcode.NOERROR, Rcode.NXDOMAIN):
             raise Bogus(INDETERMINATE, f"the DS records of {name_text(child)} cannot be had")
         try:
-            cut = self._denial(zone, outcome.proof, effort).cut(child)
+            cut = self._denial(zone, outcome.proof, effort, _new(Question(child, RdataType.DS), outcome)).cut(child)
         except ManyIterations:
             return ZoneState(child, None, ExtendedError(MANY_ITERATIONS))
         if cut is None:
@@ -301,6 +318,12 @@ def _made_of(dname: RRset, rrset: RRset) -> bool:
         return False
     alias = redirection(dname, rrset.name).alias
     return alias is not None and bool(alias[0].target == rrset[0].target)
+
+
+def _new(question: Question, outcome: Outcome) -> bool:
+    """Whether the proof came with this answer just now, no part of it from the cache."""
+    answer = outcome.answer
+    return not outcome.kept and (not answer or (len(answer) == 1 and answer[0].rdtype == question.rdtype))
 
 
 def _worse(a: Verdict, b: Verdict) -> Verdict:

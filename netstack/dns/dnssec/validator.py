@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
-from netstack.dns.cache import ALL_TYPES
+from netstack.dns.cache import ALL_TYPES, Rank
+from netstack.dns.dnssec.aggressive import Spans
 from netstack.dns.dnssec.trust import Security, Trust, Verdict
 from netstack.dns.dnssec.verify import INDETERMINATE
 from netstack.dns.events import Dismiss, ExtendedError, Outcome, Resolved, SendUpstream
@@ -49,6 +50,8 @@ class Validator:
         self.algorithm = recursor.algorithm
         self.hardening = recursor.hardening
         self.identity = recursor.identity
+        if recursor.hardening.aggressive_nsec and trust.spans is None:
+            trust.spans = Spans(recursor.limits.denials, recursor.limits.max_negative_ttl)
         self._judgements: dict[Question, _Judgement] = {}
         self._bad: OrderedDict[Question, tuple[float, Outcome]] = OrderedDict()
         self._done: list[Resolved] = []
@@ -70,6 +73,10 @@ class Validator:
             self._done.append(Resolved(waiter, bad[1]))
             return
         judgement = self._judgements.get(question)
+        synthesised = self._synthesised(question) if judgement is None else None
+        if synthesised is not None:
+            self._done.append(Resolved(waiter, synthesised))
+            return
         if judgement is None:
             judgement = _Judgement(question, now + self.recursor.limits.deadline)
             self._judgements[question] = judgement
@@ -77,6 +84,22 @@ class Validator:
             self.recursor.ask(question, judgement, now)
         else:
             judgement.waiters.append(waiter)
+
+    def _synthesised(self, question: Question) -> Outcome | None:
+        """What follows from denials that are known, where nothing is known of the name itself (RFC 8198 §5)."""
+        spans, (name, rdtype) = self.trust.spans, question
+        if spans is None:
+            return None
+        kept = (self.recursor.cache.get(name, each, self._now, Rank.ANSWER) for each in (rdtype, RdataType.CNAME, ALL_TYPES))
+        if any(each is not None for each in kept):
+            return None
+        found = spans.answer(question, self._now)
+        if found is not None:
+            self.counts.cache_requests += 1
+            self.counts.cache_hits += 1
+            self.counts.synthesised += 1
+            self.counts.secure += 1
+        return found
 
     def receive(self, key: int, data: bytes, source: Address, now: float) -> None:
         """As Recursor.receive."""
