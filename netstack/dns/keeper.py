@@ -1,7 +1,7 @@
 """Zones that change, on one machine: copies on disk, secondaries' timers and transfers, NOTIFY to others, updates."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dns.name import Name
@@ -43,6 +43,8 @@ class Upstream:
 
     primaries: tuple[Address, ...]
     key: Key | None = None
+    names: Mapping[Address, str] = field(default_factory=dict)
+    """Of those that are asked over TLS: what their certificates must be for."""
 
 
 class ZoneKeeper(Service):
@@ -304,6 +306,7 @@ class _Copy:
         self.keeper = keeper
         self.origin = origin
         self.key = upstream.key
+        self.names = upstream.names
         self.machine = keeper.machine
         self.engine = Secondary(upstream.primaries, keeper.limits, self.machine.rng.random)
         self.running = False
@@ -398,7 +401,9 @@ class _Copy:
     async def _ask(self, event: AskSerial) -> None:
         identity = self.machine.rng.getrandbits(16)
         asked = message(identity, Opcode.QUERY, self.origin)
-        reply = await request(self.machine, event.primary, asked, self.key, self.keeper.limits)
+        reply = await request(
+            self.machine, event.primary, asked, self.key, self.keeper.limits, name=self.names.get(event.primary)
+        )
         soa = soa_of(reply, identity, self.origin)
         self.engine.told(serial_of(soa), self.machine.now().monotonic)
         if self.zone is not None and serial_of(self.zone.soa) == serial_of(soa):
@@ -411,8 +416,9 @@ class _Copy:
         await self.keeper.turn()
         try:
             outcome = await fetch(
-                self.machine, event.primary, self.origin, None if zone is None else zone.soa, self.key, self.keeper.limits
-            )
+                self.machine, event.primary, self.origin, None if zone is None else zone.soa, self.key, self.keeper.limits,
+                self.names.get(event.primary),
+            )  # fmt: skip
             new, differences = self._version(zone, outcome)
         except NotIncremental:
             self.engine.not_incremental()

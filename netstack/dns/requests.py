@@ -18,7 +18,7 @@ from netstack.dns.events import ReplyReceived, SendQuery, StreamEnded
 from netstack.dns.limits import ZoneLimits
 from netstack.dns.transfer import Incoming, TransferError, Transferred
 from netstack.dns.tsig import Key, ReplyCheck, signed_query
-from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
+from netstack.dns.upstream import ALPN, DatagramUpstream, StreamUpstream, Upstream, too_old
 from netstack.dns.wire import AA, TC, MalformedMessage
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.listen import ListenError, connect_stream
@@ -46,21 +46,37 @@ def message(
 
 
 async def request(
-    machine: Machine, server: Address, data: bytes, key: Key | None, limits: ZoneLimits, stream: bool = False
+    machine: Machine,
+    server: Address,
+    data: bytes,
+    key: Key | None,
+    limits: ZoneLimits,
+    stream: bool = False,
+    name: str | None = None,
 ) -> bytes:
-    """The reply to one message, its signature checked and taken away; over TCP where UDP's is cut. Raises NoReply."""
-    if not stream:
+    """The reply to one message, its signature checked and taken away; over TCP where UDP's is cut. Raises NoReply.
+
+    With the server's `name` all is over TLS.
+    """
+    if not stream and name is None:
         reply = await _Request(machine, server, data, key, limits, stream=False).done
         if not int.from_bytes(reply[2:4], "big") & TC:
             return reply
-    return await _Request(machine, server, data, key, limits, stream=True).done
+    return await _Request(machine, server, data, key, limits, stream=True, name=name).done
 
 
 class _Request:
     """One message until its reply has come; what does not belong to it, or is not signed, is passed over (RFC 8945 §5.3)."""
 
     def __init__(
-        self, machine: Machine, server: Address, data: bytes, key: Key | None, limits: ZoneLimits, stream: bool
+        self,
+        machine: Machine,
+        server: Address,
+        data: bytes,
+        key: Key | None,
+        limits: ZoneLimits,
+        stream: bool,
+        name: str | None = None,
     ) -> None:
         self.machine = machine
         self.server = server
@@ -76,7 +92,7 @@ class _Request:
         try:
             if stream:
                 self._patience *= limits.attempts
-                self._upstream = StreamUpstream(machine, server, self._received, self._lost)
+                self._upstream = StreamUpstream(machine, server, self._received, self._lost, name)
             else:
                 self._upstream = DatagramUpstream(machine, server, self._received)
         except ListenError as error:
@@ -138,17 +154,33 @@ class _Request:
 
 
 async def fetch(
-    machine: Machine, server: Address, origin: Name, soa: RRset | None, key: Key | None, limits: ZoneLimits
+    machine: Machine,
+    server: Address,
+    origin: Name,
+    soa: RRset | None,
+    key: Key | None,
+    limits: ZoneLimits,
+    name: str | None = None,
 ) -> Transferred:
-    """Transfer a zone, by differences from the version of `soa` unless None. Raises TransferError, NotIncremental."""
-    return await _Fetch(machine, server, origin, soa, key, limits).done
+    """Transfer a zone, by differences from the version of `soa` unless None. Raises TransferError, NotIncremental.
+
+    With the server's `name` it is over TLS (RFC 9103).
+    """
+    return await _Fetch(machine, server, origin, soa, key, limits, name).done
 
 
 class _Fetch:
     """One transfer on a connection of its own."""
 
     def __init__(
-        self, machine: Machine, server: Address, origin: Name, soa: RRset | None, key: Key | None, limits: ZoneLimits
+        self,
+        machine: Machine,
+        server: Address,
+        origin: Name,
+        soa: RRset | None,
+        key: Key | None,
+        limits: ZoneLimits,
+        name: str | None,
     ) -> None:
         self.machine = machine
         self.server = server
@@ -168,7 +200,7 @@ class _Fetch:
         self._idle: IDelayedCall | None = None
         counted = traffic(machine.registry, "dns", "client")
         self._connecting: Deferred[StreamDriver] | None = connect_stream(
-            machine, *server, "dns", ClientStream(), self, counted
+            machine, *server, "dns", ClientStream(), self, counted, tls_name=name, alpn=ALPN
         )
         self._connecting.addCallbacks(self._connected, lambda failure: self._fail(failure.getErrorMessage()))
 
@@ -205,6 +237,9 @@ class _Fetch:
         self._driver = driver
         if self.done.called:
             driver.close()
+            return
+        if too_old(driver.peer):
+            self._fail("it speaks TLS of an old version, by which no zone is transferred: 1.3 is expected")
             return
         data = self._data
         if self._key is not None:

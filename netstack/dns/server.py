@@ -10,10 +10,11 @@ from netstack.dns.metrics import ServerMetrics
 from netstack.dns.nameserver import special
 from netstack.dns.padding import reply_on_stream
 from netstack.dns.special import Sending, SpecialAnswers
+from netstack.dns.upstream import too_old
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
-from netstack.sansio import Event, Peer
+from netstack.sansio import Event
 
 
 class AuthoritativeDatagrams:
@@ -84,7 +85,7 @@ class AuthoritativeStream:
                     proto,
                     peer.remote[0],
                     lambda reply: connection.send(SendReply(reply)),
-                    None if _too_old(peer) else lambda transfer: sending.begin(transfer, connection),
+                    None if too_old(peer) else lambda transfer: sending.begin(transfer, connection),
                 )
             ):
                 return
@@ -98,11 +99,6 @@ class AuthoritativeStream:
     def lost(self, reason: str) -> None:
         if self._sending is not None:
             self._sending.end()
-
-
-def _too_old(peer: Peer) -> bool:
-    """Under TLS zones are transferred by version 1.3 alone (RFC 9103 §7)."""
-    return peer.security is not None and peer.security.version != "TLSv1.3"
 
 
 def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: Proto, address: str) -> bytes | None:

@@ -37,15 +37,13 @@ from netstack.dns.recursor import Recursor
 from netstack.dns.serial import serial_of
 from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
 from netstack.dns.special import SpecialAnswers
+from netstack.dns.upstream import ALPN
 from netstack.dns.wire import name_text
 from netstack.kernel.datagrams import Bypass, DatagramDriver, DatagramRole
 from netstack.kernel.listen import DatagramListener, Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Role
-
-ALPN = ("dot",)
-"""RFC 7858 §6, RFC 9103 §7."""
 
 
 class AuthoritativeService(MultiService):

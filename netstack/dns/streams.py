@@ -14,15 +14,14 @@ from netstack.dns.engine import ClientStream
 from netstack.dns.events import ReplyReceived, SendQuery, StreamCounts
 from netstack.dns.metrics import handshakes
 from netstack.dns.padding import kept_for, query_on_stream
+from netstack.dns.upstream import ALPN
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Connection
-from netstack.kernel.tls import TLSError
 from netstack.sansio import Address, Event
 
-ALPN = ("dot",)
 Received = Callable[[bytes, Address], None]
 Lost = Callable[[str], None]
 """With the reason."""
@@ -181,14 +180,10 @@ class _Stream:
         if self._connecting is not None or self._gone:
             return
         pool, server = self.pool, self.server
-        try:
-            self._connecting = connect_stream(
-                pool.machine, server.address, server.port, "dns", ClientStream(), self, pool.traffic,
-                tls_name=server.name, alpn=ALPN,
-            )  # fmt: skip
-        except TLSError as error:  # no CA is trusted here
-            self._end(str(error))
-            return
+        self._connecting = connect_stream(
+            pool.machine, server.address, server.port, "dns", ClientStream(), self, pool.traffic,
+            tls_name=server.name, alpn=ALPN,
+        )  # fmt: skip
         self._connecting.addCallbacks(self._connected, self._failed)
 
     def add(self, query: PooledUpstream) -> None:

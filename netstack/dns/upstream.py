@@ -15,8 +15,10 @@ from netstack.kernel.listen import ListenError, connect_stream, open_datagram
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Connection
-from netstack.sansio import Address, Event
+from netstack.sansio import Address, Event, Peer
 
+ALPN = ("dot",)
+"""RFC 7858, RFC 9103."""
 _PORT_TRIES = 8
 
 Received = Callable[[bytes, Address], None]
@@ -110,14 +112,17 @@ class SharedUpstream:
 class StreamUpstream:
     """Over TCP: one connection, one query (RFC 7766 §5)."""
 
-    def __init__(self, machine: Machine, destination: Address, received: Received, lost: Lost) -> None:
+    def __init__(
+        self, machine: Machine, destination: Address, received: Received, lost: Lost, name: str | None = None
+    ) -> None:
+        """With a `name` it is under TLS, and the server's certificate must be for that name."""
         self._destination = destination
         self._received: Received | None = received
         self._lost = lost
         self._waiting: bytes | None = None
         self._driver: StreamDriver | None = None
         counted = traffic(machine.registry, "dns", "client")
-        connecting = connect_stream(machine, *destination, "dns", ClientStream(), self, counted)
+        connecting = connect_stream(machine, *destination, "dns", ClientStream(), self, counted, tls_name=name, alpn=ALPN)
         connecting.addCallbacks(self._connected, self._failed)
 
     def send(self, data: bytes) -> None:
@@ -180,6 +185,11 @@ class HTTPSUpstream:
         if self._received is not None:
             self._received = None
             self._lost(failure.getErrorMessage())
+
+
+def too_old(peer: Peer) -> bool:
+    """Under TLS zones are transferred by version 1.3 alone (RFC 9103 §7)."""
+    return peer.security is not None and peer.security.version != "TLSv1.3"
 
 
 def _open(machine: Machine, role: DatagramUpstream, ports: int) -> DatagramDriver:

@@ -24,6 +24,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
 from netstack.kernel.shaper import ShapedFactory
+from netstack.kernel.tls import TLSError
 from netstack.kernel.transport import accept_plainly
 from netstack.sansio import DatagramEngine, Engine
 
@@ -276,7 +277,7 @@ def connect_stream(
 
     `tls_name` asks for TLS and is the name that the server's certificate must carry; `start_tls_name` is that name for an
     engine that asks with StartTLS. Fails with Twisted's ConnectError, with TLSError when the server's certificate is not
-    acceptable, and with whatever else ended a handshake. Cancelling gives up.
+    acceptable or no CA is trusted here, and with whatever else ended a handshake. Cancelling gives up.
     """
     limits = limits or machine.limits
     attempt = _Attempt()
@@ -287,7 +288,11 @@ def connect_stream(
     attempt.driver = driver
     factory: Any = _OnceFactory(driver, attempt)
     if tls_name is not None:
-        factory = machine.tls.client(factory, tls_name, alpn)
+        try:
+            factory = machine.tls.client(factory, tls_name, alpn)
+        except TLSError:
+            attempt.failed(Failure())
+            return attempt.connected
     if machine.links is not None:
         factory = ShapedFactory(machine, factory, True, limits)
     bind = (machine.address, 0) if (":" in machine.address) == (":" in address) else None

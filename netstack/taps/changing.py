@@ -14,6 +14,7 @@ from twisted.python import usage
 from netstack.dns.access import Access, Grant, UpdatePolicy, name_of
 from netstack.dns.authority import Authority
 from netstack.dns.dnssec.signer import Signing
+from netstack.dns.forwarders import Forwarder
 from netstack.dns.keeper import Upstream, ZoneKeeper
 from netstack.dns.limits import ZoneLimits
 from netstack.dns.metrics import zone_counts
@@ -32,16 +33,24 @@ _LIMITS = ZoneLimits()
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Another server: ADDRESS[:PORT][%KEY]. The port is a standard one, shifted as ours are; none is 53."""
+    """Another server: ADDRESS[:PORT][%KEY]. The port is a standard one, shifted as ours are; none is 53.
+
+    A primary may also be tls://ADDRESS[:PORT]#NAME[%KEY] (RFC 9103), with port 853 where none is given.
+    """
 
     address: str
     port: int = DOMAIN
     key: Name | None = None
+    name: str | None = None
+    """What the certificate must be for, under TLS."""
 
     @classmethod
     def parse(cls, text: str) -> "Peer":
         """Raises ValueError. An IPv6 address with a port stands in brackets."""
         where, _, key = text.partition("%")
+        if where.startswith("tls://"):
+            found = Forwarder.parse(where)
+            return cls(found.address, found.port, name_of(key) if key else None, found.name)
         address, port = where, str(DOMAIN)
         if where.startswith("["):
             address, _, port = where[1:].partition("]")
@@ -91,6 +100,8 @@ class Changing:
             for origin, text in getattr(self, name):
                 peers = [_parsed(name, Peer.parse, each) for each in text.split(",")]
                 self._check(known, name, origin, [peer.key for peer in peers if peer.key is not None])
+                if name == "notify" and any(peer.name is not None for peer in peers):
+                    raise ValueError(f"notify: {origin}: expected no tls:// servers, NOTIFY goes in the clear")
                 if name == "secondary" and len({peer.key for peer in peers}) > 1:
                     raise ValueError(f"secondary: {origin}: expected one key for all its primaries")
         if len(self.secondaries()) != len(self.secondary):
@@ -148,7 +159,11 @@ def zone_keeper(
     for origin, text in config.secondary:
         peers = [Peer.parse(each) for each in text.split(",")]
         key = None if peers[0].key is None else keys[peers[0].key]
-        upstreams[origin_of(origin)] = Upstream(tuple(peer.place(machine) for peer in peers), key)
+        upstreams[origin_of(origin)] = Upstream(
+            tuple(peer.place(machine) for peer in peers),
+            key,
+            {peer.place(machine): peer.name for peer in peers if peer.name is not None},
+        )
         allowed = [peer.address for peer in peers] if key is None else [name_text(key.name)]
         rules[origin_of(origin)].notify_from = Access.of(allowed + [peer.address for peer in peers])
     targets: dict[Name, list[Target]] = defaultdict(list)
@@ -208,7 +223,8 @@ class ChangingOptions(usage.Options):
         self._pair("notify", value)
 
     def opt_secondary(self, value: str) -> None:
-        """A zone to transfer from its primaries, ORIGIN=ADDRESS[:PORT][%KEY],...; may be repeated."""
+        """A zone to transfer from its primaries, ORIGIN=ADDRESS[:PORT][%KEY],... or, over TLS,
+        tls://ADDRESS[:PORT]#NAME[%KEY]; may be repeated."""
         self._pair("secondary", value)
 
     def changes(self) -> Changing:

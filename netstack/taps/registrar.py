@@ -70,6 +70,8 @@ class Config:
                 peer = Peer.parse(text)
             except (Invalid, ValueError) as error:
                 raise ValueError(f"registries: {zone}: {error}") from None
+            if peer.name is not None:
+                raise ValueError(f"registries: {zone}: expected no tls:// server, updates are signed and go in the clear")
             if plain != zone or zones.count(zone) > 1:
                 raise ValueError(f"registries: {zone}: expected a zone once, in lower case without a final dot")
             if peer.key is None or peer.key not in known:

@@ -9,11 +9,13 @@ from dns.rcode import Rcode
 from twisted.python import usage
 
 from netstack.dns import StubResolver, query
+from netstack.dns.access import name_of
 from netstack.dns.doh import MEDIA, target
 from netstack.dns.forwarders import Forwarder
 from netstack.dns.streams import Server
 from netstack.http import fetch
 from netstack.taps import resolver as resolver_tap
+from netstack.taps.changing import Changing, Peer
 from netstack.world.loader import parse
 from netstack.world.session import Session, open_session
 
@@ -192,3 +194,12 @@ def test_requests_over_https(method: str, place: str, fields: tuple[tuple[str, s
         else:
             reply = dns.message.from_wire(found.body)
             assert (reply.id, str(reply.answer[0][0])) == (0, "10.9.9.9")
+
+
+def test_primaries_over_tls() -> None:
+    assert Peer.parse("tls://10.0.0.1#dns.test%key") == Peer("10.0.0.1", 853, name_of("key"), "dns.test")
+    assert Peer.parse("tls://[2001:db8::1]:8853#dns.test") == Peer("2001:db8::1", 8853, None, "dns.test")
+    with pytest.raises(ValueError, match="expected ADDRESS"):
+        Peer.parse("tls://10.0.0.1")
+    with pytest.raises(ValueError, match="notify: edu: expected no tls"):
+        Changing(notify=(("edu", "tls://10.0.0.1#dns.test"),))

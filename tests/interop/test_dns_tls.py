@@ -50,6 +50,10 @@ add(resolver, resolver.Config(hints, listen, port={port}), "resolver", {resolver
 for name, address, server in {forwarding!r}:
     add(resolver, resolver.Config((), listen, forward=(server,), features=("no-remember-failures",)), name, address)
 other = HostTLS.from_files(reactor, time.time, {trust.certificate!r}, {trust.key!r}, {trust.other!r})
+copies = Changing(secondary=(("bind.test", "tls://127.0.0.1:{bind_tls}#{name}"),))
+add(dns, dns.Config((), listen, changing=copies), "secondary", {secondary!r})
+copies = Changing(secondary=(("bind.test", "tls://127.0.0.1:{bind_tls}#www.umass.edu"),))
+add(dns, dns.Config((), listen, changing=copies), "doubtful", {doubtful!r})
 config = resolver.Config((), listen, forward=("tls://127.0.0.1:{bind_tls}#{name}",))
 resolver.build(config, real_machine("strange", ({strange!r},), tls=other)).setServiceParent(application)
 reactor.callWhenRunning(print, "all is ready")
@@ -58,7 +62,7 @@ reactor.callWhenRunning(print, "all is ready")
 
 @dataclass(frozen=True)
 class Net:
-    """Our servers' addresses, and Unbound's; those of the second group forward over TLS."""
+    """Our servers' addresses, and Unbound's; those of the second group forward over TLS, of the third transfer."""
 
     ours: str
     resolver: str
@@ -68,6 +72,9 @@ class Net:
     to_unbound: str
     misnamed: str
     strange: str
+
+    secondary: str
+    doubtful: str
     trust: Trust
     tls: int
 
@@ -75,7 +82,7 @@ class Net:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     directory = tmp_path_factory.mktemp("dot")
-    made = Net(*(own_address() for _ in range(7)), Trust(directory), PORT + 1)
+    made = Net(*(own_address() for _ in range(9)), Trust(directory), PORT + 1)
     bind_tls = PORT + 2
     forwarding = [
         ("to-bind", made.to_bind, f"tls://127.0.0.1:{bind_tls}#{NAME}"),
@@ -210,3 +217,35 @@ forward-zone:
         for asked, expected in (("gaia.cs", "10.1.0.3"), ("many", "10.2.0.99"), ("nowhere", "NXDOMAIN")):
             written = run("dig", "+tries=1", f"@{address}", "-p", str(PORT), f"{asked}.umass.edu")
             assert (expected if answered else "SERVFAIL") in written, written
+
+
+def serial(server: str, zone: str, port: int = PORT) -> str:
+    """What a server says of a zone that it is to transfer, once it has had the time."""
+    written = ""
+    for _ in range(20):
+        written = run("dig", "+tries=1", "+short", f"@{server}", "-p", str(port), zone, "SOA")
+        if written.strip():
+            break
+        run("sleep", "0.2")
+    return written
+
+
+def test_we_transfer_from_bind_over_tls(net: Net) -> None:
+    """Unless its certificate is for another name."""
+    assert "2026112001" in serial(net.secondary, "bind.test")
+    written = run("dig", "+tries=1", f"@{net.secondary}", "-p", str(PORT), "many.bind.test", "+tcp")
+    assert "10.2.0.99" in written
+    assert "SERVFAIL" in run("dig", "+tries=1", f"@{net.doubtful}", "-p", str(PORT), "bind.test", "SOA")
+
+
+def test_bind_transfers_from_us_over_tls(net: Net, tmp_path: Path) -> None:
+    zone = f"""
+tls ours {{ ca-file "{net.trust.ca}"; remote-hostname "{NAME}"; }};
+tls other {{ ca-file "{net.trust.other}"; remote-hostname "{NAME}"; }};
+zone "umass.edu" {{ type secondary; file "copy"; primaries {{ {net.ours} port {net.tls} tls ours; }}; }};
+zone "." {{ type secondary; file "other"; primaries {{ {net.ours} port {net.tls} tls other; }}; }};
+"""
+    port = free_port()
+    with named(tmp_path / "named", "127.0.0.1", "recursion no;", zone, port):
+        assert "2026112001" in serial("127.0.0.1", "umass.edu", port)
+        assert "SERVFAIL" in run("dig", "+tries=1", "@127.0.0.1", "-p", str(port), ".", "SOA")
