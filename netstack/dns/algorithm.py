@@ -76,6 +76,10 @@ class Algorithm:
         self.rotate = rotate
         self.counts = counts
         self.forward = dict(forward or {})
+        self.forward_first = False
+        """What forwarders do not answer is asked from the root."""
+        self.avoided = {"0.0.0.0", "255.255.255.255", "::"}  # noqa: S104
+        """Addresses that are asked by no delegation: of nobody, and our own."""
         self.cache = Cache(limits.cache_entries, limits.cache_bytes, limits.stale_time if hardening.serve_stale else 0.0)
         self.servers = Servers(limits.first_timeout, limits.max_timeout, limits.lame_time, fraction)
         self.failures = Failures(limits.failure_time, limits.failure_longest, limits.failure_entries)
@@ -176,7 +180,10 @@ class Algorithm:
         zone: Name | None = question.name
         while self.forward and zone is not None:
             if zone in self.forward:
-                return (yield from self._forward(task, question, zone))
+                failed = yield from self._forward(task, question, zone)
+                if failed is None or not self.forward_first:
+                    return failed
+                break
             zone = zone.parent() if len(zone) > 1 else None
         return (yield from self._iterate(task, question))
 
@@ -250,7 +257,7 @@ class Algorithm:
         dead: set[str] = set()
         useless: Useless | None = None
         looked_up = 0
-        for round in range(self.limits.attempts):
+        for round in range(1 if self.forward_first and task.recursion else self.limits.attempts):
             queue = self.servers.order((it for it in addresses if it not in dead), zone, self.now)
             while True:
                 if not queue:
@@ -349,7 +356,12 @@ class Algorithm:
         servers = self._rrset(task, zone, RdataType.NS)
         names = [rdata.target for rdata in servers] if servers is not None else list(self._hints)
         for name in names:
-            known = [rdata.address for rdtype in self.address_types for rdata in self._rrset(task, name, rdtype) or ()]
+            known = [
+                rdata.address
+                for rdtype in self.address_types
+                for rdata in self._rrset(task, name, rdtype) or ()
+                if rdata.address not in self.avoided
+            ]
             if not known and zone == dns.name.root:
                 known = self._hints.get(name, [])
             if known:

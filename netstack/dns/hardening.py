@@ -22,6 +22,8 @@ class Hardening:
     """Popular names are asked for again shortly before they expire."""
     remember_failures: bool = False
     """A question that could not be resolved is not tried again at once (RFC 9520)."""
+    local_zones: bool = False
+    """Names such as localhost, and private addresses backwards, are answered here (RFC 6303, RFC 6761)."""
 
     aggressive_nsec: bool = False
     """A resolver that validates answers from spans that are proved to be empty (RFC 8198)."""

@@ -30,6 +30,7 @@ from netstack.dns.forwarders import Forwarder
 from netstack.dns.guard import Admitted, Guard
 from netstack.dns.kept import KeptReplies
 from netstack.dns.limits import ResolverLimits
+from netstack.dns.local import LocalZones
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
 from netstack.dns.padding import reply_on_stream
@@ -195,6 +196,8 @@ class RecursiveAnswers:
         self.metrics = metrics
         self.udp_payload = udp_payload
         self.kept: KeptReplies | None = None
+        local = recursion.recursor.hardening.local_zones
+        self.local = LocalZones(recursion.recursor.algorithm.forward) if local else None
 
     def keep(self, limit: int) -> KeptReplies:
         """Keep replies to datagrams, about `limit` octets of them, to be given around this object.
@@ -242,6 +245,8 @@ class RecursiveAnswers:
             answered(_NOT_ALLOWED if query.recursion_desired else _NO_RECURSION)
         elif query.question.rdtype == RdataType.ANY:
             answered(_any(query.question))
+        elif self.local is not None and (local := self.local.answer(query.question)) is not None:
+            answered(local)
         else:
             self.recursion.ask(query.question, answered, query.checking_disabled)
 

@@ -66,6 +66,8 @@ class Config:
     forward: tuple[str, ...] = ()
     """Servers that are asked to do the whole work (RD), each as `netstack.dns.forwarders` says, maybe with ZONE= before it
     for the names of one zone alone."""
+    forward_first: bool = False
+    """What they do not answer is asked from the root, instead of failing; needs hints."""
     features: tuple[str, ...] = ()
     """Switches of `netstack.dns.hardening` that are added to the profile, or taken away by "no-"."""
 
@@ -89,6 +91,8 @@ class Config:
             raise ValueError(f"cookies: expected one of {', '.join(COOKIE_RULES)}, got {self.cookies!r}")
         if not self.hints and dns.name.root not in forward_zones(self.forward):
             raise ValueError("hints: expected at least one (name, address) of a root server")
+        if self.forward_first and not (self.forward and self.hints):
+            raise ValueError("forward_first: expected forwarders to ask first, and hints to go on from")
         for name, address in self.hints:
             if not is_address(address):
                 raise ValueError(f"hints: {name}: expected an IP address, got {address!r}")
@@ -130,6 +134,11 @@ def forward_zones(forward: tuple[str, ...]) -> dict[Name, list[Forwarder]]:
     return zones
 
 
+def plain_servers(zones: dict[Name, list[Forwarder]]) -> set[str]:
+    """The addresses of servers that are asked without encryption."""
+    return {it.key for servers in zones.values() for it in servers if it.proto == "udp"}
+
+
 def build(config: Config, machine: Machine) -> IService:
     """The service, a ResolverService: `flush()` and `counters()` are for the control socket."""
     hardened = config.profile == "hardened"
@@ -144,7 +153,7 @@ def build(config: Config, machine: Machine) -> IService:
         machine.rng,
         port=machine.port(config.port),
         address_types=types,
-        priming=hardened and dns.name.root not in zones,
+        priming=hardened and (dns.name.root not in zones or config.forward_first),
         rotate=config.rotation == "cyclic",
         udp_payload=config.server_limits.udp_payload,
         forward={zone: [it.key for it in servers] for zone, servers in zones.items()},
@@ -153,8 +162,13 @@ def build(config: Config, machine: Machine) -> IService:
         identity=config.identity,
         encrypted={key: it.proto for key, it in encrypted.items()},
     )
+    recursor.algorithm.forward_first = config.forward_first
     trust = Trust(config.anchors) if config.anchors else None
     bound = placed(machine, endpoints("listen", config.listen))
+    ours = {it.interface or "0.0.0.0" for it in bound if it.kind == "udp" and it.port == recursor.port}  # noqa: S104
+    recursor.algorithm.avoided |= ours | (set(machine.addresses) if ours & {"0.0.0.0", "::"} else set())  # noqa: S104
+    for address in sorted(recursor.algorithm.avoided.intersection(plain_servers(zones))):
+        raise ValueError(f"forward: {address} is this resolver's own address, or nobody's")
     guard = guard_of(machine, config.server_limits, config.cookies, config.cookie_secrets, config.introduction)
     allow = networks("allow", config.allow)
     service: Any = ResolverService(
@@ -206,6 +220,7 @@ class Options(WorkerOptions):
         ["ids", None, IDS, "Ids to choose from, a power of 2. Fewer: for labs alone.", int],
         ["compiled-bytes", None, _SERVER.compiled_bytes, "Replies kept as octets beside the cache.", int],
     ]
+    optFlags = [["forward-first", None, "What forwarders do not answer is asked from the root."]]
 
     def __init__(self) -> None:
         self.hints: list[tuple[str, str]] = []
@@ -301,6 +316,7 @@ class Options(WorkerOptions):
                 ),
                 self["rotation"],
                 tuple(self.forward),
+                bool(self["forward-first"]),
                 tuple(self.features),
                 tuple(self.anchors),
                 cookies=self["cookies"],
