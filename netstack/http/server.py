@@ -102,6 +102,12 @@ class Origin:
             described = self.log.described(request, start, host, answer.status)
             self.log.record(connection.peer.remote[0], described, _octets(request, answer))
 
+    def forget(self) -> None:
+        """Any file may be another one."""
+        for store in self._stores.values():
+            store.changed()
+        self.changed()
+
     def changed(self) -> None:
         """A file is another one: no kept answer holds."""
         for ready in self._ready:

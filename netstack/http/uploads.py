@@ -16,6 +16,8 @@ from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
 
+CHANGED = "files"
+"""What workers are told when one has changed a file."""
 VERIFY_COST, WRITE_COST = 0.05, 0.005
 """Seconds in the simulation."""
 
@@ -140,8 +142,11 @@ class Uploads:
 
     async def _in_turn(self, store: Store, request: Request, upload: Upload, name: str) -> Respond:
         """One change after another, so that a condition that holds still holds when the file is written."""
+        worker = self._machine.worker
         await self._turn.acquire()
         try:
+            if worker is not None:
+                await self._machine.offload(worker.take_turn, WRITE_COST)
             _, now = store.current(request.path)
             status = _condition(request, now)
             if status is not None:
@@ -149,6 +154,7 @@ class Uploads:
             if request.method == "DELETE":
                 await self._machine.offload(lambda: store.disk.remove(name), WRITE_COST)
                 store.changed()
+                await self._told()
                 return Respond(204, b"")
             # A time of its own for each content, so that its entity tag is strong also when two come at once.
             wall = self._machine.wall()
@@ -156,10 +162,18 @@ class Uploads:
             content = upload.content()
             await self._machine.offload(lambda: store.disk.write(name, content, mtime), WRITE_COST)
             _, written = store.current(request.path)
+            await self._told()
             validators = b"" if written is None else written.validators
             return Respond(204, validators) if now else Respond(201, validators + HTML, b"<!DOCTYPE html><p>Created.</p>\n")
         finally:
+            if worker is not None:
+                worker.end_turn()
             self._turn.release()
+
+    async def _told(self) -> None:
+        """Every worker looks its files up again: who has the answer to a change sees it, whoever is asked."""
+        if self._machine.worker is not None:
+            await self._machine.worker.tell_others(CHANGED, b"")
 
 
 def _condition(request: Request, now: Representation | None) -> int | None:

@@ -17,7 +17,7 @@ from netstack.http.passwords import parse_verifiers
 from netstack.http.server import Origin, OriginOptions, Site
 from netstack.http.service import HTTPService
 from netstack.http.store import StoreLimits
-from netstack.http.uploads import UploadLimits
+from netstack.http.uploads import CHANGED, UploadLimits
 from netstack.http.values import authority
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.limits import StreamLimits
@@ -111,18 +111,30 @@ class Config:
 
 def build(config: Config, machine: Machine) -> IService:
     """The service of one host."""
-    log = AccessLog(machine, config.access_format, config.access_file, config.log) if config.access_log else None
+    file = config.access_file
+    if file and machine.worker is not None and not machine.worker.is_owner:
+        file = f"{file}-{machine.worker.number}"
+    log = AccessLog(machine, config.access_format, file, config.log) if config.access_log else None
     options = OriginOptions(
         config.default_site, config.index, config.languages, config.ranges, config.store, config.uploads,
         parse_verifiers(config.writers),
     )  # fmt: skip
     origin = Origin(machine, config.sites, options, requests(machine.registry), log)
+    if machine.worker is not None:
+        machine.worker.handle(CHANGED, lambda asker, data: told(origin))
+        machine.worker.join()
     service: Any = HTTPService(
         machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections,
         config.server, config.hsts, config.redirect_to_https, config.grace, config.http2,
     )  # fmt: skip
     built: IService = service
     return built
+
+
+def told(origin: Origin) -> bytes:
+    """Another worker has changed a file."""
+    origin.forget()
+    return b""
 
 
 _CONNECTIONS, _HTTP, _STORE, _LOG, _UPLOADS = StreamLimits(), HTTPLimits(), StoreLimits(), LogLimits(), UploadLimits()
@@ -228,8 +240,6 @@ class Options(WorkerOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
-        if self["workers"] > 1 and self["writers"]:
-            raise usage.UsageError("writers: changes need one process: expected --workers 1 beside it")
         self.config()
 
     def config(self) -> Config:

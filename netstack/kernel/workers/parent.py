@@ -22,7 +22,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.workers.channel import PARENT, Channel, Kind
 from netstack.kernel.workers.exposition import Sum
 from netstack.kernel.workers.ports import SharedPorts, claim
-from netstack.kernel.workers.worker import FROM_PARENT, OWNER, SOCKETS, TO_PARENT, VARIABLE, Hello
+from netstack.kernel.workers.worker import FROM_PARENT, OWNER, SOCKETS, TO_PARENT, TURN, VARIABLE, Hello
 
 LONGEST_LINE = 65536
 """Octets of a worker's log line; the rest of a longer one is a line of its own."""
@@ -81,6 +81,7 @@ class _Member(ProcessProtocol):
         inherited = self.ports.descriptors()
         told = {text: SOCKETS + place for place, text in enumerate(inherited)}
         descriptors: dict[int, Any] = {0: os.open(os.devnull, os.O_RDONLY), 1: "r", 2: "r", FROM_PARENT: "w", TO_PARENT: "r"}
+        descriptors[TURN] = parent.turn
         descriptors |= {told[text]: inherited[text] for text in told}
         arguments = [sys.executable, "-c", _RUN, "--nodaemon", "--pidfile=", f"--logger={_LOGGER}", *parent.command]
         reactor: Any = parent.machine.reactor
@@ -153,6 +154,8 @@ class Workers(Service, Collector):
         self.members: list[_Member] = []
         self.members += [_Member(self, number, SharedPorts(machine.name, endpoints)) for number in range(count)]
         self.restarts = 0
+        self.turn = os.memfd_create("turn")
+        """Workers that do what one at a time may do lock it."""
         self._retired = Sum()
         self._stopping = False
         self._bound = False

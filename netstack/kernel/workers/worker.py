@@ -3,6 +3,7 @@
 The parent's first words (`Hello`) are read while the service is made, before the reactor runs.
 """
 
+import fcntl
 import json
 import os
 import signal
@@ -24,7 +25,7 @@ from netstack.kernel.workers.channel import Channel, Handler
 
 VARIABLE = "NETSTACK_WORKER"
 """In the environment of workers."""
-FROM_PARENT, TO_PARENT, SOCKETS = 3, 4, 5
+FROM_PARENT, TO_PARENT, TURN, SOCKETS = 3, 4, 5, 6
 """Descriptors of a worker; its sockets follow."""
 OWNER = 0
 """The worker that does what one process alone may do."""
@@ -63,6 +64,18 @@ class Worker:
     def is_owner(self) -> bool:
         """Whether this is the one that changes what all serve."""
         return self.number == OWNER
+
+    def take_turn(self) -> None:
+        """Wait until no other worker has the turn, then have it; not on the reactor's thread. It ends with the process."""
+        fcntl.lockf(TURN, fcntl.LOCK_EX)
+
+    def end_turn(self) -> None:
+        """The next one's."""
+        fcntl.lockf(TURN, fcntl.LOCK_UN)
+
+    def join(self) -> None:
+        """Be among those whom `tell_others` tells from now on."""
+        self.channel.ask("join").addErrback(lambda failure: None)
 
     def part(self, rate: float) -> float:
         """Of a rate that holds for all workers together, at least 1; 0 is no limit."""
