@@ -2,10 +2,11 @@
 
 He stands on the access link of the resolver's site, or between the client and its resolver, and needs to guess nothing. He
 puts an address of his own into every answer for one name; or takes the signatures away as well; or denies that the zone is
-signed at all.
+signed at all. Then a resolver that forwards all questions to its provider's, without DNSSEC: over UDP, and over TLS
+(RFC 7858), where he can read nothing, and where a server in the provider's place cannot show the provider's name.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,8 @@ from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 from netstack.lab.forgers import FORGED
 from netstack.sansio import Address
+from netstack.world import loader
+from netstack.world.addresses import addresses
 from netstack.world.session import Session
 from netstack.world.simulated.forging import on_the_wire
 
@@ -63,14 +66,45 @@ CASES = (
     Case("resolver validates, but the zone is not signed", ADDRESS, True, zone_signed=False),
     Case("resolver validates, but it is rewritten between it and the client", ADDRESS, True, last_mile=True),
 )
+PROVIDER, EVIL = "resolver.provider.edu", "resolver.evil.edu"
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """How questions go to the provider's resolver, and what becomes of one."""
+
+    title: str
+    forward: str
+    """Of the resolver; {evil} is the address of his server."""
+    truth: bool
+    fooled: bool
+
+    def claims(self, truth: int | None, fooled: int | None) -> list[Claim]:
+        """The client's view."""
+        return [
+            Claim(f"clients that get the true address, {self.title}", int(self.truth), truth),
+            Claim(f"clients that are fooled, {self.title}", int(self.fooled), fooled),
+        ]
+
+
+FORWARDINGS = (
+    Forwarding("resolver forwards over UDP", PROVIDER, False, True),
+    Forwarding("resolver forwards over TLS, strict", f"tls://{PROVIDER}", True, False),
+    Forwarding(
+        "resolver forwards over TLS, strict, to a server in the provider's place", f"tls://{{evil}}#{PROVIDER}", False, False
+    ),
+)
 NOT_SHOWN = (
-    "a man in the middle who rewrites streams: he would need no more than for datagrams, and DNSSEC meets him the same way.",
+    "a man in the middle who rewrites plain streams: he needs no more than for datagrams, and is met the same way.",
 )
 
 
 def promised() -> Sequence[Claim]:
     """The claims, unmeasured."""
-    return [claim for case in CASES for claim in case.claims(None, None, None)]
+    return [
+        *(claim for case in CASES for claim in case.claims(None, None, None)),
+        *(claim for case in FORWARDINGS for claim in case.claims(None, None)),
+    ]
 
 
 def measure(bench: Bench) -> Iterator[Claim]:
@@ -89,6 +123,14 @@ def measure(bench: Bench) -> Iterator[Claim]:
             yield from case.claims(
                 int(fooled == [FORGED]), codes[0] if codes and failed else None, _bogus(internet) - before
             )
+
+    for forwarding in FORWARDINGS:
+        with _forwarding(bench, forwarding) as internet:
+            network = internet.running.links
+            on_the_wire(network.networks["nyu"].down, rewriter(ADDRESS))
+            message = internet.ask(CLIENT, _query, internet.address(RESOLVER))
+            found = [rdata.address for rrset in message.answer for rdata in rrset if rrset.rdtype == RdataType.A]
+            yield from forwarding.claims(int(found == [internet.address(NAME)]), int(found == [FORGED]))
 
 
 def rewriter(kind: str) -> Callable[[bytes, Address, Address], bytes | None]:
@@ -124,6 +166,24 @@ def _world(bench: Bench, case: Case) -> Session:
         },
         "middle",
     )
+
+
+def _forwarding(bench: Bench, case: Forwarding) -> Session:
+    """The provider's resolver, and one of somebody else's, which answers all that it is asked as well."""
+    forward = ""
+
+    def world() -> Mapping[str, Any]:
+        return {
+            "sites": {"provider": {"resolver": PROVIDER}, "elsewhere": {"resolver": EVIL}},
+            "hosts": {
+                PROVIDER: {"site": "provider", "services": {"resolver": {}}},
+                EVIL: {"site": "elsewhere", "services": {"resolver": {}}},
+                RESOLVER: {"site": "nyu", "services": {"resolver": {"forward": [forward] if forward else []}}},
+            },
+        }
+
+    forward = case.forward.format(evil=addresses(loader.extended("small", world(), "forwarding"), "simulated").first(EVIL))
+    return bench.changed("small", world(), "forwarding")
 
 
 async def _query(machine: Any, server: str) -> Message:
