@@ -20,7 +20,7 @@ SITES = ("nyu", "poly", "isp")
 DAY, TTL = 86_400, 172_800
 ROOTS = ("a.root-servers.net", "b.root-servers.net")
 EVIL = "bots.isp.net"
-RATE_BPS, OVERLOAD = 80_000, 10
+RATE_BPS, OVERLOAD = 40_000, 10
 """Of the root's access link; the flood is so many times what fits."""
 Z = 3.29
 CACHES, NONE = "caches", "no caches"

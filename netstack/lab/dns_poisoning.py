@@ -16,6 +16,7 @@ from netstack.lab.forgers import ALL, CLIENT, FORGED, KNOWN, Defence, Races, let
 MILLION = 1_000_000
 Z = 3.29
 """Of a thousand right runs one is judged wrong."""
+SERIES = (2, 4, 8, 16)
 NEVER = 1e-9
 """Expected wins below this are none."""
 
@@ -32,6 +33,22 @@ class Case:
     zone: str = "umass.edu"
     real: Defence | None = None
     """What it is at full size, when the defence is scaled down."""
+
+    series: tuple[int, ...] = ()
+    """Lengths of series of races, for each of which it is shown how many have a race that is won."""
+
+    def claims(self, full: bool, won: Sequence[bool] | None) -> list[Claim]:
+        """Of the races, and of the series."""
+        found = [self.claim(full, None if won is None else sum(won))]
+        races, guesses = self.full if full else self.sample
+        for length in self.series:
+            count = races // length
+            part = 1 - (1 - self.defence.success(guesses, letters(self.zone))) ** length
+            wins = None
+            if won is not None:
+                wins = sum(any(won[at * length : (at + 1) * length]) for at in range(count)) / count
+            found.append(Claim(series_text(length, self.title), part, wins, Z * sqrt(part * (1 - part) / count) / part))
+        return found
 
     def claim(self, full: bool, won: int | None) -> Claim:
         """Races won of all, beside what is expected."""
@@ -50,10 +67,17 @@ class Case:
 
 CASES = (
     Case("fixed port, ids in sequence", Defence("fixed", "sequential"), (20, 10), (200, 10)),
-    Case("fixed port, random id", Defence("fixed"), (15, 10_000), (300, 10_000)),
-    Case("fixed port, random id, 10^6 replies", Defence("fixed"), (1, 100_000), (20, MILLION)),
-    Case("random port and id", Defence(), (20, 10_000), (200, MILLION)),
-    Case("random port and id, 16 ports, 256 ids", Defence(ports=16, ids=256), (150, 400), (4000, 400), real=Defence()),
+    Case("fixed port, random id", Defence("fixed"), (15, 10_000), (200, 10_000)),
+    Case("fixed port, random id, 10^6 replies", Defence("fixed"), (1, 100_000), (10, MILLION)),
+    Case("random port and id", Defence(), (20, 10_000), (100, MILLION)),
+    Case(
+        "random port and id, 16 ports, 256 ids",
+        Defence(ports=16, ids=256),
+        (150, 400),
+        (4000, 400),
+        real=Defence(),
+        series=SERIES,
+    ),
     Case(
         "the same and 0x20 with 3 letters, 4 ports, 64 ids",
         Defence(ports=4, ids=64, features=("mixed-case",)),
@@ -90,7 +114,7 @@ CASES = (
         (4000, 256),
         real=Defence("fixed", wrong_replies=20),
     ),
-    Case("all defences", Defence(features=ALL, wrong_replies=20), (20, 10_000), (200, MILLION)),
+    Case("all defences", Defence(features=ALL, wrong_replies=20), (20, 10_000), (100, MILLION)),
 )
 
 OPEN = Defence("fixed", ids=1)
@@ -140,7 +164,7 @@ FORGERIES = (
 def promised() -> Sequence[Claim]:
     """The claims of a sample, unmeasured."""
     return [
-        *(case.claim(False, None) for case in CASES),
+        *(claim for case in CASES for claim in case.claims(False, None)),
         *(_taken(it, None) for it in FORGERIES),
         _joined(None),
         _ended(None),
@@ -152,7 +176,7 @@ def measure(bench: Bench) -> Iterator[Claim]:
     for case in CASES:
         races, guesses = case.full if bench.full else case.sample
         with case.defence.world(bench) as internet:
-            yield case.claim(bench.full, Races(internet, case.zone, case.defence).won(races, guesses))
+            yield from case.claims(bench.full, Races(internet, case.zone, case.defence).run(races, guesses))
     with OPEN.world(bench) as internet:
         races_open = Races(internet, "umass.edu", OPEN)
         for forgery in FORGERIES:
@@ -199,6 +223,10 @@ def _ending(bench: Bench) -> int | None:
         return int(races.counts.mismatched - before) if over_tcp == 1 else None
 
 
+def series_text(length: int, title: str) -> str:
+    return f"part of series of {length} races with one that is won: {title}"
+
+
 def chance(probability: float) -> str:
     """As people read it."""
     return f"{probability:.3g}"
@@ -218,7 +246,7 @@ def draw(figure: Any, claims: Sequence[Claim]) -> None:
     counts = [10 ** (step / 10) for step in range(81)]
     for label, defence in (
         ("fixed port, random id", Defence("fixed")),
-        ("20 wrong replies, then TCP", Defence("fixed", wrong_replies=20)),
+        ("fixed port, 20 wrong replies, then TCP", Defence("fixed", wrong_replies=20)),
         ("random port and id", Defence()),
         ("and 0x20, 3 letters", Defence(features=("mixed-case",))),
         ("and 0x20, 8 letters", Defence(features=("mixed-case",))),
@@ -226,12 +254,24 @@ def draw(figure: Any, claims: Sequence[Claim]) -> None:
         probability = defence.success(MILLION, 3 if "3 letters" in label else 8)
         each = [1.0 if probability >= 1 else -expm1(k * log1p(-probability)) for k in counts]
         left.plot(counts, each, label=f"{label}: {probability:.2g} a race")
+    shown = {claim.claim: claim for claim in claims}
+    small = next(case for case in CASES if case.series)
+    points = [(length, shown.get(series_text(length, small.title))) for length in small.series]
+    model = small.defence.success(small.sample[1])
+    left.plot(counts, [-expm1(k * log1p(-model)) for k in counts], ":k", label=f"{small.title}: {model:.2g} a race")
+    measured = [(length, claim) for length, claim in points if claim is not None and claim.measured]
+    spread = [claim.tolerance * claim.model for _, claim in measured]
+    heights = [claim.measured for _, claim in measured]
+    left.errorbar([length for length, _ in measured], heights, spread, fmt="ok", markersize=4, label="the same, measured")
     left.set(
-        xscale="log", yscale="log", ylim=(1e-8, 2), xlabel="races of 10^6 forged replies", ylabel="probability of success"
+        xscale="log",
+        yscale="log",
+        ylim=(1e-8, 2),
+        xlabel="races, at full size of 10^6 forged replies",
+        ylabel="probability of success",
     )
     left.set_title("Model at full size (with cookies: below 10^-20 throughout)", fontsize="medium")
     left.legend(fontsize="small", loc="lower right")
-    shown = {claim.claim: claim for claim in claims}
     right.plot([1e-6, 1], [1e-6, 1], color="grey", linewidth=0.8, label="the law: guesses / what there is to guess")
     for case in CASES:
         claim = shown.get(f"races won: {case.title}")

@@ -172,13 +172,12 @@ class Races:
         self.reached += sum(burst.arrived for burst in bursts)
         return name, self._has(name)
 
-    def won(self, races: int, guesses: int) -> int:
-        """How many of so many races are won; a client is asked each time whether it is sent to the wrong place."""
-        won = 0
+    def run(self, races: int, guesses: int) -> list[bool]:
+        """Which of so many races are won: a client asks each time, and is sent to the wrong place."""
+        won = []
         for _ in range(races):
             name, poisoned = self.race(guesses)
-            if poisoned and self.internet.resolve(name, host=CLIENT).records == (FORGED,):
-                won += 1
+            won.append(poisoned and self.internet.resolve(name, host=CLIENT).records == (FORGED,))
         return won
 
     @property
