@@ -1,10 +1,13 @@
 """netstack-origin against other people's clients of HTTP/2: curl, nghttp, h2load; under TLS and in the clear."""
 
+import asyncio
 import re
+import ssl
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from netstack.http.passwords import verifier_line
@@ -109,3 +112,32 @@ def test_h2load_with_small_windows_gets_large_files_whole(served: Served) -> Non
     found = re.search(r"\((\d+)\) data", shown)
     assert found is not None
     assert int(found[1]) == 4 * len(LARGE)
+
+
+def test_httpx_has_many_requests_at_once(served: Served) -> None:
+    trusting = ssl.create_default_context(cafile=str(served.ca))
+    urls = [f"{SECURE}/somedepartment/images/{number % 10}.png" for number in range(50)]
+
+    async def fetch_all() -> list[tuple[str, int, bytes]]:
+        transport = httpx.AsyncHTTPTransport(http2=True, verify=trusting)
+        async with httpx.AsyncClient(mounts={"https://": Pinned(transport, served.address)}) as client:
+            found = await asyncio.gather(*(client.get(url) for url in urls))
+        return [(each.http_version, each.status_code, each.content[:4]) for each in found]
+
+    assert asyncio.run(fetch_all()) == [("HTTP/2", 200, b"\x89PNG")] * 50
+
+
+class Pinned(httpx.AsyncBaseTransport):
+    """Requests go to one address, whatever their host's name."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, address: str) -> None:
+        self._inner = inner
+        self._address = address
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["sni_hostname"] = request.url.host
+        request.url = request.url.copy_with(host=self._address)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

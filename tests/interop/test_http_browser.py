@@ -12,6 +12,8 @@ from selenium.webdriver.chrome.service import Service
 from tests.interop.http_site import NAME, PAGE, PORT, TLS_PORT, Served, serving
 from tests.interop.programs import need
 
+PROTOCOLS = """return performance.getEntries().filter(entry => entry.nextHopProtocol)
+    .map(entry => entry.nextHopProtocol).slice(0, 11)"""
 IMAGES = "return Array.from(document.images).map(image => image.complete ? image.naturalWidth : 0)"
 
 
@@ -58,6 +60,8 @@ def test_a_page_with_ten_images(served: Served, browser: webdriver.Chrome, base:
     assert browser.title == "Some Department"
     assert browser.execute_script(IMAGES) == [8] * 10  # type: ignore[no-untyped-call]
     served.process.wait_for(f'"{base}{PAGE}"', count=10)  # the access log's Referer, of each image
+    protocols = browser.execute_script(PROTOCOLS)  # type: ignore[no-untyped-call]
+    assert protocols == ["h2" if base.startswith("https") else "http/1.1"] * 11
 
 
 @pytest.mark.slow
