@@ -159,7 +159,8 @@ def measure(subject: Subject, load: Load, seconds: float, directory: Path) -> Me
     return Measured(count / took, octets / took, spent / max(1, count) * 1e6, spent / octets * 1e9)
 
 
-def subjects(directory: Path) -> list[Subject]:
+def subjects(directory: Path, http2: bool = False) -> list[Subject]:
+    """Servers that are not started yet; with `http2` nginx speaks nothing else in the clear."""
     root = directory / "site"
     root.mkdir()
     (root / "1k.txt").write_bytes(b"x" * 1024)
@@ -187,6 +188,7 @@ def subjects(directory: Path) -> list[Subject]:
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         places = " ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
         user = "user root;" if os.geteuid() == 0 else ""
+        versions = " http2" if http2 else ""
         (directory / "nginx.conf").write_text(
             f"""{user} daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
             events {{ worker_connections 20000; }}
@@ -194,7 +196,7 @@ def subjects(directory: Path) -> list[Subject]:
                 access_log {directory}/nginx.log combined buffer=64k flush=1s; {places}
                 keepalive_requests 100000000; open_file_cache max=1000; ssl_session_tickets off;
                 server {{
-                    listen 127.0.0.1:{port} backlog=1024; listen 127.0.0.1:{tls_port} ssl;
+                    listen 127.0.0.1:{port} backlog=1024{versions}; listen 127.0.0.1:{tls_port} ssl{versions};
                     ssl_certificate {leaf}; ssl_certificate_key {secret}; ssl_protocols TLSv1.2 TLSv1.3;
                     root {root}; sendfile off;
                     location /10m.bin {{ sendfile on; }}
@@ -209,8 +211,8 @@ def subjects(directory: Path) -> list[Subject]:
     return found
 
 
-def report(load: Load, runs: dict[str, list[Measured]]) -> None:
-    print(f"\n{load.title} ({load.connections} connections)")
+def report_row(title: str, runs: dict[str, list[Measured]]) -> None:
+    print(f"\n{title}")
     base = runs["netstack"]
     print(f"  {'':20} {'requests/s':>11} {'GB/s':>7} {'CPU us/request':>15} {'CPU s/GB':>9}   CPU of it / CPU of netstack")
     for name, found in runs.items():
@@ -270,7 +272,7 @@ def main(arguments: Sequence[str] = ()) -> int:
                 for _ in range(options.runs):
                     for subject in chosen:
                         runs[subject.name].append(measure(subject, load, options.seconds, directory))
-                report(load, runs)
+                report_row(f"{load.title} ({load.connections} connections)", runs)
         finally:
             for subject in started:
                 subject.stop()

@@ -21,6 +21,7 @@ class RequestReader:
     def __init__(self, heads: Heads) -> None:
         self._heads = heads
         self._decoder = FieldDecoder(2 * heads.limits.head)
+        self._remembers = heads.limits.memo > 0
         self._known: dict[bytes, RequestReceived] = {}
         """By blocks of requests without a body, while the table stays as it is."""
 
@@ -46,6 +47,12 @@ class RequestReader:
             self._known.clear()
         octets = sum([len(name) + len(value) for name, value in pairs])
         received = self._heads.remembered((ended, pairs), octets, parse_request)
-        if ended and not changed and len(block) <= BLOCK and "authorization" not in received.request.fields:
+        if (
+            self._remembers
+            and ended
+            and not changed
+            and len(block) <= BLOCK
+            and "authorization" not in received.request.fields
+        ):
             self._known[block] = received
         return received
