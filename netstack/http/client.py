@@ -37,7 +37,7 @@ class ClientOptions:
     """Redirects to follow; the next one is the result, not an error."""
     connections_per_host: int = 6
     """Idle connections kept for each scheme, host and port."""
-    http2: bool = True
+    http2: bool = False
     """Offered under TLS; requests to one host then share a connection, as many at once as the server takes."""
     prior_knowledge: bool = False
     """Plain http is HTTP/2 too (RFC 9113 §3.3)."""

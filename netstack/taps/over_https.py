@@ -93,6 +93,7 @@ class _Client:
         options = ClientOptions(
             timeout=limits.deadline,
             connections_per_host=limits.https_queries,
+            http2=True,
             user_agent="",
             http=HTTPLimits(body=LARGEST),
             connections=StreamLimits(idle=limits.stream_idle),

@@ -256,7 +256,7 @@ class World:
 
 async def together(machine: Machine, urls: Sequence[str], warm: bool = False) -> list[tuple[int, int, str, bool, float]]:
     """Status, octets, version, whether the connection was an old one, and seconds, of fetches at once."""
-    client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+    client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
     if warm:
         await client.fetch(urls[0])
     started = machine.reactor.seconds()
@@ -296,7 +296,7 @@ def test_round_trips_and_large_files(scheme: str) -> None:
 
 def test_a_server_that_is_told_not_to_speaks_http1() -> None:
     async def version(machine: Machine) -> str:
-        client = HTTPClient(machine)
+        client = HTTPClient(machine, ClientOptions(http2=True))
         found = (await client.fetch(f"https://{NAME}/")).version
         client.close()
         return found
@@ -307,7 +307,7 @@ def test_a_server_that_is_told_not_to_speaks_http1() -> None:
 
 def test_uploads_and_their_refusals() -> None:
     async def put(machine: Machine) -> list[int]:
-        client = HTTPClient(machine, ClientOptions())
+        client = HTTPClient(machine, ClientOptions(http2=True))
         who = [("Authorization", "Basic YWxpY2U6b3BlbiBzZXNhbWU=")]
         url = f"https://{NAME}/new.txt"
         content = b"new" * 100_000
@@ -328,7 +328,7 @@ def test_uploads_and_their_refusals() -> None:
 
 def test_plain_requests_are_sent_to_https_when_told_so() -> None:
     async def moved(machine: Machine) -> tuple[int, str, tuple[str, ...], str | None]:
-        client = HTTPClient(machine, ClientOptions(prior_knowledge=True, redirects=2))
+        client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True, redirects=2))
         found = await client.fetch(f"http://{NAME}/?a")
         client.close()
         return found.status, found.version, found.via, found.field("strict-transport-security")
@@ -339,7 +339,7 @@ def test_plain_requests_are_sent_to_https_when_told_so() -> None:
 
 def test_a_server_that_stops_finishes_what_is_in_hand() -> None:
     async def fetch_while_it_stops(machine: Machine) -> tuple[int, list[str]]:
-        client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+        client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
         await client.fetch(f"http://{NAME}/")
         large = Deferred.fromCoroutine(client.fetch(f"http://{NAME}/large.bin"))
         world.simulation.machine(world.server).reactor.callLater(DELAY + 0.001, world.service.stopService)
@@ -362,7 +362,7 @@ def test_a_server_that_stops_finishes_what_is_in_hand() -> None:
 
 def test_an_idle_connection_ends_in_its_time_and_nothing_ticks() -> None:
     async def hold(machine: Machine) -> None:
-        client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+        client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
         await client.fetch(f"http://{NAME}/")
 
     world = World()
@@ -375,7 +375,7 @@ def test_an_idle_connection_ends_in_its_time_and_nothing_ticks() -> None:
 
 def test_a_fetch_that_is_given_up_leaves_the_others() -> None:
     async def give_up(machine: Machine) -> tuple[str, int]:
-        client = HTTPClient(machine, ClientOptions(prior_knowledge=True, timeout=5))
+        client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True, timeout=5))
         await client.fetch(f"http://{NAME}/")
         one = Deferred.fromCoroutine(client.fetch(f"http://{NAME}/large.bin"))
         other = Deferred.fromCoroutine(client.fetch(f"http://{NAME}/large.bin"))

@@ -86,7 +86,7 @@ BASES = pytest.mark.parametrize("base", [PLAIN, SECURE])
 @BASES
 @pytest_twisted.ensureDeferred
 async def test_many_requests_at_once_and_large_files(machine: Machine, base: str) -> None:
-    client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+    client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
     first = await client.fetch(base + "/")
     assert (first.status, first.version, first.body, first.reused) == (200, "HTTP/2", b"<p>nginx", False)
     urls = [base + path for path in ("/", "/large.bin", "/none") * 15]
@@ -100,7 +100,7 @@ async def test_many_requests_at_once_and_large_files(machine: Machine, base: str
 @BASES
 @pytest_twisted.ensureDeferred
 async def test_heads_conditions_and_bodies(machine: Machine, base: str) -> None:
-    client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+    client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
     head = await client.fetch(base + "/large.bin", "HEAD")
     assert (head.status, head.body, head.field("content-length")) == (200, b"", str(len(LARGE)))
     tag = head.field("etag") or ""
@@ -113,7 +113,7 @@ async def test_heads_conditions_and_bodies(machine: Machine, base: str) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_server_of_http1_is_told_from_one_of_http2(machine: Machine) -> None:
-    client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+    client = HTTPClient(machine, ClientOptions(http2=True, prior_knowledge=True))
     with pytest.raises(FetchError, match="it answers in HTTP/1"):
         await client.fetch(f"http://{NAME}:{OLD_PORT}/")
     client.close()

@@ -355,13 +355,14 @@ async def fetch(
     method: str = "GET",
     content: bytes = b"",
 ) -> dict[str, Any]:
-    """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; `http2` also for plain http."""
+    """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; over HTTP/1.1 or HTTP/2."""
     from netstack.http import ClientOptions, FetchError
     from netstack.http import fetch as http_fetch
 
     fields = [(str(name), str(value)) for name, value in headers]
     try:
-        result = await http_fetch(host.machine, url, method, fields, content, ClientOptions(prior_knowledge=http2))
+        options = ClientOptions(http2=http2, prior_knowledge=http2)
+        result = await http_fetch(host.machine, url, method, fields, content, options)
     except FetchError as error:
         raise ControlError(str(error)) from None
     security = result.security
