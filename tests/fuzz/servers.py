@@ -177,6 +177,35 @@ REQUESTS = (
 )
 
 
+def registrar_options(address: str, directory: Path) -> tuple[str, ...]:
+    """A registrar whose registry does not answer."""
+    (directory / "key").write_text('key "k" { algorithm hmac-sha256; secret "c2VjcmV0IHNlY3JldCBzZWNyZXQ="; };\n')
+    return (
+        "netstack-registrar", f"--tsig={directory}/key", "--registry=com=127.0.0.1:9%k", "--patience=0.05", "--plain",
+        f"--listen=tcp:8080:interface={address}", f"--state={directory}/state", "--no-access-log",
+    )  # fmt: skip
+
+
+def registrar_answers(address: tuple[str, int]) -> bool:
+    with connect(address) as connection:
+        connection.sendall(b"GET /rdap/help HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        reply = read_all(connection)
+    return reply.startswith(b"HTTP/1.1 200 ") and b"rdap_level_0" in reply
+
+
+WISH = b'{"name": "utopia.com", "servers": ["ns.x.test", {"name": "a.utopia.com", "addresses": ["10.0.0.1"]}], "years": 1}'
+FORM = b"name=utopia.com&server=a.utopia.com&addresses=10.0.0.1&server=&addresses=&ds=&years=1&token=1.ab"
+REGISTRATIONS = (
+    b"POST /api/domains HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(WISH), WISH),
+    b"POST /register HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(FORM), FORM),
+    b"DELETE /api/domains/utopia.com HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer secret\r\n\r\n",
+    b"GET /rdap/domain/xn--bcher-kva.com HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /manage?name=b%C3%BCcher.com HTTP/1.1\r\nHost: x\r\n\r\n",
+)
+
+
 def control_options(address: str, directory: Path) -> tuple[str, ...]:
     return ("netstack-internet", "--world=small", f"--state={directory}/state")
 
@@ -270,6 +299,17 @@ SERVERS = (
         answers=origin_answers,
         idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
         drip=b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nX-Slow: " + b"z" * 2000,
+    ),
+    Server(
+        name="registrar",
+        port=8080,
+        transports=("tcp",),
+        options=registrar_options,
+        conversations=REGISTRATIONS,
+        answers=registrar_answers,
+        idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
+        drip=b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"z" * 2000,
+        latency=False,
     ),
     Server(
         name="control",
