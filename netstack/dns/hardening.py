@@ -25,6 +25,8 @@ class Hardening:
     local_zones: bool = False
     """Names such as localhost, and private addresses backwards, are answered here (RFC 6303, RFC 6761)."""
 
+    follow_anchors: bool = False
+    """A resolver that validates follows rollovers of the keys that it trusts (RFC 5011)."""
     aggressive_nsec: bool = False
     """A resolver that validates answers from spans that are proved to be empty (RFC 8198)."""
 

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from netstack.dns.authority import Authority
 from netstack.dns.caching import CacheControl
 from netstack.dns.compiled import CompiledAnswers
+from netstack.dns.dnssec.following import Following
 from netstack.dns.dnssec.trust import Trust
 from netstack.dns.dnssec.validator import Validator
 from netstack.dns.engine import Datagrams, ServerStream
@@ -137,6 +138,11 @@ class ResolverService(MultiService):
         self.recursor = recursor
         self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
         self.recursion = Recursion(machine, self.resolver, limits, forwarders, https)
+        self.following: Following | None = None
+        """What follows the trust anchors, where that is wanted."""
+        if trust is not None and recursor.hardening.follow_anchors:
+            self.following = Following(machine, self.recursion, trust)
+            self.following.setServiceParent(self)  # type: ignore[no-untyped-call]
         self.cache_control = CacheControl(machine, self.resolver)
         collector = resolver_collector(machine.registry)
         collector.resolver = recursor.counts

@@ -40,7 +40,7 @@ def text(key: Key) -> tap.KeyText:
 class Family:
     """The root and umass.edu, both signed, and a resolver that trusts the root's key as it is at the beginning."""
 
-    def __init__(self, split: bool = False, parents: bool = True, seed: int = 1) -> None:
+    def __init__(self, split: bool = False, parents: bool = True, seed: int = 1, features: tuple[str, ...] = ()) -> None:
         self.simulation = Simulation(seed, LinkSettings(delay=0.01))
         self.services: dict[str, Any] = {}
         ours, roots = keys("umass.edu", split), keys(".")
@@ -55,7 +55,7 @@ class Family:
             timing=Timing(HOUR, 86400), parents=(("umass.edu", "10.0.0.1"),) if parents else (),
         ))  # fmt: skip
         self.resolver = self.host("resolver", "10.0.0.3", lambda: resolver_tap.Config(
-            (("a.root.", "10.0.0.1"),), LISTEN, allow=("10.0.0.0/8",), anchors=anchors(roots),
+            (("a.root.", "10.0.0.1"),), LISTEN, allow=("10.0.0.0/8",), anchors=anchors(roots), features=features,
         ), resolver_tap)  # fmt: skip
         self.client = self.simulation.host("client", "10.0.0.9")
         self.states: list[tuple[str, ...]] = []
