@@ -91,6 +91,7 @@ phys         NS    dns.phys
 dns.phys     A     10.1.0.20
              AAAA  2001:db8::20
 bare         NS    ns.elsewhere.org.
+moved        DNAME cs
 """  # fmt: skip
 
 
@@ -104,6 +105,7 @@ QUESTIONS = [
         (("",), "A AAAA NS MX SOA TXT CAA HTTPS SVCB TYPE65280"),
         (("dns", "mail", "gaia.cs", "cs", "cnn", "b.c", "c"), "A AAAA MX"),
         (("www", "alias2", "dangling", "away"), "A CNAME TXT"),
+        (("moved", "gaia.moved", "no.moved"), "A DNAME"),
         (("loop", "wcname", "x.wcname", "nowhere", "nowhere.gaia.cs", "x.www"), "A"),
         (("x.wild", "a.b.wild", "wild", "y.wild", "z.y.wild", "x.x.y.wild", "*.wild"), "A MX"),
         (("x.wild",), "TXT AAAA"),
@@ -254,6 +256,10 @@ def test_dig(net: Net, options: tuple[str, ...], expected: tuple[str, ...], unex
         (("drill", "-p", str(PORT), "www.umass.edu", "@{}"), "CNAME\tgaia.cs.umass.edu."),
         (("nslookup", f"-port={PORT}", "www.umass.edu", "{}"), "Address: 10.1.0.3"),
         (("host", "-p", str(PORT), "umass.edu", "{}"), "mail is handled by 10 mail.umass.edu."),
+        (("host", "-p", str(PORT), "gaia.moved.umass.edu", "{}"), "gaia.cs.umass.edu has address 10.1.0.3"),
+        (("drill", "-p", str(PORT), "gaia.moved.umass.edu", "@{}"), "DNAME\tcs.umass.edu."),
+        (("nslookup", f"-port={PORT}", "gaia.moved.umass.edu", "{}"), "Address: 10.1.0.3"),
+        (("kdig", "@{}", "-p", str(PORT), "gaia.moved.umass.edu"), "gaia.cs.umass.edu."),
         (("host", "-p", str(PORT), "-t", "SRV", "_sip._tcp.umass.edu", "{}"), "0 5 5060 mail.umass.edu."),
     ],
 )
@@ -340,6 +346,7 @@ def resolves(address: str, port: int) -> None:
         ("many.umass.edu A", "10.2.0.100"),
         ("umass.edu HTTPS", "alpn"),
         ("odd.umass.edu TYPE65280", "010203"),
+        ("gaia.moved.umass.edu A", "10.1.0.3"),
         ("nowhere.umass.edu A", "NXDOMAIN"),
         ("www.nowhere A", "NXDOMAIN"),
     ):
