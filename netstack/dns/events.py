@@ -91,6 +91,15 @@ class SendUpstream(Event):
     destination: Address
     data: bytes
     stream: bool
+    secure: bool = False
+    """By TLS, with whoever answers there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe(Event):
+    """To a resolver's driver: find out whether a server can be asked over TLS, and tell by `probed`."""
+
+    address: str
 
 
 @dataclass(frozen=True, slots=True)

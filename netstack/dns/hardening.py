@@ -24,6 +24,8 @@ class Hardening:
     """A question that could not be resolved is not tried again at once (RFC 9520)."""
     local_zones: bool = False
     """Names such as localhost, and private addresses backwards, are answered here (RFC 6303, RFC 6761)."""
+    encrypt: bool = False
+    """Servers that speak TLS are asked so, though nobody vouches for them (RFC 9539). In no profile by itself."""
 
     follow_anchors: bool = False
     """A resolver that validates follows rollovers of the keys that it trusts (RFC 5011)."""
@@ -32,7 +34,7 @@ class Hardening:
 
 
 TEXTBOOK = Hardening()
-HARDENED = Hardening(*(True for _ in fields(Hardening)))
+HARDENED = replace(Hardening(*(True for _ in fields(Hardening))), encrypt=False)
 FEATURES = tuple(field.name.replace("_", "-") for field in fields(Hardening))
 """The switches as they are written in options."""
 

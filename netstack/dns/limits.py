@@ -77,6 +77,10 @@ class ResolverLimits:
     """A connection without queries is kept for so long."""
     https_queries: int = 32
     """In hand to one server that is asked over HTTPS; more wait."""
+    probe_persistence: float = 3 * 86400.0
+    """A server that was asked over TLS by itself is so again for so long (RFC 9539 §4.2)."""
+    probe_damping: float = 86400.0
+    """One that could not be is not probed again for so long."""
     lame_time: float = 60.0
     """A server that does not serve a zone is not asked for it again for so long."""
     minimised: int = 10

@@ -35,7 +35,7 @@ from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
 from netstack.dns.padding import reply_on_stream
 from netstack.dns.recursor import Recursor
-from netstack.dns.streams import PooledUpstream, PoolLimits, Server, StreamPool
+from netstack.dns.streams import DOT, PooledUpstream, PoolLimits, Server, StreamPool
 from netstack.dns.upstream import DatagramUpstream, HTTPSUpstream, SharedSocket, Upstream
 from netstack.dns.wire import AD, LARGEST, RA, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.kernel.datagrams import DatagramDriver
@@ -118,6 +118,8 @@ class Recursion:
                     self.waiting -= 1
                     if callable(event.waiter):
                         event.waiter(event.outcome)
+                else:
+                    self._probe(event.address)
             output = self.recursor.output()
         self._set_timer()
 
@@ -131,6 +133,12 @@ class Recursion:
                 return
             self._upstreams[key] = upstream
         upstream.send(event.data)
+
+    def _probe(self, address: str) -> None:
+        def probed(success: bool) -> None:
+            self.recursor.probed(address, success, self._seconds())
+
+        self.streams.probe(Server(address, self.machine.port(DOT), encrypted=True), probed)
 
     def _open(self, event: SendUpstream) -> Upstream | None:
         if len(self._upstreams) >= self.limits.sockets:
@@ -152,6 +160,8 @@ class Recursion:
             if forwarder is not None and forwarder.proto == "https" and https is not None:
                 return HTTPSUpstream(lambda data: https(forwarder, data), event.destination, received, lost)
             place = Server(*event.destination)
+            if event.secure:
+                place = Server(event.destination[0], self.machine.port(DOT), encrypted=True)
             if forwarder is not None:
                 place = Server(forwarder.address, self.machine.port(forwarder.port), forwarder.name)
             return PooledUpstream(self.streams, place, event.destination, received, lost)

@@ -21,6 +21,7 @@ from netstack.dns.events import (
     Dismiss,
     ExtendedError,
     Outcome,
+    Probe,
     Proto,
     Resolved,
     ResolverCounts,
@@ -29,6 +30,7 @@ from netstack.dns.events import (
 from netstack.dns.hardening import TEXTBOOK, Hardening
 from netstack.dns.identity import SAFE, Identity
 from netstack.dns.limits import ResolverLimits
+from netstack.dns.probing import Probing
 from netstack.dns.tasks import Broken, Budget, Exchange, Input, Need, Replied, Silence, Task, Try
 from netstack.dns.wire import MalformedMessage, Question, parse_reply
 from netstack.sansio import Address
@@ -89,6 +91,7 @@ class Recursor:
             hardening,
             dnssec,
         )
+        self.probing = Probing(limits.probe_persistence, limits.probe_damping)
         self.cache = self.algorithm.cache
         self.servers = self.algorithm.servers
         self._rng = rng
@@ -102,7 +105,7 @@ class Recursor:
         self._ready: deque[tuple[Task, Input]] = deque()
         self._timers: list[tuple[float, int, Task]] = []
         self._timer_count = 0
-        self._output: list[SendUpstream | Dismiss | Resolved] = []
+        self._output: list[SendUpstream | Dismiss | Resolved | Probe] = []
 
     # What the driver calls
 
@@ -150,7 +153,9 @@ class Recursor:
             self._ask_by_stream(exchange)
             return
         self.counts.rcodes[message.rcode()] += 1
-        if not exchange.repeated:  # Karn: of a repeated query nobody knows which one was answered
+        if exchange.secure:
+            self.probing.succeeded(exchange.address, now)
+        elif not exchange.repeated:  # Karn: of a repeated query nobody knows which one was answered
             self.counts.round_trips.add(now - exchange.sent)
             self.servers.replied(exchange.address, now - exchange.sent)
         self._end(exchange)
@@ -160,10 +165,20 @@ class Recursor:
         """The query of this key could not be sent, or its stream ended; `reason` is told to clients."""
         self.algorithm.now = now
         exchange = self._exchanges.get(key)
-        if exchange is not None:
+        if exchange is not None and exchange.secure:
+            self.probing.failed(exchange.address, now)
+            self._ask(exchange, Try(exchange.address, False, self.servers.timeout(exchange.address, 0)))
+        elif exchange is not None:
             self.servers.silent(exchange.address)
             self._end(exchange)
             self._resume(exchange.task, Broken(exchange.address, reason))
+
+    def probed(self, address: str, success: bool, now: float) -> None:
+        """A handshake with a server was completed, or was not."""
+        if success:
+            self.probing.succeeded(address, now)
+        else:
+            self.probing.failed(address, now)
 
     def next_timer(self) -> float | None:
         """When `on_timer` wants to be called."""
@@ -184,10 +199,13 @@ class Recursor:
                 self._give_stale(task)
             elif task.wake is not None and now >= task.wake:
                 task.wake = None
+                for exchange in task.exchanges.values():
+                    if exchange.secure:
+                        self.probing.failed(exchange.address, now)
                 self._ready.append((task, Silence()))
         self._run()
 
-    def output(self) -> Sequence[SendUpstream | Dismiss | Resolved]:
+    def output(self) -> Sequence[SendUpstream | Dismiss | Resolved | Probe]:
         """What is to be done, once, in this order."""
         output = self._output
         if output:
@@ -206,6 +224,7 @@ class Recursor:
     def flush(self) -> None:
         """Forget all that was learned: the next question begins at the root, cold."""
         self.algorithm.flush()
+        self.probing.forget()
 
     # Tasks
 
@@ -332,9 +351,17 @@ class Recursor:
         proto = self.encrypted.get(step.address)
         if proto is not None:
             step = Try(step.address, True, step.timeout)
+        secure = False
+        if self.hardening.encrypt and proto is None and not step.stream:
+            secure = self.probing.good(step.address, self.algorithm.now)
+            if secure:  # it may take a handshake
+                proto, step = "tls", Try(step.address, True, min(2 * step.timeout, self.limits.max_timeout))
+            elif self.probing.due(step.address, self.algorithm.now):
+                self._output.append(Probe(step.address))
         exchange = task.exchanges.get((step.address, step.stream))
         if exchange is None:
             exchange = self._exchange(task, step)
+            exchange.secure = secure
             task.exchanges[step.address, step.stream] = exchange
             self._exchanges[exchange.key] = exchange
         else:
@@ -345,7 +372,7 @@ class Recursor:
             self.counts.queries_tcp += 1
         else:
             self.counts.queries_udp += 1
-        self._output.append(SendUpstream(exchange.key, (step.address, self.port), exchange.data, step.stream))
+        self._output.append(SendUpstream(exchange.key, (step.address, self.port), exchange.data, step.stream, secure))
         task.wake = self.algorithm.now + step.timeout
         self._set_timer(task, task.wake)
 
@@ -376,10 +403,14 @@ class Recursor:
 
     def _ask_by_stream(self, exchange: Exchange) -> None:
         """Whoever forges datagrams cannot forge this."""
+        self._ask(exchange, Try(exchange.address, True, self.limits.max_timeout))
+
+    def _ask(self, exchange: Exchange, step: Try) -> None:
+        """Ask the same server in another way."""
         task = exchange.task
         if task.wake is not None:
             self._end(exchange)
-            self._send(task, Try(exchange.address, True, self.limits.max_timeout))
+            self._send(task, step)
             self._run()
 
     def _end(self, exchange: Exchange) -> None:

@@ -22,6 +22,8 @@ from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Connection
 from netstack.sansio import Address, Event
 
+DOT = 853
+"""RFC 7858 §3.1."""
 Received = Callable[[bytes, Address], None]
 Lost = Callable[[str], None]
 """With the reason."""
@@ -29,11 +31,20 @@ Lost = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where a stream leads. With a `name` it is under TLS, and the server's certificate must be for that name."""
+    """Where a stream leads. With a `name` it is under TLS, and the server's certificate must be for that name.
+
+    `encrypted` without a name: under TLS with whoever is there (RFC 9539 §4.6.9).
+    """
 
     address: str
     port: int
     name: str | None = None
+    encrypted: bool = False
+
+    @property
+    def secure(self) -> bool:
+        """Whether it is under TLS."""
+        return self.encrypted or self.name is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,19 @@ class StreamPool:
             del self._streams[stream]
         self._streams[stream] = None
         stream.add(query)
+        stream.begin()
+
+    def probe(self, server: Server, told: Callable[[bool], None]) -> None:
+        """Find out whether a stream to a server comes up; it is kept.
+
+        Not while half of the streams are open: then nothing is told.
+        """
+        if len(self._streams) * 2 >= self.limits.streams:
+            return
+        stream = _Stream(self, server)
+        stream.told = told
+        self.counts.opened += 1
+        self._streams[stream] = None
         stream.begin()
 
     def forget(self, stream: "_Stream") -> None:
@@ -155,6 +179,8 @@ class _Stream:
         self.pool = pool
         self.server = server
         self.answered = 0
+        self.told: Callable[[bool], None] | None = None
+        """Waits to hear whether it comes up."""
         self._queries: dict[int, PooledUpstream | None] = {}
         """By the id on this stream; None: nobody waits for the reply any more, but it may come."""
         self._waiting = 0
@@ -182,7 +208,7 @@ class _Stream:
         pool, server = self.pool, self.server
         self._connecting = connect_stream(
             pool.machine, server.address, server.port, "dns", ClientStream(), self, pool.traffic,
-            tls_name=server.name, alpn=ALPN,
+            tls_name=server.name, alpn=ALPN, encrypted=server.encrypted,
         )  # fmt: skip
         self._connecting.addCallbacks(self._connected, self._failed)
 
@@ -256,6 +282,7 @@ class _Stream:
             return
         if driver.peer.security is not None:
             self.pool.secured()
+        self._tell(True)
         for identity, query in self._queries.items():
             if query is not None:
                 self._send(identity, query)
@@ -263,7 +290,7 @@ class _Stream:
 
     def _send(self, identity: int, query: PooledUpstream) -> None:
         if self._driver is not None:
-            octets = query_on_stream(query.data, self.server.name is not None)
+            octets = query_on_stream(query.data, self.server.secure)
             self._driver.send(SendQuery(identity.to_bytes(2, "big") + octets[2:]))
 
     def _failed(self, failure: Failure) -> None:
@@ -274,11 +301,17 @@ class _Stream:
         if self._gone:
             return
         self._gone = self._retired = True
+        self._tell(False)
         self._stop_timer()
         self.pool.forget(self)
         for query in tuple(self._queries.values()):
             if query is not None and not (self.answered and query.repeat()):
                 query.fail(reason)
+
+    def _tell(self, success: bool) -> None:
+        told, self.told = self.told, None
+        if told is not None:
+            told(success)
 
     def _rest(self) -> None:
         """Without queries it is kept for a while."""

@@ -116,5 +116,7 @@ class Exchange:
     sent: float
     cookie: bytes | None
     """The client cookie that was sent."""
+    secure: bool = False
+    """Over TLS because the server was found to speak it; it may be asked in the clear as well."""
     repeated: bool = False
     mismatched: int = 0

@@ -272,17 +272,19 @@ def connect_stream(
     tls_name: str | None = None,
     alpn: Sequence[str] = (),
     start_tls_name: str | None = None,
+    encrypted: bool = False,
 ) -> Deferred[StreamDriver]:
     """Connect from the machine's first address; fires with the driver when the connection, also under TLS, is up.
 
     `tls_name` asks for TLS and is the name that the server's certificate must carry; `start_tls_name` is that name for an
-    engine that asks with StartTLS. Fails with Twisted's ConnectError, with TLSError when the server's certificate is not
-    acceptable or no CA is trusted here, and with whatever else ended a handshake. Cancelling gives up.
+    engine that asks with StartTLS. `encrypted` asks for TLS with whoever is there. Fails with Twisted's ConnectError, with
+    TLSError when the server's certificate is not acceptable or no CA is trusted here, and with whatever else ended a
+    handshake. Cancelling gives up.
     """
     limits = limits or machine.limits
     attempt = _Attempt()
     driver = StreamDriver(
-        machine, protocol, engine, role, traffic, limits, tls_name is not None, attempt.lost, attempt.up,
+        machine, protocol, engine, role, traffic, limits, encrypted or tls_name is not None, attempt.lost, attempt.up,
         tls_name or start_tls_name,
     )  # fmt: skip
     attempt.driver = driver
@@ -293,6 +295,8 @@ def connect_stream(
         except TLSError:
             attempt.failed(Failure())
             return attempt.connected
+    elif encrypted:
+        factory = machine.tls.opportunistic(factory, alpn)
     if machine.links is not None:
         factory = ShapedFactory(machine, factory, True, limits)
     bind = (machine.address, 0) if (":" in machine.address) == (":" in address) else None

@@ -60,6 +60,9 @@ class TLS(Protocol):
     def client(self, factory: IProtocolFactory, hostname: str, alpn: Sequence[str] = ()) -> IProtocolFactory:
         """Wrap a client's factory: the server's name is verified (service-identity) against the world's CA."""
 
+    def opportunistic(self, factory: IProtocolFactory, alpn: Sequence[str] = ()) -> IProtocolFactory:
+        """Wrap a client's factory: nobody who only listens can read it, and nobody is authenticated (RFC 7435 §1.2)."""
+
     def start(self, transport: Any, protocol: Any, hostname: str | None, alpn: Sequence[str] = ()) -> Any:
         """STARTTLS on a connection in use: as a client of `hostname`, or as the server when it is None.
 
@@ -293,6 +296,10 @@ class HostTLS:
         wrapped: IProtocolFactory = self._layer(_ClientCreator(hostname, alpn, self.trust, self._wall), True, factory)
         return wrapped
 
+    def opportunistic(self, factory: IProtocolFactory, alpn: Sequence[str] = ()) -> IProtocolFactory:
+        wrapped: IProtocolFactory = self._layer(_AnybodyCreator(alpn), True, factory)
+        return wrapped
+
     def start(self, transport: Any, protocol: Any, hostname: str | None, alpn: Sequence[str] = ()) -> Any:
         if hostname is None:
             factory: Any = self._layer(self._server_creator(alpn), False, None)
@@ -444,6 +451,21 @@ class _ClientCreator:
         if layer._reason is None:
             layer._reason = Failure(TLSError(f"{self._hostname}: {problem}"))
         return False
+
+
+@implementer(IOpenSSLClientConnectionCreator)
+class _AnybodyCreator:
+    """Client connections whose server proves nothing."""
+
+    def __init__(self, alpn: Sequence[str]) -> None:
+        self._alpn = [name.encode("ascii") for name in alpn]
+
+    def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
+        context = _context()
+        context.set_verify(SSL.VERIFY_NONE)
+        if self._alpn:
+            context.set_alpn_protos(self._alpn)
+        return SSL.Connection(context, None)
 
 
 _CHAIN_PROBLEMS = {

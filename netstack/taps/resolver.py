@@ -93,6 +93,8 @@ class Config:
             raise ValueError("hints: expected at least one (name, address) of a root server")
         if self.forward_first and not (self.forward and self.hints):
             raise ValueError("forward_first: expected forwarders to ask first, and hints to go on from")
+        if self.forward_first and any("://" in server for server in self.forward):
+            raise ValueError("forward_first: expected no tls:// or https:// forwarders: others are asked in the clear")
         for name, address in self.hints:
             if not is_address(address):
                 raise ValueError(f"hints: {name}: expected an IP address, got {address!r}")

@@ -196,6 +196,12 @@ def test_requests_over_https(method: str, place: str, fields: tuple[tuple[str, s
             assert (reply.id, str(reply.answer[0][0])) == (0, "10.9.9.9")
 
 
+def test_nothing_is_asked_in_the_clear_instead() -> None:
+    hints = (("a.root-servers.net", "10.0.0.9"),)
+    with pytest.raises(ValueError, match="forward_first: expected no tls"):
+        resolver_tap.Config(hints, forward=("tls://10.0.0.1#dns.test",), forward_first=True)
+
+
 def test_primaries_over_tls() -> None:
     assert Peer.parse("tls://10.0.0.1#dns.test%key") == Peer("10.0.0.1", 853, name_of("key"), "dns.test")
     assert Peer.parse("tls://[2001:db8::1]:8853#dns.test") == Peer("2001:db8::1", 8853, None, "dns.test")

@@ -15,7 +15,7 @@ from netstack.dns.cache import ALL_TYPES, Rank
 from netstack.dns.dnssec.aggressive import Spans
 from netstack.dns.dnssec.trust import Security, Trust, Verdict
 from netstack.dns.dnssec.verify import INDETERMINATE
-from netstack.dns.events import Dismiss, ExtendedError, Outcome, Resolved, SendUpstream
+from netstack.dns.events import Dismiss, ExtendedError, Outcome, Probe, Resolved, SendUpstream
 from netstack.dns.recursor import Recursor
 from netstack.dns.wire import Question
 from netstack.sansio import Address
@@ -111,6 +111,10 @@ class Validator:
         self._now = now
         self.recursor.failed(key, now, reason)
 
+    def probed(self, address: str, success: bool, now: float) -> None:
+        """As Recursor.probed."""
+        self.recursor.probed(address, success, now)
+
     def next_timer(self) -> float | None:
         """When `on_timer` wants to be called."""
         first = next(iter(self._judgements.values()), None)  # the oldest one, whose deadline is the nearest
@@ -130,9 +134,9 @@ class Validator:
                 judgement, Verdict(Security.BOGUS, ExtendedError(INDETERMINATE, "not validated in time")), keep=False
             )
 
-    def output(self) -> Sequence[SendUpstream | Dismiss | Resolved]:
+    def output(self) -> Sequence[SendUpstream | Dismiss | Resolved | Probe]:
         """What is to be done, once, in this order."""
-        given: list[SendUpstream | Dismiss | Resolved] = []
+        given: list[SendUpstream | Dismiss | Resolved | Probe] = []
         events = self.recursor.output()
         while events:
             for event in events:
