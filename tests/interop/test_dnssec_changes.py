@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import dns.flags
 import dns.message
 import dns.query
+import dns.rcode
 import dns.zone
 import pytest
 
@@ -19,7 +21,7 @@ from tests.addresses import own_address
 from tests.dns.dnssec.signed import ZONE, master_file
 from tests.dns.dnssec.test_rollover import DAY, HOUR, Family
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT, named
+from tests.interop.test_dns_programs import PORT, UNBOUND, named
 from tests.interop.test_dns_replicas import KEY, SECRET, serial
 from tests.interop.test_dnssec_zones import run
 from tests.processes import Running, running, twistd
@@ -31,6 +33,7 @@ class Net:
 
     ours: str
     bind: str
+    unbound: str
     directory: Path
     service: Running
 
@@ -80,11 +83,17 @@ class Net:
             _, written = run("delv", f"@{server}", "-p", str(PORT), "-a", str(anchor), "+root=umass.edu", *asked.split())
             assert expected in written, written
 
+    def secure(self, asked: str, rcode: str = "NOERROR") -> None:
+        """Unbound, which trusts the key that the server began with, says so."""
+        query = dns.message.make_query(*asked.split(), want_dnssec=True)
+        reply = dns.query.udp(query, self.unbound, port=PORT, timeout=10)
+        assert (dns.rcode.to_text(reply.rcode()), bool(reply.flags & dns.flags.AD)) == (rcode, True), reply
+
 
 @pytest.fixture(scope="module", params=DENIALS)
 def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     directory = tmp_path_factory.mktemp("changes")
-    ours, bind = own_address(), "127.0.0.1"
+    ours, bind, unbound = own_address(), "127.0.0.1", own_address()
     (directory / "keys").write_text(KEY)
     (directory / "zone").write_text(ZONE.replace("ADDRESS", ours))
     arguments = (
@@ -104,7 +113,14 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         for public in (directory / "state").rglob("K*.key"):
             (directory / "first" / public.name).write_text(public.read_text())
         stack.enter_context(named(directory / "named", bind, options, zones))
-        made = Net(ours, bind, directory, service)
+        (dsset,) = (directory / "state").rglob("dsset-umass.edu.")
+        more = f'trust-anchor: "{dsset.read_text().strip()}"\nstub-zone:\n    name: "umass.edu"\n    stub-prime: no'
+        more += "".join(f"\n    stub-addr: {server}@{PORT}" for server in (ours, bind))
+        text = UNBOUND.format(directory=directory, address=unbound, port=PORT, more=more)
+        text = text.replace('"iterator"', '"validator iterator"')
+        (directory / "unbound.conf").write_text(text)
+        stack.enter_context(running(need("unbound"), "-d", "-c", str(directory / "unbound.conf"), ready="start of service"))
+        made = Net(ours, bind, unbound, directory, service)
         made.settles()
         yield made
 
@@ -127,6 +143,9 @@ def test_updates_of_a_signed_zone(net: Net) -> None:
         ("gaia.cs.umass.edu A", "; fully validated\ngaia.cs"),
     ):
         net.validates(asked, expected)
+    net.secure("new1.umass.edu MX")
+    net.secure("mail.umass.edu AAAA")
+    net.secure("a.nowhere.gaia.cs.umass.edu A", "NXDOMAIN")
     assert "REFUSED" in net.update("update delete umass.edu DNSKEY")
     assert "REFUSED" in net.update("update add new.umass.edu 300 NSEC a.umass.edu A")
 
@@ -147,6 +166,9 @@ def test_a_rollover_begins_while_the_server_runs(net: Net) -> None:
     assert len(reply.answer[0]) == 2
     net.verified()
     net.validates("www.umass.edu A", "; fully validated\nwww.umass.edu.")
+    net.secure("upper.case.umass.edu A")
+    net.secure("umass.edu DNSKEY")
+    net.secure("b.nowhere.gaia.cs.umass.edu A", "NXDOMAIN")
 
 
 @pytest.mark.parametrize("split", [False, True], ids=["csk", "ksk+zsk"])

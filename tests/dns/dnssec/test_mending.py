@@ -71,7 +71,7 @@ NAMES = st.sampled_from(
 CHANGES = st.lists(st.tuples(NAMES, st.sampled_from(sorted(DATA)), st.booleans()), max_size=6)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=35, deadline=None)
 @given(denial=st.sampled_from(DENIALS), steps=st.lists(CHANGES, min_size=1, max_size=3))
 def test_a_mended_zone_is_the_signed_one(denial: Denial, steps: list[list[tuple[str, str, bool]]]) -> None:
     zone, policy = SIGNED[denial], Policy(denial)

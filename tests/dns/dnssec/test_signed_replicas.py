@@ -100,10 +100,10 @@ def test_keys_and_signatures_are_not_an_updates_business() -> None:
 
 
 @pytest.mark.parametrize("denial", DENIALS)
-def test_signatures_are_renewed_a_few_at_a_time_for_months(denial: Denial) -> None:
+def test_signatures_are_renewed_a_few_at_a_time_for_weeks(denial: Denial) -> None:
     net = Signed(denial, ZONE.format(1) + "".join(f"h{number} A 10.2.0.{number}\n" for number in range(40)))
     serials = []
-    for _ in range(8):
+    for _ in range(3):
         net.run(7 * DAY)
         net.check()
         serials.append(net.serial(net.secondary))
@@ -129,8 +129,10 @@ def test_a_restart_signs_nothing_anew() -> None:
 def test_signatures_that_expired_while_the_server_was_down_are_made_anew_at_once() -> None:
     net = Signed()
     net.primary.power_off()
+    net.secondary.power_off()
     net.run(30 * DAY)
     net.primary.boot()
+    net.secondary.boot()
     net.run(1)
     net.check("dns")
     net.run(10)
