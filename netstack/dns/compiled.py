@@ -20,6 +20,8 @@ from netstack.sansio import Address
 V = TypeVar("V")
 OVERHEAD = 500
 """Octets of an entry besides its key and replies, estimated."""
+_BARE = 16
+"""Octets of a query from its name's last one on, with an OPT record without options."""
 _TALLIES = 1000
 """Pairs of a type and an RCODE whose tally is at hand."""
 
@@ -134,8 +136,10 @@ class CompiledAnswers:
     def _other(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """As `answer`, for a question with upper-case letters or one that was not asked of late."""
         end = data.find(0, HEADER)
+        if len(data) > end + _BARE and self.beyond is not None:
+            return self.beyond(data, source)
         if not ordinary(data, end):
-            return None if self.beyond is None else self.beyond(data, source)
+            return None
         key = data[2:end].lower() + data[end:]
         compiled = self.memo.young.get(key) or self.memo.find(key, lambda it: it.size)
         if compiled is None:

@@ -17,7 +17,7 @@ from netstack.sansio import Now
 CookieRule = Literal["off", "on", "required"]
 COOKIE_RULES: tuple[CookieRule, ...] = ("off", "on", "required")
 BADCOOKIE = 23
-_KNOWN, _KNOWN_FOR = 10_000, 1.0
+KNOWN, KNOWN_FOR = 10_000, 1.0
 """Cookies, and clients' networks, that are remembered, cookies for so many seconds: a hash costs more than all else."""
 
 
@@ -109,7 +109,7 @@ class Guard:
             return reply
         network = self._victims.get(address)
         if network is None:
-            if len(self._victims) >= _KNOWN:
+            if len(self._victims) >= KNOWN:
                 self._victims.clear()
             network = self._victims[address] = victim(address)
         if self._replies.take((network, kind(reply)), now.monotonic):
@@ -120,16 +120,16 @@ class Guard:
         """What there is to know of a COOKIE option of the right length; remembered for a second."""
         key = address, cookie
         found = self._known.get(key)
-        if found is not None and found.until - _KNOWN_FOR <= now.wall < found.until:
+        if found is not None and found.until - KNOWN_FOR <= now.wall < found.until:
             return found
         client, server = cookie[:CLIENT], cookie[CLIENT:]
         fresh = self._cookies.fresh(client, server, address, now.wall) if server else None
         given = client + (fresh or self._cookies.make(client, address, now.wall))
-        if len(self._known) >= _KNOWN:
+        if len(self._known) >= KNOWN:
             self._known.clear()
         length = len(given).to_bytes(2, "big")
         added = COOKIE.to_bytes(2, "big") + length + given
-        found = Known(given, len(added).to_bytes(2, "big") + added, fresh is not None, now.wall + _KNOWN_FOR)
+        found = Known(given, len(added).to_bytes(2, "big") + added, fresh is not None, now.wall + KNOWN_FOR)
         self._known[key] = found
         return found
 

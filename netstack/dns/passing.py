@@ -1,10 +1,11 @@
 """A guard on the short way of a hot path: cookies and rates for datagrams that a bypass answers; pure."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from netstack.dns.guard import Admitted, Guard
+from netstack.dns.guard import KNOWN, KNOWN_FOR, Admitted, Guard, Known
 from netstack.dns.options import without_cookie
+from netstack.dns.wire import HEADER
 from netstack.sansio import Address, Now
 
 
@@ -41,6 +42,8 @@ class GuardedBypass:
         self.answered = inner.answered
         self._inner = inner.answer
         self._cookies = guard.rule != "off"
+        self._seen: dict[tuple[str, bytes], _Seen] = {}
+        """By the sender's address and what is behind the question."""
 
     def answer(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
         """The reply to a query; empty when none is due; None when the plain path must see to it."""
@@ -52,7 +55,9 @@ class GuardedBypass:
             return held
         parts = without_cookie(data) if self._cookies else None
         if parts is not None:
-            reply = self._with_cookie(*parts, source, now)
+            bare, cookie = parts
+            seen = _Seen(b"", cookie, guard.known(cookie, address, now), self._largest(bare))
+            reply = self._with_cookie(bare, seen, address, source, now)
         else:
             reply = self._inner(data, source)
             if reply is not None:
@@ -62,21 +67,47 @@ class GuardedBypass:
         return reply
 
     def cooked(self, data: bytes, source: Callable[[], Address]) -> bytes | None:
-        """The reply to a query with a cookie; None for others."""
-        parts = without_cookie(data)
-        return None if parts is None else self._with_cookie(*parts, source, self.now())
+        """The reply to a query with a cookie, where there are no rates; None for others."""
+        end = data.find(0, HEADER) + 5
+        key = source()[0], data[end:]
+        seen = self._seen.get(key)
+        now = self.now()
+        if seen is None or not seen.known.until - KNOWN_FOR <= now.wall < seen.known.until:
+            parts = without_cookie(data)
+            if parts is None:
+                return None
+            bare, cookie = parts
+            if len(self._seen) >= KNOWN:
+                self._seen.clear()
+            seen = self._seen[key] = _Seen(bare[end:], cookie, self.guard.known(cookie, key[0], now), self._largest(bare))
+        return self._with_cookie(data[:end] + seen.bare, seen, key[0], source, now)
 
-    def _with_cookie(self, bare: bytes, cookie: bytes, source: Callable[[], Address], now: Now) -> bytes | None:
-        guard, address = self.guard, source()[0]
-        known = guard.known(cookie, address, now)
-        if guard.rule == "required" and not known.genuine:
+    def _with_cookie(
+        self, bare: bytes, seen: "_Seen", address: str, source: Callable[[], Address], now: Now
+    ) -> bytes | None:
+        known, guard = seen.known, self.guard
+        if not known.genuine and guard.rule == "required":
             return None
         reply = self._inner(bare, source)
         if reply is None:
             return None
-        guard.count(cookie, known)
-        largest = max(512, min(bare[-8] << 8 | bare[-7], guard.limits.udp_payload))
-        if reply[-11:-8] == b"\0\0\x29" and reply[-2:] == b"\0\0" and len(reply) + 4 + len(known.given) <= largest:
+        if not known.genuine:
+            guard.count(seen.cookie, known)
+        if reply[-11:-8] == b"\0\0\x29" and reply[-2:] == b"\0\0" and len(reply) + len(known.option) - 2 <= seen.largest:
             reply = reply[:-2] + known.option
             return reply if known.genuine else guard.limited(reply, address, now)
-        return guard.finish(Admitted(address, False, known.given, known.genuine, largest), reply, now) or b""
+        return guard.finish(Admitted(address, False, known.given, known.genuine, seen.largest), reply, now) or b""
+
+    def _largest(self, bare: bytes) -> int:
+        return max(512, min(bare[-8] << 8 | bare[-7], self.guard.limits.udp_payload))
+
+
+class _Seen(NamedTuple):
+    """What is behind the question of a query with a cookie."""
+
+    bare: bytes
+    """The same without the cookie."""
+    cookie: bytes
+    known: Known
+    largest: int
+    """Octets that the client takes."""

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 import dns.message
 
@@ -81,7 +82,7 @@ def serve(kind: str, address: str, zone: str) -> None:
     for listener in getattr(service, "listeners", ()):
         if isinstance(listener, listen.DatagramListener) and kind == "plain":
             listener.driver.bypass = None
-            listener.driver.role.assembler.answer = lambda *_: None  # type: ignore[attr-defined]
+            listener.driver.role.assembler = SimpleNamespace(answer=lambda *_: None)  # type: ignore[attr-defined]
     if kind == "single":
         listen.available = lambda reactor: False  # type: ignore[assignment]
     service.startService()  # type: ignore[attr-defined]
@@ -99,7 +100,7 @@ def nsd(zone: Path) -> Callable[[Path, str], list[str]]:
             f'server:\n  ip-address: {address}@{PORT}\n  server-count: 1\n  username: ""\n  chroot: ""\n  database: ""\n'
             f'  pidfile: "{directory}/nsd.pid"\n  zonesdir: "{directory}"\n  xfrdfile: "{directory}/xfrd"\n'
             f'  zonelistfile: "{directory}/list"\n  xfrdir: "{directory}"\n  logfile: "{directory}/nsd.log"\n'
-            f"  minimal-responses: yes\n  answer-cookie: yes\nremote-control:\n  control-enable: no\n"
+            f"  minimal-responses: yes\n  answer-cookie: yes\n  rrl-ratelimit: 0\nremote-control:\n  control-enable: no\n"
             f'zone:\n  name: {ORIGIN}\n  zonefile: "{zone}"\nzone:\n  name: .\n  zonefile: "{zone.with_name("root.zone")}"\n'
         )
         return ["nsd", "-d", "-c", str(conf)]
