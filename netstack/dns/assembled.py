@@ -2,10 +2,10 @@
 of its cost; pure.
 
 No objects are made of a question: zones, names and types are looked up by its octets, and a reply is joined from those of
-its RRsets. `Authority.answer` remains the rule; what is not done here (the proofs of signed zones) is left to it.
+its RRsets. `Authority.answer` remains the rule; what is not done here (the proofs of signed zones, SVCB) is left to
+`rendered.py`.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from dns.rcode import Rcode
@@ -14,8 +14,9 @@ from dns.rdatatype import RdataType
 from netstack.dns.authority import ALIASES, REDIRECTIONS, Authority, Order
 from netstack.dns.events import NOT_AUTHORITATIVE
 from netstack.dns.nodes import Node
-from netstack.dns.octets import NameOctets, RRsetOctets, octets_of
+from netstack.dns.octets import NameOctets, Placed, RRsetOctets, filled, message, octets_of, suffixes
 from netstack.dns.options import without_options
+from netstack.dns.rendered import Renderer
 from netstack.dns.wire import HEADER, LARGEST, PLAIN_UDP
 from netstack.dns.zone import Zone, ZoneUnavailable, one_of
 
@@ -68,14 +69,6 @@ def ordinary(data: bytes, end: int) -> bool:
     return len(rest) == 11 and rest[:3] == b"\0\0\x29" and rest[5:7] == b"\0\0" and rest[9:] == b"\0\0"
 
 
-class _Placed(NamedTuple):
-    """An RRset of a reply: under which name, None for the question's, and which record is first."""
-
-    octets: RRsetOctets
-    owner: NameOctets | None
-    first: int = 0
-
-
 class Assembled(NamedTuple):
     """A reply to one query."""
 
@@ -89,10 +82,11 @@ class Assembled(NamedTuple):
 class Assembler:
     """Puts together the replies of one Authority."""
 
-    __slots__ = ("_opt", "authority")
+    __slots__ = ("_opt", "_renderer", "authority")
 
     def __init__(self, authority: Authority) -> None:
         self.authority = authority
+        self._renderer = Renderer(authority)
         self._opt = b"\0\0\x29" + authority.udp_payload.to_bytes(2, "big") + b"\0\0"
 
     def answer(self, data: bytes, order: Order, stream: bool) -> Assembled | None:
@@ -102,9 +96,14 @@ class Assembler:
         if not ordinary(bare, end):
             return None
         try:
-            return self.reply(bare, end, order, stream)
+            return self.reply(bare, end, order, stream) or self.rendered(bare, end, order, stream)
         except ZoneUnavailable:
             return None
+
+    def rendered(self, data: bytes, end: int, order: Order, stream: bool = False) -> Assembled:
+        """As `reply`, for all that it leaves, at some times its cost; raises ZoneUnavailable."""
+        wire, rcode, worth = self._renderer.reply(data, end, order, stream)
+        return Assembled(wire, rcode, data[end + 1] << 8 | data[end + 2], worth)
 
     def reply(self, data: bytes, end: int, order: Order, stream: bool = False) -> Assembled | None:
         """The reply to a query that is `ordinary`, whose question's name ends at `end`; None: the plain path is needed."""
@@ -121,10 +120,10 @@ class Assembler:
         if found is None:
             if opt:
                 opt = opt[:-2] + _NOT_OURS
-            return Assembled(_message(data, end, 0, _REFUSED, opt, more=bool(opt)), _REFUSED, rdtype, False)
-        answer: list[_Placed] = []
-        authority: list[_Placed] = []
-        additional: list[_Placed] = []
+            return Assembled(message(data, end, 0, _REFUSED, opt, more=bool(opt)), _REFUSED, rdtype, False)
+        answer: list[Placed] = []
+        authority: list[Placed] = []
+        additional: list[Placed] = []
         flags, rcode, worth, referral = 0, 0, True, False
         name, owner, zone = asked, None if len(asked) > 1 else NameOctets(asked), found
         seen = {asked}
@@ -151,7 +150,7 @@ class Assembler:
             if dname is not None:
                 worth = False  # the alias has the question's letters as they were asked
                 if all(placed.octets is not dname for placed in answer):
-                    answer.append(_Placed(dname, dname.name))
+                    answer.append(Placed(dname, dname.name))
                 below = data[HEADER : HEADER + at] if owner is None else owner.octets()[:at]
                 made = _redirected(dname, below, name)
                 if made is None:
@@ -165,7 +164,7 @@ class Assembler:
                     rcode = _NXDOMAIN
                     if not answer:
                         return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, rdtype, False)
-                    authority.append(_Placed(zone.negative, zone.negative.name))
+                    authority.append(Placed(zone.negative, zone.negative.name))
                     break
                 node = wild
             if dname is None:
@@ -179,21 +178,21 @@ class Assembler:
                     return None
                 if octets is not None:
                     if not answer and octets.count == 1 and octets.bodies and not octets.hosts and owner is None:
-                        wire = _message(data, end, _AA, 0, _ASKED + octets.bodies[0] + opt, b"\0\1", b"\0\0", bool(opt))
+                        wire = message(data, end, _AA, 0, _ASKED + octets.bodies[0] + opt, b"\0\1", b"\0\0", bool(opt))
                         if len(wire) <= largest:
                             return Assembled(wire, 0, rdtype, worth)
                     first = order(octets.count, node, RdataType(octets.rdtype)) if octets.count > 1 else 0
-                    answer.append(_Placed(octets, owner, first))
+                    answer.append(Placed(octets, owner, first))
                     if octets.hosts:
                         _add_hosts(zone, octets, first, additional)
                     break
                 if chosen is None:
                     if not answer:
                         return Assembled(_denial(data, end, asked, rcode, opt, largest, zone), rcode, rdtype, worth)
-                    authority.append(_Placed(zone.negative, zone.negative.name))
+                    authority.append(Placed(zone.negative, zone.negative.name))
                     break
                 alias = chosen
-            answer.append(_Placed(alias, owner))
+            answer.append(Placed(alias, owner))
             if dname is not None and rdtype == _CNAME:
                 break
             owner = alias.target
@@ -210,7 +209,7 @@ class Assembler:
             zone = found
         room = largest - len(opt)
         return Assembled(
-            _filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, rdtype, worth
+            filled(data, end, flags, rcode, opt, room, answer, authority, additional, referral), rcode, rdtype, worth
         )
 
     def _zone(self, name: bytes, rdtype: int) -> Zone | None:
@@ -242,18 +241,18 @@ def _redirected(dname: RRsetOctets, below: bytes, name: bytes) -> RRsetOctets | 
     return RRsetOctets(name, _CNAME, int.from_bytes(body[4:8], "big"), [target]) if len(target) <= 255 else None
 
 
-def _refer(zone: Zone, cut: Node, authority: list[_Placed], additional: list[_Placed]) -> bool:
+def _refer(zone: Zone, cut: Node, authority: list[Placed], additional: list[Placed]) -> bool:
     """A referral: the NS RRset at a cut and the addresses that this zone has for its servers."""
     servers = cut.octets(_NS)
     if servers is None:
         raise LookupError("a cut without NS records")
-    authority.append(_Placed(servers, servers.name))
+    authority.append(Placed(servers, servers.name))
     for host in servers.hosts:
         _add(additional, zone.nodes.find(host.key), None)
     return True
 
 
-def _add_hosts(zone: Zone, octets: RRsetOctets, first: int, additional: list[_Placed]) -> None:
+def _add_hosts(zone: Zone, octets: RRsetOctets, first: int, additional: list[Placed]) -> None:
     """Addresses of the hosts that the answer names: those of the same zone."""
     hosts, find = octets.hosts, zone.nodes.find
     seen = set()
@@ -280,13 +279,13 @@ def _add_hosts(zone: Zone, octets: RRsetOctets, first: int, additional: list[_Pl
             _add(additional, node, None)
 
 
-def _add(additional: list[_Placed], node: Node | None, owner: NameOctets | None) -> None:
+def _add(additional: list[Placed], node: Node | None, owner: NameOctets | None) -> None:
     """A node's addresses, under another name where there is one."""
     if node is not None:
         for rdtype in (_A, _AAAA):
             octets = node.octets(rdtype)
             if octets is not None:
-                additional.append(_Placed(octets, owner or octets.name))
+                additional.append(Placed(octets, owner or octets.name))
 
 
 def _denial(data: bytes, end: int, asked: bytes, rcode: int, opt: bytes, largest: int, zone: Zone) -> bytes:
@@ -295,7 +294,7 @@ def _denial(data: bytes, end: int, asked: bytes, rcode: int, opt: bytes, largest
     soa = zone.denials.get(end)
     if soa is None:
         out, known = bytearray(data[: end + 5]), {}
-        for at in _suffixes(asked):
+        for at in suffixes(asked):
             if len(asked) - at <= apex:
                 known[asked[at:]] = HEADER + at
         zone.negative.write(out, known, zone.negative.name)
@@ -304,68 +303,9 @@ def _denial(data: bytes, end: int, asked: bytes, rcode: int, opt: bytes, largest
     while len(asked) - at > apex:
         below, at = at, at + asked[at] + 1
     if end + 5 + len(soa) + len(opt) > largest or (at and asked[below:] in zone.beside):
-        placed = [_Placed(zone.negative, zone.negative.name)]
-        return _filled(data, end, _AA, rcode, opt, largest - len(opt), [], placed, [], False)
-    return _message(data, end, _AA, rcode, soa + opt, b"\0\0", b"\0\1", bool(opt))
-
-
-def _suffixes(name: bytes) -> Iterator[int]:
-    """Where its labels begin."""
-    at = 0
-    while name[at]:
-        yield at
-        at += name[at] + 1
-
-
-def _message(
-    data: bytes, end: int, flags: int, rcode: int, rest: bytes, answers: bytes = b"\0\0", authorities: bytes = b"\0\0",
-    more: bool = False,
-) -> bytes:  # fmt: skip
-    """A reply of so many records in two sections, which are `rest`; `more`: with an OPT record."""
-    return (
-        data[:2] + bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1)) + answers + authorities
-        + (b"\0\1" if more else b"\0\0") + data[HEADER : end + 5] + rest
-    )  # fmt: skip
-
-
-def _filled(
-    data: bytes,
-    end: int,
-    flags: int,
-    rcode: int,
-    opt: bytes,
-    room: int,
-    answer: list[_Placed],
-    authority: list[_Placed],
-    additional: list[_Placed],
-    referral: bool,
-) -> bytes:
-    """A reply with records, as many as `wire.to_wire` puts into so much room, which the OPT record is not part of."""
-    known: dict[bytes, int] = {}
-    name = data[HEADER : end + 1].lower()
-    for at in _suffixes(name):
-        known[name[at:]] = HEADER + at
-    out = bytearray(data[: end + 5])
-    for octets, owner, first in answer:
-        octets.write(out, known, owner, first)
-    for octets, owner, _ in authority:
-        octets.write(out, known, owner)
-    needed, third = len(out), sum(placed.octets.count for placed in additional)
-    for octets, owner, _ in additional:
-        octets.write(out, known, owner)
-    if len(out) > room:
-        if not additional or referral or needed > room:
-            return _message(data, end, flags | _TC, rcode, opt, more=bool(opt))
-        del out[needed:]
-        third = 0
-    out += opt
-    out[2:HEADER] = (
-        bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1))
-        + sum(placed.octets.count for placed in answer).to_bytes(2, "big")
-        + sum(placed.octets.count for placed in authority).to_bytes(2, "big")
-        + (third + bool(opt)).to_bytes(2, "big")
-    )
-    return bytes(out)
+        placed = [Placed(zone.negative, zone.negative.name)]
+        return filled(data, end, _AA, rcode, opt, largest - len(opt), [], placed, [], False)
+    return message(data, end, _AA, rcode, soa + opt, b"\0\0", b"\0\1", bool(opt))
 
 
 _UNAVAILABLE: Zone = Zone.__new__(Zone)

@@ -5,6 +5,7 @@ One Authority holds many zones: a root, a TLD and a department's server are the 
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import dns.name
 from dns.message import Message
@@ -139,7 +140,7 @@ class Authority:
         Raises ZoneUnavailable.
         """
         message = make_reply(query, self.udp_payload)
-        referral = self._fill(message, query, order)
+        referral = self.fill(message, query, order)
         if query.rdclass == RdataClass.ANY:
             message.flags &= ~AA  # there may be more in other classes (RFC 1034 §6.2.2)
         return message, referral
@@ -163,8 +164,10 @@ class Authority:
             name = name.parent()
         return self.zones[name]
 
-    def _fill(self, message: Message, query: Query, order: Order) -> bool:
-        """Fill the sections; True when the reply is a referral."""
+    def fill(self, message: Any, query: Query, order: Order) -> bool:
+        """Fill the sections of a message, or of what has its sections; True when the reply is a referral.
+
+        Raises ZoneUnavailable."""
         name, rdtype = query.question
         seen = {name}
         zone = self.zone_of(name, rdtype)

@@ -10,10 +10,10 @@ from typing import Generic, Protocol, TypeVar
 
 from dns.rdatatype import RdataType
 
-from netstack.dns.assembled import Assembled, Assembler
+from netstack.dns.assembled import Assembler
 from netstack.dns.assembled import ordinary as ordinary
-from netstack.dns.authority import Authority, Order
-from netstack.dns.wire import HEADER, Query, parse_query, to_wire
+from netstack.dns.authority import Authority
+from netstack.dns.wire import HEADER
 from netstack.dns.zone import Node, ZoneUnavailable
 from netstack.sansio import Address
 
@@ -158,10 +158,8 @@ class CompiledAnswers:
             return first
 
         try:
-            made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+            made = self._assembler.reply(data, end, order) or self._assembler.rendered(data, end, order)
         except ZoneUnavailable:
-            return None
-        if made is None:
             return None
         rdtype = data[end + 1] << 8 | data[end + 2]
         tally = self._tally(rdtype, made.rcode)
@@ -173,19 +171,6 @@ class CompiledAnswers:
                 turns[0].wires[turns[0].first] = kept
             self.memo.put(key, compiled, compiled.size)
         return made.wire
-
-    def _plainly(self, data: bytes, end: int, order: Order) -> Assembled | None:
-        """The same by the plain path; raises ZoneUnavailable."""
-        query = parse_query(data, self.authority.udp_payload)
-        if not isinstance(query, Query):
-            return None
-        message, referral = self.authority.compose(query, order)
-        if any(rrset.rdtype == RdataType.DNAME for rrset in message.answer):
-            return None  # RFC 6672 §3.1: the alias made of it has the question's letters as asked
-        wire = to_wire(message, query.payload, additional_needed=referral)
-        return (
-            Assembled(wire, wire[3] & 15, int(query.question.rdtype), True) if wire[HEADER:end] == data[HEADER:end] else None
-        )
 
     def _tally(self, rdtype: int, rcode: int) -> Tally:
         """Where a reply is counted."""
@@ -208,10 +193,8 @@ class CompiledAnswers:
                 return which
 
             try:
-                made = self._assembler.reply(data, end, order) or self._plainly(data, end, order)
+                made = self._assembler.reply(data, end, order) or self._assembler.rendered(data, end, order)
             except ZoneUnavailable:
-                made = None
-            if made is None:
                 return compiled.wire
             wire = turns.wires[which] = _in_lower_case(made.wire, end)
             compiled.size += len(wire)

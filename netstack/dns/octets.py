@@ -1,11 +1,14 @@
 """Names and RRsets as octets, ready to be put into replies (RFC 1035 §3.1, §3.2.1, compression §4.1.4); pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from dns.name import Name
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
+HEADER = 12
+_TC = 0x02
 _LENGTHS = [bytes([length]) for length in range(64)]
 _POINTERS = 0x3FFF
 """The last place in a message that a pointer can tell."""
@@ -70,12 +73,15 @@ def name_end(octets: bytes, at: int) -> int:
 class RRsetOctets:
     """One RRset: `bodies` are its records without the owner's name, or `parts` where they have names to be compressed."""
 
-    __slots__ = ("_name", "_owner", "bodies", "count", "hosts", "parts", "rdtype", "source")
+    __slots__ = ("_name", "_owner", "bodies", "count", "hosts", "parts", "rdtype", "source", "ttl", "written")
 
     def __init__(self, owner: bytes, rdtype: int, ttl: int, rdatas: Sequence[bytes], source: object = None) -> None:
         """`rdatas`: each record's data. Names in it and `owner` are not compressed. `source`: what it was made of."""
         self.source = source
+        self.written: Name | None = None
+        """The owner in the library's form, where somebody compares it."""
         self.rdtype = rdtype
+        self.ttl = ttl
         self.count = len(rdatas)
         self._owner = owner
         self._name: NameOctets | None = None
@@ -148,3 +154,70 @@ def _parts(head: bytes, rdata: bytes, before: int, names: int) -> _Parts:
         found.append(NameOctets(rdata[start:after]))
         start = after
     return head + b"\0\0" + rdata[:before], tuple(found), rdata[start:]
+
+
+class Placed(NamedTuple):
+    """An RRset of a reply: under which name, None for the question's, and which record is first."""
+
+    octets: RRsetOctets
+    owner: NameOctets | None
+    first: int = 0
+
+
+def suffixes(name: bytes) -> Iterator[int]:
+    """Where its labels begin."""
+    at = 0
+    while name[at]:
+        yield at
+        at += name[at] + 1
+
+
+def message(
+    data: bytes, end: int, flags: int, rcode: int, rest: bytes, answers: bytes = b"\0\0", authorities: bytes = b"\0\0",
+    more: bool = False,
+) -> bytes:  # fmt: skip
+    """A reply of so many records in two sections, which are `rest`; `more`: with an OPT record."""
+    return (
+        data[:2] + bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1)) + answers + authorities
+        + (b"\0\1" if more else b"\0\0") + data[HEADER : end + 5] + rest
+    )  # fmt: skip
+
+
+def filled(
+    data: bytes,
+    end: int,
+    flags: int,
+    rcode: int,
+    opt: bytes,
+    room: int,
+    answer: list[Placed],
+    authority: list[Placed],
+    additional: list[Placed],
+    referral: bool,
+) -> bytes:
+    """A reply with records, as many as `wire.to_wire` puts into so much room, which the OPT record is not part of."""
+    known: dict[bytes, int] = {}
+    name = data[HEADER : end + 1].lower()
+    for at in suffixes(name):
+        known[name[at:]] = HEADER + at
+    out = bytearray(data[: end + 5])
+    for octets, owner, first in answer:
+        octets.write(out, known, owner, first)
+    for octets, owner, _ in authority:
+        octets.write(out, known, owner)
+    needed, third = len(out), sum(placed.octets.count for placed in additional)
+    for octets, owner, _ in additional:
+        octets.write(out, known, owner)
+    if len(out) > room:
+        if not additional or referral or needed > room:
+            return message(data, end, flags | _TC, rcode, opt, more=bool(opt))
+        del out[needed:]
+        third = 0
+    out += opt
+    out[2:HEADER] = (
+        bytes((0x80 | flags | data[2] & 1, data[3] & 0x10 | rcode, 0, 1))
+        + sum(placed.octets.count for placed in answer).to_bytes(2, "big")
+        + sum(placed.octets.count for placed in authority).to_bytes(2, "big")
+        + (third + bool(opt)).to_bytes(2, "big")
+    )
+    return bytes(out)
