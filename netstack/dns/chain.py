@@ -11,6 +11,7 @@ from netstack.dns.authority import Authority
 from netstack.dns.caching import CacheControl
 from netstack.dns.events import Proto
 from netstack.dns.guard import Guard
+from netstack.dns.hardening import TEXTBOOK, Hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.metrics import guarded, resolver_collector, server_metrics
 from netstack.dns.recursion import GuardedAnswers, Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
@@ -135,7 +136,11 @@ def chain_service(
     limits: ServerLimits,
     port: int,
     guard: Guard,
+    asking: ResolverLimits | None = None,
+    hardening: Hardening = TEXTBOOK,
 ) -> ChainService:
-    """The service; `port` is that of the servers it asks."""
-    recursor = Recursor((), ResolverLimits(), machine.rng, port=port, udp_payload=limits.udp_payload)
+    """The service; `port` is that of the servers it asks, `asking` what that may cost."""
+    recursor = Recursor(
+        (), asking or ResolverLimits(), machine.rng, port=port, udp_payload=limits.udp_payload, hardening=hardening
+    )
     return ChainService(machine, authority, recursor, endpoints, allow, limits, guard)

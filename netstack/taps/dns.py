@@ -21,7 +21,8 @@ from netstack.dns.dnssec.keystore import KeyStore
 from netstack.dns.dnssec.lifecycle import Timing, signing_of
 from netstack.dns.dnssec.signer import DENIALS, Policy
 from netstack.dns.guard import COOKIE_RULES, CookieRule
-from netstack.dns.limits import ServerLimits
+from netstack.dns.hardening import TEXTBOOK, hardening
+from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.reload import Reloader
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.sharing import Follower, Forwarding, Owner
@@ -40,6 +41,7 @@ Rotation = Literal["cyclic", "random", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "random", "fixed")
 LISTEN = ("udp:53", "tcp:53")
 _LIMITS = ServerLimits()
+_ASKING = ResolverLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class Config:
     """Transfers, updates and secondaries."""
     recursion_for: tuple[str, ...] = ()
     """Networks whose queries with RD are answered also where these zones only refer to other servers: those are asked."""
+    recursion_features: tuple[str, ...] = ()
+    """Switches of `netstack.dns.hardening` for that, all off by themselves."""
+    recursion_limits: ResolverLimits = field(default_factory=ResolverLimits)
 
     introduction: Introduction = field(default_factory=Introduction)
     """What the server tells of itself; nothing by itself."""
@@ -98,6 +103,7 @@ class Config:
             raise ValueError(f"rotation: expected one of {', '.join(ROTATIONS)}, got {self.rotation!r}")
         endpoints("listen", self.listen)
         networks("recursion_for", self.recursion_for)
+        hardening(TEXTBOOK, self.recursion_features)
         if self.recursion_for and self.changing != Changing():
             raise ValueError("recursion_for: expected no transfers and no updates beside it")
         origins = [zone.origin.rstrip(".").lower() for zone in self.zones]
@@ -159,7 +165,10 @@ def build(config: Config, machine: Machine) -> IService:
     kept_zones = zone_keeper(config.changing, machine, authority, signings)
     if config.recursion_for:
         allowed = networks("recursion_for", config.recursion_for)
-        service = chain_service(machine, authority, bound, allowed, config.limits, machine.port(53), guard)
+        switches = hardening(TEXTBOOK, config.recursion_features)
+        service = chain_service(
+            machine, authority, bound, allowed, config.limits, machine.port(53), guard, config.recursion_limits, switches
+        )
         kept_zones.setServiceParent(service)  # type: ignore[no-untyped-call]
         service.keeper = kept_zones
     else:
@@ -212,6 +221,9 @@ class Options(ChangingOptions, WorkerOptions):
     optParameters = [
         *RATE_OPTIONS,
         *INTRODUCTION_OPTIONS,
+        ["recursion-cache-entries", None, _ASKING.cache_entries, "RRsets that it remembers of other servers.", int],
+        ["recursion-clients", None, _ASKING.clients, "Clients that wait for other servers at once.", int],
+        ["recursion-deadline", None, _ASKING.deadline, "Seconds for a question that is asked on.", float],
         ["rotation", None, "cyclic", "Order of an RRset's records: cyclic, random or fixed."],
         ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
@@ -230,6 +242,7 @@ class Options(ChangingOptions, WorkerOptions):
         self.zones: list[Source] = []
         self.sign: list[str] = []
         self.recursion_for: list[str] = []
+        self.recursion_features: list[str] = []
         self.parents: list[tuple[str, str]] = []
         super().__init__()
 
@@ -250,6 +263,10 @@ class Options(ChangingOptions, WorkerOptions):
         if not origin or not servers:
             raise usage.UsageError(f"--parent {value}: expected ORIGIN=ADDRESS[:PORT],...")
         self.parents.append((origin, servers))
+
+    def opt_recursion_feature(self, value: str) -> None:
+        """A feature of netstack-resolver for that, such as mixed-case, cookies or serve-stale; may be repeated."""
+        self.recursion_features.append(value)
 
     def opt_sign(self, origin: str) -> None:
         """Sign the zone of this origin (DNSSEC); may be repeated."""
@@ -287,6 +304,12 @@ class Options(ChangingOptions, WorkerOptions):
                 parents=tuple(self.parents),
                 changing=self.changes(),
                 recursion_for=tuple(self.recursion_for),
+                recursion_features=tuple(self.recursion_features),
+                recursion_limits=ResolverLimits(
+                    cache_entries=self["recursion-cache-entries"],
+                    clients=self["recursion-clients"],
+                    deadline=self["recursion-deadline"],
+                ),
                 cookies=self["cookies"],
                 cookie_secrets=cookie_secrets(self),
                 introduction=introduction(self),

@@ -4,10 +4,14 @@ from itertools import pairwise
 from typing import Any
 
 import dns.flags
+import pytest
 from dns.rcode import Rcode
+from twisted.python import usage
 
 from netstack.dns.client import query
+from netstack.taps.dns import Config, Options, ZoneText, build
 from netstack.world.session import Session, open_session
+from netstack.world.simulated import Simulation
 
 NAME = "gaia.cs.umass.edu"
 
@@ -65,3 +69,21 @@ def test_a_world_without_recursion_refers() -> None:
     with open_session("textbook", "simulated", seed=4) as internet:
         reply = asked(internet, "cse.nyu.edu", "a.edu-servers.net", NAME)
         assert (reply.answer, reply.flags & dns.flags.RA) == ([], 0)
+
+
+def test_it_may_have_the_resolvers_features() -> None:
+    zone = "$TTL 5\n@ SOA a b 1 2 3 4 5\n@ NS a\na A 10.0.0.1\n"
+    config = Config(
+        (ZoneText("edu", zone),),
+        recursion_for=("10.0.0.0/8",),
+        recursion_features=("mixed-case", "serve-stale"),
+    )
+    simulation = Simulation(1)
+    service: Any = build(config, simulation.machine(simulation.host("chain", "10.0.0.1")))
+    switches = service.recursor.hardening
+    assert (switches.mixed_case, switches.serve_stale, switches.minimise) == (True, True, False)
+    with pytest.raises(ValueError, match="features: expected some of"):
+        Config((ZoneText("edu", zone),), recursion_for=("10.0.0.0/8",), recursion_features=("nothing",))
+    options = Options()
+    with pytest.raises(usage.UsageError, match="deadline: expected a number above 0"):
+        options.parseOptions(["--secondary=edu=10.0.0.1", "--recursion-deadline=0"])  # type: ignore[no-untyped-call]
