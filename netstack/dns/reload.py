@@ -1,7 +1,7 @@
 """Zone files read again while the server answers: checked off the reactor's thread, then served at once, or not at all."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from dns.name import Name
@@ -11,9 +11,10 @@ from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
 from netstack.dns.changes import Maintenance
+from netstack.dns.dnssec.mending import with_serial
 from netstack.dns.history import Difference, difference
 from netstack.dns.keeper import ZoneKeeper
-from netstack.dns.serial import newer, serial_of
+from netstack.dns.serial import following, newer, serial_of
 from netstack.dns.source import Reading
 from netstack.dns.stored import StoredZone
 from netstack.dns.wire import name_text
@@ -28,7 +29,7 @@ Result = Literal["loaded", "unchanged", "refused", "asked"]
 
 
 class Readable(Protocol):
-    """Where a zone comes from: `Source`, or a world's file."""
+    """Where a zone comes from: `Source`, or a world's file. Where `automatic` is true the serial number does not count."""
 
     def read(self) -> Reading:
         """The zone as it is now; raises ZoneError that names file and line."""
@@ -135,10 +136,15 @@ class Reloader(Service):
         rules = self.keeper.nameserver.rules_of(origin)
         if isinstance(reading.zone, StoredZone) and (rules.signing is not None or rules.policy is not None):
             raise ZoneError(f"zone {name_text(origin)}: a compiled zone is not signed and takes no updates")
-        signed, serial = self._signed(origin), serial_of(reading.zone.soa)
+        signed = self._signed(origin)
         if served is None:
             raise ZoneError(f"zone {name_text(origin)}: it is being signed")
         before = self._serials[origin] if signed else serial_of(served.soa)
+        if getattr(self.sources[origin], "automatic", False):
+            if reading.digest == self._digests[origin]:
+                return None
+            reading = replace(reading, zone=with_serial(reading.zone, following(before)))
+        serial = serial_of(reading.zone.soa)
         if newer(serial, before):
             return _Read(reading, None if signed else _difference(served, reading.zone))
         if force:

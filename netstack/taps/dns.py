@@ -1,7 +1,8 @@
 """netstack-dns: the authoritative server (RFC 1034 §4.3), one or many zones."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from signal import SIGHUP
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from netstack.dns.dnssec.signer import DENIALS, Policy
 from netstack.dns.guard import COOKIE_RULES, CookieRule
 from netstack.dns.hardening import TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits, ServerLimits
-from netstack.dns.reload import Reloader
+from netstack.dns.reload import Readable, Reloader
 from netstack.dns.service import AuthoritativeService
 from netstack.dns.sharing import Follower, Forwarding, Owner
 from netstack.dns.source import Reading, Source
@@ -83,6 +84,8 @@ class Config:
     """Transfers, updates and secondaries."""
     recursion_for: tuple[str, ...] = ()
     """Networks whose queries with RD are answered also where these zones only refer to other servers: those are asked."""
+    sources: Mapping[str, Readable] = field(default_factory=dict, compare=False, repr=False)
+    """Where zones that are given as texts can be read again, by origin."""
     recursion_features: tuple[str, ...] = ()
     """Switches of `netstack.dns.hardening` for that, all off by themselves."""
     recursion_limits: ResolverLimits = field(default_factory=ResolverLimits)
@@ -136,12 +139,16 @@ class Config:
 def build(config: Config, machine: Machine) -> IService:
     """The service; raises ZoneError for a zone that cannot be served, FileNotFoundError for one that is not there, and
     KeyFormatError for a key on the disk that cannot be used."""
-    sources: dict[Name, Source] = {}
+    sources: dict[Name, Readable] = {}
     readings: dict[Name, Reading] = {}
     zones = []
     for each in config.zones:
         if isinstance(each, ZoneText):
-            zones.append(Zone.from_text(each.origin, each.text))
+            zone = Zone.from_text(each.origin, each.text)
+            zones.append(zone)
+            if each.origin in config.sources:
+                sources[zone.origin] = config.sources[each.origin]
+                readings[zone.origin] = Reading(zone, (), sha256(each.text.encode()).digest())
             continue
         source = each if isinstance(each, Source) else Source.on(each.origin, machine.disk, each.path)
         reading = source.reading or source.read()

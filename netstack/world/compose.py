@@ -17,6 +17,7 @@ from netstack.world import changing, content, signing
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, Service, World
 from netstack.world.problems import Problem, WorldError, one_of, path
+from netstack.world.reloading import WorldZone
 from netstack.world.running import RunningService
 from netstack.world.zones import hints, zone_texts
 
@@ -157,6 +158,8 @@ def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     world = composer.world
     served = [zone for zone in world.served_by(host.name) if not changing.copied(world, zone, host.name)]
     derived: dict[str, object] = {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in served)}
+    if world.file:
+        derived["sources"] = {zone.name: WorldZone(world, composer.table, zone.name) for zone in served}
     if changing.changes(world, host.name):
         derived["changing"] = changing.config(world, composer.table, host.name)
     names = tuple(zone.name for zone in served if signing.signed(world, zone.name))

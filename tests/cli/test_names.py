@@ -13,7 +13,7 @@ from netstack.dns.zone import Zone
 from netstack.kernel.disk import RealDisk
 from tests.addresses import own_address
 from tests.cli.world import as_json, netstack, up_in
-from tests.processes import running, twistd
+from tests.processes import ROOT, running, twistd
 
 pytestmark = pytest.mark.xdist_group("names")
 ZONE = "$TTL 2d\n@ SOA ns h 1 2h 1h 2w 1h\n@ NS ns\nns A 10.0.0.1\n"
@@ -103,6 +103,28 @@ def test_zones_and_caches_of_a_world(up: str, tmp_path: Path) -> None:
     assert (done.returncode, "takes no updates" in done.stderr) == (1, True)
     done = netstack("reload", server, "nowhere.test")
     assert (done.returncode, "expected a zone that this server has from a file" in done.stdout) == (1, True)
+
+
+def test_a_changed_world_file_is_served_after_a_reload(tmp_path_factory: pytest.TempPathFactory) -> None:
+    root = tmp_path_factory.mktemp("again")
+    file = root / "mine.toml"
+    text = (ROOT / "deploy/worlds/small.toml").read_text()
+    file.write_text(text)
+    with up_in(root, str(file), "again"):
+        assert netstack("resolve", "new.umass.edu", "TXT").returncode == 1
+        host = next(name for name in as_json("status")["hosts"] if "umass.edu" in as_json("inspect", name)["zones"])
+        assert as_json("reload", host)["zones"][0]["result"] == "unchanged"
+        umass = '"umass.edu" = { site = "umass" }'
+        assert umass in text
+        file.write_text(text.replace(umass, umass[:-2] + ', records = "new TXT hello\\n" }'))
+        done = netstack("reload", host, "umass.edu")
+        assert (done.returncode, done.stdout) == (0, "umass.edu: loaded, serial 2\n"), done.stderr
+        assert as_json("resolve", "new.umass.edu", "TXT", "--cold")["answer"][0].endswith('TXT "hello"')
+        file.write_text(text.replace(umass, umass[:-2] + ', records = "new TXT\\n" }'))
+        done = netstack("reload", host)
+        assert (done.returncode, "umass.edu: not loaded, serial 2: " in done.stdout) == (1, True), done.stdout
+        file.write_text(text.replace('"apricot.nyu.edu" = {}', ""))
+        assert "has other hosts or zones than the world that is up" in netstack("reload", host).stdout
 
 
 def test_a_resolver_alone_writes_its_cache_at_a_signal(tmp_path: Path) -> None:
