@@ -41,6 +41,8 @@ class ClientOptions:
     """Offered under TLS; requests to one host then share a connection, as many at once as the server takes."""
     prior_knowledge: bool = False
     """Plain http is HTTP/2 too (RFC 9113 §3.3)."""
+    pipelining: bool = False
+    """Requests of HTTP/1.1 to one host share a connection and do not wait for each other's responses (RFC 9112 §9.3.2)."""
     user_agent: str = "netstack"
     http: HTTPLimits = field(default_factory=lambda: HTTPLimits(body=64 * 1024 * 1024, head=64 * 1024))
     connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=30.0))
@@ -110,7 +112,9 @@ class HTTPClient:
         self.options = options or ClientOptions()
         self._traffic = traffic(machine.registry, PROTOCOL, "client")
         self._idle: dict[tuple[bool, str, int], list[Link]] = {}
-        """Connections of HTTP/1 that serve no request, and those of HTTP/2."""
+        """Connections that serve no request, and those that requests share."""
+        self._opening: dict[tuple[bool, str, int], list[Deferred[None]]] = {}
+        """Who waits for a connection that may be shared."""
 
     async def fetch(
         self, url: str, method: str = "GET", fields: Sequence[tuple[str, str]] = (), body: bytes = b""
@@ -154,7 +158,12 @@ class HTTPClient:
                 fields = tuple(pair for pair in fields if pair[0].lower() not in _PRIVATE)
 
     async def _once(self, url: str, place: _Place, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
-        link = self._kept(place)
+        link = self._kept(place, method)
+        while link is None and place.key in self._opening:  # a connection that may be shared is on its way
+            turn: Deferred[None] = Deferred()
+            self._opening[place.key].append(turn)
+            await turn
+            link = self._kept(place, method)
         if link is not None:
             try:
                 return await self._exchange(link, url, place, method, fields, body, None)
@@ -164,13 +173,14 @@ class HTTPClient:
                     raise
         return await self._exchange(None, url, place, method, fields, body, self.machine.reactor.seconds())
 
-    def _kept(self, place: _Place) -> Link | None:
+    def _kept(self, place: _Place, method: str) -> Link | None:
         """A connection that takes a request."""
-        links = self._idle.get(place.key)
-        if not links:
+        links = self._idle.get(place.key, [])
+        for link in links:
+            if link.shared and link.takes(method):
+                return link
+        if not links or links[-1].shared:
             return None
-        if links[-1].shared:
-            return links[-1]
         link = links.pop()
         if not links:
             del self._idle[place.key]
@@ -190,13 +200,20 @@ class HTTPClient:
         start = fresh if fresh is not None else seconds()
         resolved = connected = secured = None
         if link is None:
-            addresses = await self._addresses(place.host)
-            resolved = None if is_address(place.host) else seconds() - start
-            link, up = await self._connect(addresses, place)
+            if self._may_share(place):
+                self._opening.setdefault(place.key, [])
+            try:
+                addresses = await self._addresses(place.host)
+                resolved = None if is_address(place.host) else seconds() - start
+                link, up = await self._connect(addresses, place)
+                if link.shared:
+                    self._keep(link)
+            finally:
+                for turn in self._opening.pop(place.key, ()):
+                    if not turn.called:
+                        self.machine.reactor.callLater(0, _fire, turn)
             connected = up - start
             secured = seconds() - start if place.secure else None
-            if link.shared:
-                self._keep(link)
         connection = link.connection
         names = {name.lower() for name, _ in fields}
         sent = [] if "host" in names else [("Host", place.authority)]
@@ -227,6 +244,8 @@ class HTTPClient:
         )  # fmt: skip
         if not link.shared:
             self._keep(link)
+        elif not link.busy and link not in self._idle.get(link.key, ()):
+            connection.close()
         return result
 
     def _keep(self, link: Link) -> None:
@@ -235,8 +254,13 @@ class HTTPClient:
         kept = self._idle.setdefault(link.key, [])
         if len(kept) < self.options.connections_per_host:
             kept.append(link)
-        elif link.connection is not None:
+        elif link.connection is not None and not link.shared:
             link.connection.close()
+
+    def _may_share(self, place: _Place) -> bool:
+        """Whether other requests may go on a connection while it serves one."""
+        options = self.options
+        return options.pipelining or (options.http2 if place.secure else options.prior_knowledge)
 
     async def _addresses(self, host: str) -> Sequence[str]:
         if is_address(host):
@@ -254,7 +278,9 @@ class HTTPClient:
         failed = FetchError(f"{place.host} has no address")
         prior = self.options.prior_knowledge and not place.secure
         for address in addresses:
-            link = Link(place.key, self.options.http, self.machine.reactor.seconds, prior, self.forget)
+            link = Link(
+                place.key, self.options.http, self.machine.reactor.seconds, prior, self.options.pipelining, self.forget
+            )
             try:
                 driver = await connect_stream(
                     self.machine, address, place.port, PROTOCOL, link.engine, link, self._traffic,
@@ -268,6 +294,11 @@ class HTTPClient:
             link.connection = driver
             return link, driver.opened
         raise failed
+
+
+def _fire(turn: Deferred[None]) -> None:
+    if not turn.called:
+        turn.callback(None)
 
 
 def _why(error: Exception) -> str:

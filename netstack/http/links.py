@@ -1,4 +1,4 @@
-"""Connections of a client that requests share: one after another on HTTP/1, at once on HTTP/2."""
+"""Connections of a client that requests share: one after another on HTTP/1, or pipelined; at once on HTTP/2."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +22,8 @@ from netstack.http.wire import Response
 from netstack.kernel.roles import Connection
 from netstack.sansio import Engine, Event, LocalProtocolError
 
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
 
 class FetchError(Exception):
     """There is no response; the text says why: the URL, the name, the connection, TLS, time or the server's octets."""
@@ -44,6 +46,7 @@ class Exchange:
 
     reused: bool
     """The connection had served a request before."""
+    method: str
     response: Response | None = None
     body: list[bytes] = field(default_factory=list)
     first_octet: float = 0.0
@@ -71,6 +74,7 @@ class Link:
         limits: HTTPLimits,
         seconds: Callable[[], float],
         prior_knowledge: bool,
+        pipelining: bool,
         forget: Callable[["Link"], None],
     ) -> None:
         """`forget` is told when the connection is gone, or takes no more requests."""
@@ -81,11 +85,14 @@ class Link:
         self._limits = limits
         self._seconds = seconds
         self._forget = forget
+        self._pipelining = pipelining
         self._http2: HTTP2ClientEngine | None = None
         self._http1 = ClientEngine(limits, self._take_over)
         self.engine: Engine = self._take_over() if prior_knowledge else self._http1
         """The connection's at first: when the server agrees on HTTP/2 another one takes over."""
         self._exchanges: dict[int, Exchange] = {}
+        """By number, the oldest first."""
+        self._begun = 0
         self._waiting: list[Deferred[None]] = []
 
     def _take_over(self) -> HTTP2ClientEngine:
@@ -95,7 +102,18 @@ class Link:
     @property
     def shared(self) -> bool:
         """Whether requests need not wait for each other."""
-        return self._http2 is not None
+        return self._http2 is not None or self._pipelining
+
+    @property
+    def busy(self) -> bool:
+        """Whether there are requests whose response has not ended."""
+        return bool(self._exchanges)
+
+    def takes(self, method: str) -> bool:
+        """Whether a request may be sent now: on HTTP/1 only what is safe follows what is safe (RFC 9112 §9.3.2)."""
+        if self._http2 is not None or not self._exchanges:
+            return True
+        return method in SAFE and all(each.method in SAFE for each in self._exchanges.values())
 
     @property
     def reusable(self) -> bool:
@@ -113,16 +131,17 @@ class Link:
             raise self.error
         if self.connection is None:
             raise FetchError("the connection is not up")
-        exchange = Exchange(self.used)
+        exchange = Exchange(self.used, request.method)
         self.used = True
         if engine is None:
-            self._exchanges[0] = exchange
+            self._begun += 1
+            self._exchanges[self._begun] = exchange
             try:
                 self.connection.send(request)
             except LocalProtocolError:
-                self.give_up(0)
+                self.give_up(self._begun)
                 raise
-            return 0, exchange
+            return self._begun, exchange
         if not engine.reusable:
             error = FetchError("the server closes the connection")
             error.repeatable = True
@@ -148,9 +167,10 @@ class Link:
             self._next()
 
     def handle(self, event: Event, connection: Connection) -> None:
-        number = 0
         if isinstance(event, OnStream):
             number, event = event.stream, event.event
+        else:
+            number = next(iter(self._exchanges), 0)
         exchange = self._exchanges.get(number)
         if exchange is None:
             return
@@ -172,7 +192,7 @@ class Link:
 
     def _next(self) -> None:
         """There is room for those who wait."""
-        if self._http2 is not None and not self._http2.reusable:
+        if self.shared and not self.reusable:
             self._forget(self)
         waiting, self._waiting = self._waiting, []
         for each in waiting:

@@ -16,6 +16,7 @@ from netstack.lab.claims import Claim
 
 MODULES: Mapping[str, str] = MappingProxyType(
     {
+        "connections": "netstack.lab.connections",
         "dns-messages": "netstack.lab.dns_messages",
         "dns-caching": "netstack.lab.dns_caching",
         "dns-rotation": "netstack.lab.dns_rotation",

@@ -276,6 +276,33 @@ def test_requests_to_one_host_share_a_connection(scheme: str) -> None:
     assert world.counted("netstack_http_requests_total", method="GET", code="200") == 21
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_requests_wait_for_a_connection_that_they_can_share(scheme: str) -> None:
+    world = World()
+    found = world.ask(together, [f"{scheme}://{NAME}/"] * 20)
+    assert [each[:3] for each in found] == [(200, 8, "HTTP/2")] * 20
+    assert found[0][4] == pytest.approx((2 if scheme == "http" else 3) * RTT, abs=2e-3)
+    assert world.counted("netstack_http_http2_connections_total") == 1
+
+
+def test_a_shared_connection_that_cannot_be_had_is_everybodys_error() -> None:
+    async def fail(machine: Machine) -> list[str]:
+        client = HTTPClient(machine, ClientOptions(prior_knowledge=True))
+
+        async def one() -> str:
+            try:
+                return str((await client.fetch(f"http://{NAME}/")).status)
+            except FetchError as error:
+                return str(error)
+
+        found: list[str] = await gatherResults([Deferred.fromCoroutine(one()) for _ in range(5)])
+        return found
+
+    world = World()
+    world.server.kill()
+    assert all("refused" in each for each in world.ask(fail))
+
+
 def test_requests_above_what_the_server_takes_wait() -> None:
     world = World(http=HTTPLimits(streams=5))
     found = world.ask(together, [f"http://{NAME}/"] * 12, True)
