@@ -124,8 +124,13 @@ def parser() -> argparse.ArgumentParser:
     get.add_argument("url", metavar="URL")
     get.add_argument("--from", dest="host", metavar="HOST", help="the host that asks (default: the world's first client)")
     get.add_argument("--trace", action="store_true", help="show the messages")
+    get.add_argument("--http2", action="store_true", help="speak HTTP/2, in the clear too")
     get.add_argument(
-        "--http2", action="store_true", help="speak HTTP/2 for plain http too; under TLS it is agreed on anyway"
+        "--page",
+        nargs="?",
+        const="persistent",
+        choices=["non-persistent", "parallel", "persistent", "pipelined", "http2"],
+        help="fetch what the page shows as well, in this way (default: persistent), and draw when each part came",
     )
     get.add_argument("-o", "--output", metavar="FILE", help="write the body here (default: standard output)")
     get.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="send this field too")

@@ -3,6 +3,8 @@
 import argparse
 import base64
 import sys
+from typing import Any
+from urllib.parse import urlsplit
 
 from netstack.cli import output, render
 from netstack.cli.client import Client
@@ -18,7 +20,11 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
     with Client(options.name) as client:
         asked = {"url": options.url, "host": options.host, "headers": headers, "http2": options.http2}
+        if options.page:
+            asked["page"] = options.page
         found = client.call("get", trace=options.trace, **asked)
+    if options.page:
+        return _page(found, options)
     code = PASS if found["status"] < 400 else FAIL
     body = base64.b64decode(found["body"])
     if options.output:
@@ -43,6 +49,40 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
     return code
+
+
+def _page(found: dict[str, Any], options: argparse.Namespace) -> int:
+    """A page with its objects; 0 when all of them came."""
+    code = PASS if all(part["status"] is not None and part["status"] < 400 for part in found["parts"]) else FAIL
+    if options.json:
+        render.print_json(found)
+        return code
+    shown = render.console()
+    if options.trace:
+        shown.print(render.ladder(found["messages"], shown.width), markup=False)
+    for line in waterfall(found, shown.width):
+        shown.print(line, markup=False, highlight=False)
+    return code
+
+
+def waterfall(page: dict[str, Any], width: int) -> list[str]:
+    """A line for each part of a page: its status, its octets, and a bar from when it was asked for to when it had come."""
+    parts = page["parts"]
+    names = [urlsplit(part["url"]).path.rpartition("/")[2] or "/" for part in parts]
+    wide = min(24, max(map(len, names)))
+    room = max(10, width - wide - 26)
+    scale = room / max(page["seconds"], 1e-9)
+    lines = []
+    for name, part in zip(names, parts, strict=True):
+        start = min(room - 1, int(part["started"] * scale))
+        bar = "█" * max(1, round((part["ended"] - part["started"]) * scale))
+        said = f"{part['status'] or '---'} {part['octets']:>8}"
+        lines.append(f"{name[:wide]:{wide}} {said} {' ' * start}{bar[: room - start]:{room - start}} {part['ended']:8.3f} s")
+        if part["error"]:
+            lines.append(f"{'':{wide}} {part['error']}")
+    many = "connection" if page["connections"] == 1 else "connections"
+    lines.append(f"\n{len(parts)} parts in {page['seconds']:.3f} s, {page['connections']} {many}, {page['mode']}")
+    return lines
 
 
 def readable(body: bytes) -> bool:

@@ -116,6 +116,18 @@ def test_get(scheme: str, small: dict[str, Any], tmp_path: Path) -> None:
     assert b"<html" in (tmp_path / "page").read_bytes().lower()
 
 
+@pytest.mark.parametrize("mode", ["non-persistent", "http2"])
+def test_get_a_page_with_its_objects(mode: str, small: dict[str, Any]) -> None:
+    found = as_json("get", f"http://{PAGE}/", "--from", CLIENT, "--page", mode)
+    assert found["mode"] == mode
+    assert [part["status"] for part in found["parts"]] == [200] * len(found["parts"])
+    assert found["seconds"] >= found["parts"][-1]["started"]
+    done = netstack("get", f"http://{PAGE}/", "--page", mode)
+    assert done.returncode == 0
+    assert "█" in done.stdout
+    assert netstack("get", f"http://{PAGE}/nothing", "--page").returncode == 1
+
+
 def test_get_what_cannot_be_had(small: dict[str, Any]) -> None:
     for url in ("http://nobody.umass.edu/", "gopher://x/", f"http://{CLIENT}/"):
         done = netstack("get", url)

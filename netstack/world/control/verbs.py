@@ -141,7 +141,8 @@ class WorldVerbs:
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
         """{"url", "host", "headers", "http2", "method", "content" (base64), "trace"} ->
-        {"status", "reason", "version", "headers", "body" (base64), "messages"}."""
+        {"status", "reason", "version", "headers", "body" (base64), "messages"}; with {"page": MODE}, the way in which
+        connections are used, {"mode", "seconds", "connections", "parts", "messages"}."""
         url = text(arguments, "url")
         host = self._client(arguments)
         headers = arguments.get("headers", [])
@@ -154,6 +155,9 @@ class WorldVerbs:
             content = base64.b64decode(sent, validate=True)
         except (TypeError, ValueError):
             raise ControlError("content: expected base64", "usage") from None
+        mode = arguments.get("page")
+        if mode is not None:
+            return await self._traced(lambda: load_page(host, url, headers, mode), arguments)
         return await self._traced(
             lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content), arguments
         )
@@ -376,3 +380,29 @@ async def fetch(
         "tls": None if security is None else security.version,
         "seconds": result.timing.ended,
     }
+
+
+async def load_page(host: RunningHost, url: str, headers: Sequence[Sequence[str]], mode: object) -> dict[str, Any]:
+    """A page and its objects: when each was asked for and had come, in seconds, and over how many connections."""
+    from netstack.http import FetchError
+    from netstack.http.page import Mode, fetch_page
+
+    if mode not in [*Mode]:
+        raise ControlError(f"page: expected one of {', '.join(Mode)}, got {mode!r}", "usage")
+    try:
+        page = await fetch_page(host.machine, url, Mode(str(mode)), [(str(name), str(value)) for name, value in headers])
+    except FetchError as error:
+        raise ControlError(str(error)) from None
+    parts = [
+        {
+            "url": part.url,
+            "started": part.started,
+            "ended": part.ended,
+            "status": None if part.result is None else part.result.status,
+            "octets": 0 if part.result is None else len(part.result.body),
+            "reused": part.result is not None and part.result.reused,
+            "error": part.error,
+        }
+        for part in page.parts
+    ]
+    return {"mode": str(page.mode), "seconds": page.seconds, "connections": page.connections, "parts": parts}
