@@ -38,6 +38,8 @@ PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
 Rotation = Literal["cyclic", "fixed"]
 ROTATIONS: tuple[Rotation, ...] = ("cyclic", "fixed")
 LISTEN = ("udp:53", "tcp:53")
+NEGATIVE = 604800.0
+"""Seconds that negative trust anchors count (RFC 7646 §2)."""
 ALLOW = ("127.0.0.0/8", "::1/128")
 _SERVER = ServerLimits()
 _LIMITS = ResolverLimits()
@@ -75,6 +77,8 @@ class Config:
     """Trust anchors: DS or DNSKEY records as text, `. IN DS ...`. With any, answers are validated (DNSSEC)."""
     introduction: Introduction = field(default_factory=Introduction)
     """What the server tells of itself; nothing by itself."""
+    negative_anchors: tuple[str, ...] = ()
+    """Zones that count as unsigned, for a week (RFC 7646): those whose owners have broken their signatures."""
     cookies: CookieRule = "on"
     """Server cookies (RFC 9018) for clients that send theirs; "required": such a client gets BADCOOKIE until it has ours."""
     https: tuple[str, ...] = ()
@@ -111,6 +115,11 @@ class Config:
         if self.profile not in PROFILES:
             raise ValueError(f"profile: expected one of {', '.join(PROFILES)}, got {self.profile!r}")
         hardening(TEXTBOOK, self.features)
+        for text in self.negative_anchors:
+            try:
+                dns.name.from_text(text)
+            except dns.exception.DNSException as error:
+                raise ValueError(f"negative_anchors: expected a zone's name, got {text!r}: {error}") from error
         for text in self.anchors:
             try:
                 anchor(text)
@@ -166,6 +175,9 @@ def build(config: Config, machine: Machine) -> IService:
     )
     recursor.algorithm.forward_first = config.forward_first
     trust = Trust(config.anchors) if config.anchors else None
+    if trust is not None:
+        until = machine.reactor.seconds() + NEGATIVE
+        trust.negative = {dns.name.from_text(text): until for text in config.negative_anchors}
     bound = placed(machine, endpoints("listen", config.listen))
     ours = {it.interface or "0.0.0.0" for it in bound if it.kind == "udp" and it.port == recursor.port}  # noqa: S104
     recursor.algorithm.avoided |= ours | (set(machine.addresses) if ours & {"0.0.0.0", "::"} else set())  # noqa: S104
@@ -230,6 +242,7 @@ class Options(WorkerOptions):
         self.forward: list[str] = []
         self.features: list[str] = []
         self.anchors: list[str] = []
+        self.negative_anchors: list[str] = []
         self.https: list[str] = []
         super().__init__()
 
@@ -268,6 +281,10 @@ class Options(WorkerOptions):
         except (OSError, UnicodeDecodeError) as error:
             raise usage.UsageError(f"--anchor {value}: {error}") from error
         self.anchors += [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(";")]
+
+    def opt_negative_anchor(self, zone: str) -> None:
+        """A zone that counts as unsigned for a week from the start (RFC 7646); may be repeated."""
+        self.negative_anchors.append(zone)
 
     def opt_feature(self, value: str) -> None:
         """A feature to add to the profile, or with no- to take away, such as no-prefetch; may be repeated."""
@@ -321,6 +338,7 @@ class Options(WorkerOptions):
                 bool(self["forward-first"]),
                 tuple(self.features),
                 tuple(self.anchors),
+                negative_anchors=tuple(self.negative_anchors),
                 cookies=self["cookies"],
                 cookie_secrets=cookie_secrets(self),
                 introduction=introduction(self),

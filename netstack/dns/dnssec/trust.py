@@ -3,6 +3,7 @@
 Judging is a generator: it yields the questions whose outcomes it needs, which the resolver answers as any other.
 """
 
+import re
 from collections import OrderedDict
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
@@ -41,13 +42,14 @@ from netstack.dns.dnssec.verify import (
 )
 from netstack.dns.events import ExtendedError, Outcome
 from netstack.dns.wire import Question, name_text
-from netstack.dns.zone import redirection
+from netstack.dns.zone import ADDRESS_TYPES, redirection
 
 ZONES = 10_000
 """Zones, and names that are none, whose state is remembered."""
 LONGEST = 3600.0
 """Seconds that it is, at most."""
 DENIALS_LOOKED_AT = 8
+_SENTINEL = re.compile(rb"root-key-sentinel-(is|not)-ta-([0-9]{5})", re.IGNORECASE)
 
 
 class Security(Enum):
@@ -89,6 +91,8 @@ class Trust:
         self.now = 0.0
         self.wall = 0.0
         self.anchors: dict[Name, list[DS]] = {}
+        self.negative: dict[Name, float] = {}
+        """Negative trust anchors (RFC 7646): what is at and below these counts as unsigned until a time, monotonic."""
         for text in anchors:
             name, ds = anchor(text)
             self.anchors.setdefault(name, []).append(ds)
@@ -109,6 +113,14 @@ class Trust:
     def forget_zone(self, name: Name) -> None:
         """Look for this zone's keys anew."""
         self._known.pop(name, None)
+
+    def sentinel(self, question: Question) -> bool:
+        """False: the question is a root key sentinel whose statement is wrong, to be answered by SERVFAIL (RFC 8509 §3)."""
+        found = _SENTINEL.fullmatch(question.name.labels[0]) if question.rdtype in ADDRESS_TYPES else None
+        if found is None:
+            return True
+        trusted = int(found[2]) in {ds.key_tag for ds in self.anchors.get(dns.name.root, ())}
+        return trusted is (found[1].lower() == b"is")
 
     def forget_chain(self, name: Name) -> list[Name]:
         """Forget the zones above a name; their names, and its own."""
@@ -213,9 +225,11 @@ class Trust:
         """The deepest zone at or above a name that the chain leads to, or the first one that is not signed."""
         start = target
         while start not in self.anchors:
-            if len(start) <= 1:
+            if len(start) <= 1 or self.negative.get(start, 0.0) > self.now:
                 return ZoneState(target, None)
             start = start.parent()
+        if self.negative.get(start, 0.0) > self.now:
+            return ZoneState(target, None)
         zone = self._remembered(start)
         if not isinstance(zone, ZoneState):
             zone = yield from self._enter(start, self.anchors[start], effort)

@@ -91,7 +91,7 @@ class Validator:
         if spans is None:
             return None
         kept = (self.recursor.cache.get(name, each, self._now, Rank.ANSWER) for each in (rdtype, RdataType.CNAME, ALL_TYPES))
-        if any(each is not None for each in kept):
+        if any(each is not None for each in kept) or not self.trust.sentinel(question):
             return None
         found = spans.answer(question, self._now)
         if found is not None:
@@ -194,6 +194,8 @@ class Validator:
             if keep:
                 self._remember_bad(judgement, failed)
             self._give(judgement, failed)
+        elif verdict.security is Security.SECURE and not self.trust.sentinel(judgement.question):
+            self._give(judgement, Outcome(Rcode.SERVFAIL))
         elif verdict.security is Security.SECURE:
             self.counts.secure += 1
             self._give(judgement, replace(outcome, secure=True))

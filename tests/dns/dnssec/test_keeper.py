@@ -7,6 +7,7 @@ import pytest
 
 from netstack.dns.dnssec.keys import KeyFormatError, anchors
 from netstack.dns.dnssec.keystore import DIRECTORY, kept_keys
+from netstack.dns.dnssec.lifecycle import Timing
 from netstack.dns.dnssec.trust import anchor
 from netstack.dns.zone import ZoneText
 from netstack.kernel.real import real_machine
@@ -64,3 +65,29 @@ def test_trust_anchors_in_every_notation(text: str) -> None:
 def test_what_is_no_trust_anchor(text: str) -> None:
     with pytest.raises(ValueError, match="expected a DS or DNSKEY record"):
         anchor(text)
+
+
+def test_negative_trust_anchors_are_zones() -> None:
+    hints = (("a.root-servers.net", "10.0.0.1"),)
+    assert ResolverConfig(hints, negative_anchors=("umass.edu",)).negative_anchors == ("umass.edu",)
+    with pytest.raises(ValueError, match=r"negative_anchors: expected a zone's name, got 'a\.\.b'"):
+        ResolverConfig(hints, negative_anchors=("a..b",))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"parents": (("nyu.edu", "10.0.0.1"),)}, "parents: expected the origin of a zone that is signed, got 'nyu.edu'"),
+        ({"parents": (("umass.edu", "somewhere"),)}, r"parents: umass.edu: 'somewhere': expected ADDRESS"),
+    ],
+)
+def test_parents_that_cannot_be(fields: dict[str, tuple[tuple[str, str], ...]], expected: str) -> None:
+    zone = ZoneText("umass.edu", ZONE.replace("ADDRESS", "10.0.0.1"))
+    with pytest.raises(ValueError, match=expected):
+        Config((zone,), sign=("umass.edu",), **fields)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("fields", [{"safety": 0}, {"ds_ttl": -1}])
+def test_waits_that_cannot_be(fields: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected a number above 0"):
+        Timing(**fields)

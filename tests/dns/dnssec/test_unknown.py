@@ -7,6 +7,7 @@ import pytest
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
+from netstack.dns.dnssec.aggressive import Spans
 from netstack.dns.dnssec.keys import anchors
 from netstack.dns.dnssec.signer import Policy, sign
 from netstack.dns.zone import Zone
@@ -92,3 +93,42 @@ def test_a_key_of_another_algorithm_beside_ours() -> None:
     assert len(up.resolve("umass.edu", "DNSKEY").answer[0]) == 2
     assert up.resolve("gaia.cs.umass.edu").secure
     assert dns.name.from_text("umass.edu") in up.resolver.trust._known
+
+
+def test_a_negative_trust_anchor_hides_what_its_owner_has_broken() -> None:
+    """RFC 7646: below it nothing is checked, beside it everything is; a trust anchor below it counts."""
+    up = internet([WRONG])
+    assert up.resolve("gaia.cs.umass.edu").rcode == Rcode.SERVFAIL
+    up = internet([WRONG])
+    up.resolver.trust.negative = {dns.name.from_text("umass.edu"): up.now + 600}
+    outcome = up.resolve("gaia.cs.umass.edu")
+    assert (outcome.rcode, outcome.secure) == (Rcode.NOERROR, False)
+    assert up.resolve("nowhere.edu").secure
+    up.now += 601
+    assert up.resolve("www.umass.edu").rcode == Rcode.SERVFAIL
+    up = Internet(servers(zones()), anchors=(*TRUST, KNOWN), wall=NOW)
+    up.resolver.trust.negative = {dns.name.from_text("edu"): up.now + 600}
+    assert up.resolve("gaia.cs.umass.edu").secure
+    assert not up.resolve("nowhere.edu").secure
+
+
+@pytest.mark.parametrize(
+    ("label", "rcode"),
+    [
+        ("root-key-sentinel-is-ta-{tag:05}", Rcode.NOERROR),
+        ("root-key-sentinel-not-ta-{tag:05}", Rcode.SERVFAIL),
+        ("root-key-sentinel-is-ta-00001", Rcode.SERVFAIL),
+        ("ROOT-key-sentinel-not-ta-00001", Rcode.NOERROR),
+        ("root-key-sentinel-is-ta-1", Rcode.NOERROR),
+        ("x.root-key-sentinel-is-ta-00001", Rcode.NOERROR),
+    ],
+)
+def test_root_key_sentinels(label: str, rcode: Rcode) -> None:
+    """RFC 8509 §3: a wildcard of a signed zone stands for all of them."""
+    name = label.format(tag=keys(".")[0].tag) + ".wild.umass.edu"
+    up = internet([KNOWN])
+    up.resolver.trust.spans = Spans(100, 3600)
+    up.resolve("one.wild.umass.edu")
+    assert up.resolve(name).rcode == rcode
+    assert up.resolve(name).rcode == rcode
+    assert up.resolve(name, "TXT").rcode == Rcode.NOERROR, "of addresses alone"
