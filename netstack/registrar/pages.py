@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from netstack.registrar.events import Registration
 from netstack.registrar.policy import Policy, unicode_name
 from netstack.registrar.wire import timestamp
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 ROWS = 4
 _YEARS = (1, 2, 3, 5, 10)
@@ -36,15 +39,23 @@ class Pages:
     """The pages of one registrar."""
 
     def __init__(self, registrar: str, policy: Policy) -> None:
+        self._registrar = registrar
         self._policy = policy
+
+    @cached_property
+    def _environment(self) -> "Environment":
+        """Made for the first page: a world that nobody looks at loads no templates."""
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+
         loader = PackageLoader("netstack.registrar", "templates")
-        self._environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
-        self._environment.globals.update(
-            registrar=registrar,
-            registries=list(policy.registries),
-            least=policy.least_servers,
-            years=[each for each in _YEARS if each <= policy.most_years],
+        made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
+        made.globals.update(
+            registrar=self._registrar,
+            registries=list(self._policy.registries),
+            least=self._policy.least_servers,
+            years=[each for each in _YEARS if each <= self._policy.most_years],
         )
+        return made
 
     def home(
         self, name: str = "", told: Told | None = None, form: bool = False, filled: Filled | None = None, token: str = ""
