@@ -18,6 +18,7 @@ from dns.rcode import Rcode
 from dns.rdataclass import RdataClass
 from dns.rdatatype import RdataType
 
+from netstack.dns import library as library  # before messages are read: bounds what dnspython remembers of them
 from netstack.sansio import ProtocolError
 
 HEADER = 12
