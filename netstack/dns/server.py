@@ -60,13 +60,14 @@ class AuthoritativeStream:
         answers: SpecialAnswers | None = None,
         guard: Guard | None = None,
         idle: float = 10.0,
+        assembler: Assembler | None = None,
     ) -> None:
-        """`idle`: seconds after which the engine closes the connection."""
+        """`idle`: seconds after which the engine closes the connection. `assembler`: one that all connections share."""
         self.guard = guard
         self.idle = idle
         self.machine = machine
         self.authority = authority
-        self.assembler = Assembler(authority)
+        self.assembler = assembler or Assembler(authority)
         self.metrics = metrics
         self.special = answers
         self._sending = None if answers is None else Sending(answers)

@@ -9,6 +9,7 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
+from netstack.dns.assembled import Assembler
 from netstack.dns.authority import Authority
 from netstack.dns.caching import CacheControl
 from netstack.dns.compiled import CompiledAnswers
@@ -74,12 +75,13 @@ class AuthoritativeService(MultiService):
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
         if guard is not None:
             guarded(machine.registry, "authoritative", guard.counts)
+        assembler = Assembler(authority)
         self.listeners = listeners(
             machine,
             endpoints,
             limits,
             lambda: AuthoritativeDatagrams(machine, authority, metrics, special, guard),
-            lambda: AuthoritativeStream(machine, authority, metrics, special, guard, limits.tcp_idle),
+            lambda: AuthoritativeStream(machine, authority, metrics, special, guard, limits.tcp_idle, assembler),
             lambda family: _under(guard, CompiledAnswers(authority, metrics, family, limits.compiled_bytes), machine),
         )
         for listener in self.listeners:

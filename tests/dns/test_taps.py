@@ -280,3 +280,13 @@ def test_twistd_finds_the_plugins() -> None:
     found = {plugin.tapname: plugin.module for plugin in getPlugins(IServiceMaker)}
     assert found["netstack-dns"] == "netstack.taps.dns"
     assert found["netstack-resolver"] == "netstack.taps.resolver"
+
+
+def test_a_connection_leaves_nothing_behind() -> None:
+    config = dns_tap.Config((ZoneText("umass.edu", SOA + "@ NS ns.\n"),), ("tcp:53",))
+    service: Any = dns_tap.build(config, real_machine("dns"))
+    (listener,) = service.listeners
+    watchers = len(service.authority.watchers)
+    roles = [listener.factory.role() for _ in range(10)]
+    assert len({id(role.assembler) for role in roles}) == 1
+    assert len(service.authority.watchers) == watchers
