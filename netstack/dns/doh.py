@@ -1,16 +1,18 @@
 """DNS over HTTPS (RFC 8484): which message a request carries and how its reply goes back, whatever speaks HTTP; pure."""
 
 import re
+import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error
 from contextlib import suppress
 from urllib.parse import unquote
 
+from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
 from netstack.dns.options import opt_at
 from netstack.dns.padding import QUERY_BLOCK, padded
-from netstack.dns.wire import HEADER, LARGEST, MalformedMessage, parse_reply
+from netstack.dns.wire import HEADER, LARGEST
 
 MEDIA = "application/dns-message"
 METHODS = ("GET", "HEAD", "POST")
@@ -54,16 +56,33 @@ def message(method: str, query: str | None, content: bytes) -> bytes:
 def lifetime(reply: bytes) -> int:
     """Seconds for which HTTP may keep a reply (RFC 8484 §5.1): the smallest TTL of its answer, or what RFC 2308 §5 says of
     one without; 0 for what is no answer."""
+    if len(reply) < HEADER or reply[3] & 15 not in (Rcode.NOERROR, Rcode.NXDOMAIN):
+        return 0
+    questions, answers, authorities, _ = struct.unpack("!4H", reply[4:HEADER])
     try:
-        found = parse_reply(reply)
-    except MalformedMessage:
+        at, least = HEADER, 0
+        for _ in range(questions):
+            at = _after_name(reply, at) + 4
+        for number in range(answers or authorities):
+            at = _after_name(reply, at)
+            rdtype, _, ttl, length = struct.unpack("!HHIH", reply[at : at + 10])
+            at += 10 + length
+            if answers:
+                least = ttl if number == 0 else min(least, ttl)
+            elif rdtype == RdataType.SOA:
+                return min(int(ttl), int.from_bytes(reply[at - 4 : at], "big"))
+    except (IndexError, struct.error):
         return 0
-    if found.rcode() not in (0, 3):
-        return 0
-    if found.answer:
-        return min(rrset.ttl for rrset in found.answer)
-    soa = next((rrset for rrset in found.authority if rrset.rdtype == RdataType.SOA), None)
-    return 0 if soa is None else min(soa.ttl, soa[0].minimum)
+    return least
+
+
+def _after_name(data: bytes, at: int) -> int:
+    """Where a name that may be compressed ends; raises IndexError."""
+    while data[at]:
+        if data[at] >= 0xC0:
+            return at + 2
+        at += data[at] + 1
+    return at + 1
 
 
 def target(path: str, query: bytes) -> str:

@@ -12,7 +12,7 @@ from dns.rdatatype import RdataType
 
 from netstack.dns.cache import Entry, Use
 from netstack.dns.compiled import OVERHEAD, Memo, Tallies, Tally, ordinary
-from netstack.dns.events import Outcome, ResolverCounts
+from netstack.dns.events import Outcome, Proto, ResolverCounts
 from netstack.dns.options import without_cookie
 from netstack.dns.wire import HEADER, Query
 from netstack.sansio import Address
@@ -20,6 +20,7 @@ from netstack.sansio import Address
 TRUSTED = 60.0
 """Seconds for which a reply is given without a look at the cache's names."""
 FAMILIES = ("1", "2")
+PROTOS: tuple[Proto, ...] = ("udp", "tcp", "tls", "https")
 _TICK = 1e-6
 """A TTL is renewed so much too early, rather than by a rounding too late."""
 _USES = 32
@@ -94,10 +95,18 @@ class KeptReplies:
         self.memo: Memo[_Kept] = Memo(limit)
         self.clients: dict[str, bool] = {}
         """Who may ask, of those who asked."""
+        self._streams = {(proto, it): KeptAnswers(self, it, proto) for proto in PROTOS for it in FAMILIES}
         self._tallies: dict[tuple[RdataType, Rcode], list[Tally]] = {}
 
+    def on_stream(self, data: bytes, address: str, proto: Proto) -> bytes | None:
+        """The reply to a query that came by a stream, without the options that are its guard's; None as for a bypass."""
+        parts = without_cookie(data)
+        if parts is not None:
+            data = parts[0]
+        return self._streams[proto, "2" if ":" in address else "1"].answer(data, lambda: (address, 0))
+
     def keep(self, data: bytes, query: Query, outcome: Outcome, reply: bytes) -> None:
-        """Keep the plain path's reply to a datagram, if it came from the cache alone and may be given again."""
+        """Keep the plain path's reply, as a datagram may have it, if it came from the cache alone and may be given again."""
         parts = without_cookie(data)
         if parts is not None:
             data = parts[0]  # the guard puts the cookie into the reply
@@ -175,21 +184,23 @@ class KeptReplies:
         return kept
 
     def _tallied(self, rdtype: RdataType, rcode: Rcode) -> list[Tally]:
-        """The tallies for both families."""
+        """The tallies for all ways and both families."""
         found = self._tallies.get((rdtype, rcode))
         if found is None:
             if len(self._tallies) >= _CLIENTS:
                 self._tallies.clear()
-            found = self._tallies[rdtype, rcode] = [self.tallies.tally("udp", it, rdtype, rcode) for it in FAMILIES]
+            found = self._tallies[rdtype, rcode] = [
+                self.tallies.tally(proto, it, rdtype, rcode) for proto in PROTOS for it in FAMILIES
+            ]
         return found
 
 
 class KeptAnswers:
-    """One datagram socket's bypass, of family "1" (IPv4) or "2" (IPv6)."""
+    """One datagram socket's bypass, of family "1" (IPv4) or "2" (IPv6); or what streams have of the kind."""
 
-    def __init__(self, replies: KeptReplies, family: str) -> None:
+    def __init__(self, replies: KeptReplies, family: str, proto: Proto = "udp") -> None:
         self.replies = replies
-        self.family = FAMILIES.index(family)
+        self.way = PROTOS.index(proto) * len(FAMILIES) + FAMILIES.index(family)
         self.beyond: Callable[[bytes, Callable[[], Address]], bytes | None] | None = None
         """Answers other queries, if it can."""
         self._memo = replies.memo
@@ -216,7 +227,7 @@ class KeptAnswers:
         counts = self._counts
         counts.cache_requests += 1
         counts.cache_hits += 1
-        kept.tallies[self.family].count += 1
+        kept.tallies[self.way].count += 1
         if end:
             octets = octets[: HEADER - 2] + data[HEADER:end] + octets[end - 2 :]
         return data[:2] + octets

@@ -30,6 +30,23 @@ def query_on_stream(query: bytes, secure: bool) -> bytes:
     return padded(query, QUERY_BLOCK) if secure else query
 
 
+def without_stream_options(query: bytes) -> bytes:
+    """A query without what it says of its stream alone, so that it is equal to others."""
+    at = None if query[10:12] == b"\0\0" else opt_at(query)
+    if at is None:
+        return query
+    start, end = at + 11, at + 11 + int.from_bytes(query[at + 9 : at + 11], "big")
+    left, place = b"", start
+    while place + 4 <= end <= len(query):
+        following = place + 4 + int.from_bytes(query[place + 2 : place + 4], "big")
+        if int.from_bytes(query[place : place + 2], "big") not in (KEEPALIVE, PADDING):
+            left += query[place:following]
+        place = following
+    if place != end or len(left) == end - start:
+        return query
+    return query[: at + 9] + len(left).to_bytes(2, "big") + left + query[end:]
+
+
 def reply_on_stream(query: bytes, reply: bytes, idle: float | None, secure: bool) -> bytes:
     """A server's reply, with what its query asked for; under TLS it is padded where the query was.
 

@@ -33,7 +33,7 @@ from netstack.dns.limits import ResolverLimits
 from netstack.dns.local import LocalZones
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.options import explain
-from netstack.dns.padding import reply_on_stream
+from netstack.dns.padding import reply_on_stream, without_stream_options
 from netstack.dns.recursor import Recursor
 from netstack.dns.streams import DOT, PooledUpstream, PoolLimits, Server, StreamPool
 from netstack.dns.upstream import DatagramUpstream, HTTPSUpstream, SharedSocket, Upstream
@@ -210,7 +210,7 @@ class RecursiveAnswers:
         self.local = LocalZones(recursion.recursor.algorithm.forward) if local else None
 
     def keep(self, limit: int) -> KeptReplies:
-        """Keep replies to datagrams, about `limit` octets of them, to be given around this object.
+        """Keep replies, about `limit` octets of them, to be given around this object.
 
         Whoever decides in `answer` who is answered, or what, decides it there too.
         """
@@ -232,6 +232,13 @@ class RecursiveAnswers:
         stream = proto != "udp"
         seconds = self.recursion.machine.reactor.seconds
         metrics, began = self.metrics, seconds()
+        if stream:
+            data = without_stream_options(data)
+            known = None if self.kept is None else self.kept.on_stream(data, address, proto)
+            if known is not None:
+                metrics.replies(1, seconds() - began)
+                send(known)
+                return
         query = parse_query(data, self.udp_payload)
         if query is None:
             metrics.dropped += 1
@@ -246,7 +253,7 @@ class RecursiveAnswers:
         def answered(outcome: Outcome) -> None:
             metrics.response(outcome.rcode, seconds() - began)
             reply = self._reply(query, outcome, stream)
-            if self.kept is not None and not stream:
+            if self.kept is not None and (not stream or len(reply) <= query.payload):
                 self.kept.keep(data, query, outcome, reply)
             send(reply)
 

@@ -47,13 +47,19 @@ class Queries:
             query = message(request.method, request.query, call.body)
         except Refused as refused:
             return _refusal(refused)
-        answered: Deferred[Respond] = Deferred()
+        known: Respond | None = None
+        answered: Deferred[Respond] | None = None
 
         def send(reply: bytes | None) -> None:
-            answered.callback(error(400, "No reply is due to this.") if reply is None else _response(query, reply))
+            nonlocal known
+            known = error(400, "No reply is due to this.") if reply is None else _response(query, reply)
+            if answered is not None:
+                answered.callback(known)
 
         self.answers.answer(query, call.peer.remote[0], "https", send)
-        return answered
+        if known is None:
+            answered = Deferred()
+        return known or answered or error(500)
 
 
 def serving(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from netstack.dns.hardening import HARDENED, TEXTBOOK, Hardening
 from netstack.dns.kept import TRUSTED, KeptAnswers
 from netstack.dns.metrics import ServerMetrics
+from netstack.dns.padding import query_on_stream
 from netstack.dns.recursion import RecursiveAnswers
 from netstack.dns.wire import Question
 from tests.dns.internet import Answer, Internet, server
@@ -65,6 +66,13 @@ class Resolver:
         (reply,) = replies
         return reply
 
+    def stream(self, data: bytes, source: tuple[str, int] = CLIENT) -> bytes | None:
+        """Over TLS."""
+        replies: list[bytes | None] = []
+        self.answers.answer(data, source[0], "tls", replies.append)
+        (reply,) = replies
+        return reply
+
     def short(self, data: bytes, source: tuple[str, int] = CLIENT) -> bytes | None:
         return self.bypass.answer(data, lambda: source)
 
@@ -86,6 +94,7 @@ steps = st.tuples(
     st.sampled_from(("127.0.0.9", "127.0.0.9", "127.0.0.9", "10.9.9.9")),
     st.one_of(st.just(0.0), st.floats(0, 3), st.floats(0, 100)),
     st.booleans(),
+    st.sampled_from((False, False, True)),
 )
 
 
@@ -93,13 +102,18 @@ steps = st.tuples(
 @given(st.sampled_from((HARDENED, TEXTBOOK)), st.lists(steps, max_size=25), st.integers(0, 40))
 def test_replies_are_those_of_the_plain_path(hardening: Hardening, asked: list[Any], flush: int) -> None:
     resolver, oracle = Resolver(hardening), Resolver(hardening)
-    for number, (name, rdtype, edns, flags, client, later, twice) in enumerate(asked):
+    oracle.answers.kept = None
+    for number, (name, rdtype, edns, flags, client, later, twice, stream) in enumerate(asked):
         if number == flush:
             resolver.internet.resolver.flush()
             oracle.internet.resolver.flush()
         for _ in range(1 + twice):
             data = query(name, rdtype, use_edns=edns, flags=flags, id=number)
-            assert resolver.ask(data, (client, 5)) == oracle.plain(data, (client, 5))
+            if stream:
+                padded = data if edns is False else query_on_stream(data, secure=True)
+                assert resolver.stream(padded, (client, 5)) == oracle.stream(data, (client, 5))
+            else:
+                assert resolver.ask(data, (client, 5)) == oracle.plain(data, (client, 5))
         resolver.internet.now += later
         oracle.internet.now += later
     resolver.metrics.fold()

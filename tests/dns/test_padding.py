@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstack.dns.options import opt_at, option
-from netstack.dns.padding import KEEPALIVE, PADDING, kept_for, padded, query_on_stream, reply_on_stream
+from netstack.dns.padding import (
+    KEEPALIVE,
+    PADDING,
+    kept_for,
+    padded,
+    query_on_stream,
+    reply_on_stream,
+    without_stream_options,
+)
 from netstack.dns.tsig import Key, Signer
 from netstack.dns.wire import LARGEST
 
@@ -70,6 +78,11 @@ def test_queries_are_padded_to_128_octets() -> None:
     assert len(made) == 128
     assert option(made, at, KEEPALIVE) == b""
     assert len(query_on_stream(query(), secure=False)) == len(query()) + 4
+    assert without_stream_options(made) == query()
+    other = query((65001, b"x"), (PADDING, bytes(9)), (10, b"12345678"))
+    assert without_stream_options(other) == query((65001, b"x"), (10, b"12345678"))
+    for cut in range(len(other)):
+        assert without_stream_options(other[:cut]) == other[:cut]
     bare = query(edns=False)
     assert query_on_stream(bare, secure=True) == bare
     assert len(padded(query(), 128)) == 128
