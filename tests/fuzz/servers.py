@@ -14,6 +14,7 @@ import dns.query
 import dns.rcode
 
 from tests.addresses import own_address
+from tests.http.http2 import OPENING, POST, data, request, settings, window
 from tests.processes import Running, running, twistd
 
 Where = tuple[str, int] | str
@@ -177,6 +178,17 @@ REQUESTS = (
 )
 
 
+MULTIPLEXED = (
+    OPENING + b"".join(request(number).serialize() for number in (1, 3, 5)),
+    OPENING
+    + request(1, ended=False, fields=POST).serialize()
+    + data(1, b"hello").serialize()
+    + data(1, b"", True).serialize(),
+    OPENING + settings(INITIAL_WINDOW_SIZE=10).serialize() + request(1).serialize() + window(1, 100).serialize() * 3,
+)
+"""The same over HTTP/2."""
+
+
 def registrar_options(address: str, directory: Path) -> tuple[str, ...]:
     """A registrar whose registry does not answer."""
     (directory / "key").write_text('key "k" { algorithm hmac-sha256; secret "c2VjcmV0IHNlY3JldCBzZWNyZXQ="; };\n')
@@ -295,7 +307,7 @@ SERVERS = (
         port=8080,
         transports=("tcp",),
         options=origin_options,
-        conversations=REQUESTS,
+        conversations=REQUESTS + MULTIPLEXED,
         answers=origin_answers,
         idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
         drip=b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nX-Slow: " + b"z" * 2000,

@@ -548,6 +548,17 @@ def test_an_end_of_the_clients_side_lets_answers_finish() -> None:
     assert server.closed
 
 
+@pytest.mark.parametrize("opened", [settings(INITIAL_WINDOW_SIZE=10), settings(INITIAL_WINDOW_SIZE=2**20)])
+def test_a_client_that_has_ended_opens_no_windows(opened: Frame) -> None:
+    server = Server(silent)
+    server.receive(OPENING, opened, request(1), request(3))
+    server.send(1, Respond(200, b"", b"x" * 100_000))
+    server._take(server.engine.eof(server.now))
+    assert not server.closed
+    server.send(3, Respond(200, b"", b"y" * 100_000))
+    assert server.closed
+
+
 # The journal
 
 

@@ -1,6 +1,6 @@
 """What an HTTP/2 server sends: responses, their contents as the client's windows and priorities allow (RFC 9113 §5.2)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 
 from netstack.http.engine.http2 import frames
@@ -242,6 +242,12 @@ class Outgoing:
                 return ConnectionFault(Code.ENHANCE_YOUR_CALM, reason)
             self.stalled_due = inf
         return None
+
+    def is_stuck(self, streams: Iterable[Stream]) -> bool:
+        """Whether all that is left waits for windows of a client that opens none any more."""
+        if self.turn_due < inf or any(stream.sending is not Sending.SENT for stream in streams):
+            return False
+        return self.window <= 0 or not self.schedule
 
     def is_stalled(self, stream: Stream, now: Now) -> bool:
         """Whether the client has kept a stream's window shut for too long."""

@@ -118,6 +118,9 @@ class HTTP2ServerEngine(Recorder):
                 raise
         if self._out.schedule:
             yield from self._out.send_bodies(now)
+        if self._eof and self._out.is_stuck(self._streams.values()):
+            for stream in [*self._streams.values()]:
+                self._end(stream)
         if not self._streams:
             if (self._final or self._eof) and not self._closed:
                 self._closed = True
