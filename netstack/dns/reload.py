@@ -19,6 +19,7 @@ from netstack.dns.source import Reading
 from netstack.dns.stored import StoredZone
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
+from netstack.kernel.background import background
 from netstack.kernel.machine import Machine
 
 READ = 0.01
@@ -132,6 +133,10 @@ class Reloader(Service):
 
     def _read(self, origin: Name, served: Zone | None, force: bool) -> _Read | None:
         """Off the reactor's thread: what is to be served now; None: what is. Raises ZoneError."""
+        with background():
+            return self._compared(origin, served, force)
+
+    def _compared(self, origin: Name, served: Zone | None, force: bool) -> _Read | None:
         reading = self.sources[origin].read()
         rules = self.keeper.nameserver.rules_of(origin)
         if isinstance(reading.zone, StoredZone) and (rules.signing is not None or rules.policy is not None):
