@@ -5,6 +5,7 @@ address of a name server).
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import dns.name
@@ -13,7 +14,7 @@ from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
-from netstack.dns.cache import ALL_TYPES, Cache, Entry, Rank
+from netstack.dns.cache import ALL_TYPES, Cache, Entry, Key, Rank
 from netstack.dns.dnssec.evidence import evidence, of_absence, of_records, signed_ttl
 from netstack.dns.events import (
     CACHED_ERROR,
@@ -150,6 +151,8 @@ class Algorithm:
                 self.cache.get(name, it, self.now, Rank.ANSWER, stale=True) for it in (rdtype, RdataType.CNAME, ALL_TYPES)
             )
             entry = next((it for it in kept if it is not None and (not it.negative or it.rrset is not None)), None)
+            if entry is None:
+                entry = self._dname_above(name, stale=True)
             if entry is None or entry.rrset is None:
                 return None
             rrset = entry.at(self.now, self.rotate)
@@ -161,6 +164,11 @@ class Algorithm:
             if entry.negative:
                 code = STALE_NXDOMAIN if entry.rcode == Rcode.NXDOMAIN else STALE_ANSWER
                 return Outcome(entry.rcode, tuple(answer), rrset, ExtendedError(code), proof=tuple(proof))
+            if rrset.rdtype == RdataType.DNAME and rrset.name != name:
+                answer.append(rrset)
+                rrset = redirection(rrset, name).alias
+                if rrset is None:
+                    return None
             answer.append(rrset)
             if rrset.rdtype == rdtype:
                 return Outcome(Rcode.NOERROR, tuple(answer), None, ExtendedError(STALE_ANSWER), proof=tuple(proof))
@@ -383,18 +391,20 @@ class Algorithm:
                 entry = self.cache.get(name, kept, self.now, Rank.ANSWER) if cached else None
             if entry is not None and not (entry.negative and kept == RdataType.CNAME != rdtype):
                 return entry
-        redirected = self._redirected(task, name, cached)
+        redirected = self._dname_above(name, task.fresh, cached)
         if redirected is None and self.hardening.nxdomain_cut and cached:
             return self._nothing_below(name)
         return redirected
 
-    def _redirected(self, task: Task, name: Name, cached: bool) -> Entry | None:
-        """The DNAME above a name (RFC 6672 §3.4.1)."""
+    def _dname_above(
+        self, name: Name, fresh: Mapping[Key, Entry] = MappingProxyType({}), cached: bool = True, stale: bool = False
+    ) -> Entry | None:
+        """The DNAME above a name that is known (RFC 6672 §3.4.1): in `fresh`, or if `cached` in the cache."""
         while len(name) > 1:
             name = name.parent()
-            entry = task.fresh.get((name, RdataType.DNAME))
+            entry = fresh.get((name, RdataType.DNAME))
             if entry is None and cached:
-                entry = self.cache.get(name, RdataType.DNAME, self.now, Rank.ANSWER)
+                entry = self.cache.get(name, RdataType.DNAME, self.now, Rank.ANSWER, stale=stale)
             if entry is not None and not entry.negative:
                 return entry
         return None

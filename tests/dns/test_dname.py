@@ -238,6 +238,16 @@ def test_the_resolver_ends_where_a_dname_leads_into_itself() -> None:
     assert internet().resolve("a.self.umass.edu").rcode == Rcode.SERVFAIL
 
 
+def test_an_expired_dname_is_better_than_no_answer() -> None:
+    net = internet(hardening=Hardening(serve_stale=True))
+    assert lines(net.resolve("host.old.umass.edu")) == HOST
+    net.servers.clear()
+    net.now += 2 * 86400 + 60
+    outcome = net.resolve("host.old.umass.edu")
+    assert (lines(outcome), outcome.error and outcome.error.code) == (HOST, 3)
+    assert {rrset.ttl for rrset in outcome.answer} == {30}
+
+
 def lie(message: Message) -> None:
     """The CNAME leads elsewhere than the DNAME says."""
     for rrset in message.answer:
