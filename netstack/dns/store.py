@@ -5,6 +5,7 @@ A difference is on disk before it is answered for. A journal's end that a crash 
 
 import struct
 import zlib
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -46,6 +47,20 @@ class Stored:
     """Octets at the journal's end that are not a whole difference."""
 
 
+def keep_under(disk: Disk, stamp: str, text: str, paths: Iterable[str]) -> None:
+    """Remove files that were begun under another text than this one; the file `stamp` says under which."""
+    digest = sha256(text.encode()).hexdigest().encode() + b"\n"
+    try:
+        if disk.read(stamp) == digest:
+            return
+    except FileNotFoundError:
+        pass
+    for path in paths:
+        with suppress(FileNotFoundError):
+            disk.remove(path)
+    disk.write(stamp, digest)
+
+
 class ZoneStore:
     """The files of one zone below `zones/`."""
 
@@ -62,16 +77,7 @@ class ZoneStore:
 
     def belong_to(self, text: str) -> None:
         """Forget what is kept unless it was begun under the same text, such as the master file that it grew from."""
-        stamp = sha256(text.encode()).hexdigest().encode() + b"\n"
-        try:
-            if self.disk.read(self._stamp) == stamp:
-                return
-        except FileNotFoundError:
-            pass
-        for path in (self._copy, self._journal, self._refreshed):
-            with suppress(FileNotFoundError):
-                self.disk.remove(path)
-        self.disk.write(self._stamp, stamp)
+        keep_under(self.disk, self._stamp, text, (self._copy, self._journal, self._refreshed))
 
     def load(self) -> Stored | None:
         """The copy with all whole differences; None where there is none. Raises StoreError."""

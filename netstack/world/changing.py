@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TRANSFER = "transfer"
 """First label of the key for the transfers of a zone."""
+BEGUN = "registrations/begun"
 PATIENCE, ATTEMPTS = 0.25, 7
 """A host may ask before the other one listens: the first repetition comes soon."""
 
@@ -94,6 +95,15 @@ def begin(world: World, texts: Mapping[str, str], host: str, disk: Disk) -> None
         kept = updated(world, zone) or signing.signed(world, zone.name)
         if copied(world, zone, host) or (host == zone.servers[0] and kept):
             ZoneStore(disk, dns.name.from_text(zone.name)).belong_to(texts[zone.name])
+
+
+def begin_registrar(world: World, texts: Mapping[str, str], host: str, disk: Disk) -> None:
+    """The same for a registrar: what it registered went with the zones that had it."""
+    from netstack.dns.store import keep_under
+    from netstack.registrar.store import JOURNAL
+
+    texts_of_registries = "".join(texts[zone.name] for zone in world.zones.values() if host in zone.updates)
+    keep_under(disk, BEGUN, texts_of_registries, (JOURNAL,))
 
 
 def _changeable(world: World, zone: Zone) -> bool:

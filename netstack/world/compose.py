@@ -92,6 +92,8 @@ class Composer:
                 )
             if service.plugin == "dns":
                 changing.begin(self.world, self.zones, host.name, machine.disk)
+            elif service.plugin == "registrar":
+                changing.begin_registrar(self.world, self.zones, host.name, machine.disk)
             tap: Any = import_module(f"netstack.taps.{service.plugin}")
             made: IService = tap.build(config, machine)
             built.append(RunningService(service.name, service.plugin, made))

@@ -13,6 +13,7 @@ from netstack.dns.limits import ZoneLimits
 from netstack.dns.requests import NoReply, request
 from netstack.dns.tsig import Key
 from netstack.kernel.machine import Machine
+from netstack.registrar.store import JOURNAL
 from netstack.world import changing
 from netstack.world.addresses import addresses
 from netstack.world.compose import Composer
@@ -135,6 +136,19 @@ def test_a_disk_of_another_world_is_not_believed() -> None:
     assert "copy" in disk.list("zones/tld.test")
     changing.begin(world.world, texts | {"tld.test": texts["tld.test"] + "x A 10.0.0.9\n"}, PRIMARY, disk)
     assert disk.list("zones/tld.test") == ["begun"]
+
+
+def test_a_registrar_forgets_with_its_registry() -> None:
+    """The two would differ otherwise, and the addresses that it was told may be others' now."""
+    world = up()
+    disk = world.running.hosts[REGISTRAR].machine.disk
+    texts = dict(Composer(world.world, world.running.table).zones)
+    changing.begin_registrar(world.world, texts, REGISTRAR, disk)
+    disk.write(JOURNAL, b"")
+    changing.begin_registrar(world.world, texts | {"test": ""}, REGISTRAR, disk)
+    assert disk.list("registrations") == ["begun", "journal"]
+    changing.begin_registrar(world.world, texts | {"tld.test": ""}, REGISTRAR, disk)
+    assert disk.list("registrations") == ["begun"]
 
 
 def test_which_zones_change() -> None:
