@@ -22,6 +22,8 @@ REQUIRED = {
     "cryptography": "cryptography",
     "prometheus_client": "prometheus-client",
     "dns": "dnspython",
+    "h2": "h2",
+    "hpack": "hpack",
     "httptools": "httptools",
     "jinja2": "Jinja2",
     "rich": "rich",
