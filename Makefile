@@ -26,6 +26,8 @@ soak: $(VENV)/.tested
 
 labs: $(VENV)/.tested
 	$(BIN)/netstack lab run --all --full
+	$(BIN)/netstack lab run --all --on loopback
+	$(BIN)/netstack lab run --all --on namespaces
 
 picture: $(VENV)/.installed
 	$(BIN)/python docs/picture.py > /dev/null

@@ -233,7 +233,7 @@ def parser() -> argparse.ArgumentParser:
     lab_list.set_defaults(action="list")
     lab_run = labs.add_parser("run", help="run labs: the model's numbers beside the measured ones")
     lab_run.add_argument("labs", metavar="NAME", nargs="*")
-    lab_run.add_argument("--all", action="store_true", help="every lab")
+    lab_run.add_argument("--all", action="store_true", help="every lab that runs there")
     lab_run.add_argument("--on", metavar="SUBSTRATE", default="simulated", choices=("simulated", "loopback", "namespaces"))
     lab_run.add_argument("--seed", type=int, metavar="N", default=1)
     lab_run.add_argument("--full", action="store_true", help="the long run, minutes; else a sample where there is one")

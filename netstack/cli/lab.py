@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
         return PASS
     results = []
     try:
-        for name in runner.names(options.labs, options.all):
+        for name in runner.names(options.labs, options.all, options.on):
             result = runner.run(name, options.on, options.seed, options.full)
             results.append(result)
             if not options.json:

@@ -47,9 +47,9 @@ def exit_code(results: Sequence[Result]) -> int:
     return PASS if all(result.passed for result in results) else FAIL
 
 
-def names(wanted: Sequence[str], every: bool = False) -> list[str]:
-    """The labs to run; raises NoSuchLab when there is none, or one is unknown."""
-    chosen = list(MODULES) if every else list(dict.fromkeys(wanted))
+def names(wanted: Sequence[str], every: bool = False, on: str = "simulated") -> list[str]:
+    """The labs to run, `every`: all that run on the substrate; raises NoSuchLab when there is none, or one is unknown."""
+    chosen = [name for name in MODULES if on in load(name).substrates] if every else list(dict.fromkeys(wanted))
     for name in chosen:
         if name not in MODULES:
             raise NoSuchLab(f"no lab {name!r}; there are: {', '.join(MODULES)}")

@@ -93,6 +93,7 @@ def test_nothing_to_run_is_said() -> None:
             wrong()
     assert names(["dns-messages", "dns-messages"]) == ["dns-messages"]
     assert names([], every=True) == list(MODULES)
+    assert names([], every=True, on="namespaces") == ["dns-messages", "dns-caching", "dns-rotation"]
 
 
 def test_every_lab_can_be_loaded_and_promises_something() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from netstack.lab import dns_caching
 from netstack.world.namespaces.session import NamespacesSession
 from netstack.world.session import Session, open_session
 from tests.world.namespaces.allowed import needs_namespaces
@@ -73,6 +74,15 @@ def test_hosts_stop_and_start(internet: Session) -> None:
         internet.fetch(f"http://{NAME}/", host=CLIENT)
     internet.start_host(NAME)
     assert internet.fetch(f"http://{NAME}/", host=CLIENT).status == 200
+
+
+def test_a_zone_changes_in_the_process_that_serves_it(internet: Session) -> None:
+    internet.everywhere(dns_caching._change, "300 IN A 10.9.9.9", 300)
+    internet.flush()
+    assert internet.resolve(NAME, host=CLIENT).records == ("10.9.9.9",)
+    internet.everywhere(dns_caching._change, f"300 IN A {internet.address(NAME)}", 300)
+    assert internet.resolve(NAME, host=CLIENT).records == ("10.9.9.9",)
+    internet.flush()
 
 
 def test_links_change(internet: Session) -> None:
