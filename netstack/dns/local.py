@@ -24,8 +24,12 @@ _REVERSE = (
 _REVERSE6 = (
     ".".join("0" * 32), "1." + ".".join("0" * 31), "d.f", "8.e.f", "9.e.f", "a.e.f", "b.e.f", "8.b.d.0.1.0.0.2",
 )  # fmt: skip
-EMPTY = tuple(f"{text}.in-addr.arpa" for text in _REVERSE) + tuple(f"{text}.ip6.arpa" for text in _REVERSE6)
-"""Addresses that mean something else to everybody (RFC 6303 §4)."""
+EMPTY = (
+    *(f"{text}.in-addr.arpa" for text in _REVERSE),
+    *(f"{text}.ip6.arpa" for text in _REVERSE6),
+    "home.arpa",  # RFC 8375 §4
+)
+"""Addresses, and homes, that are others to everybody (RFC 6303 §4)."""
 ABSENT = ("invalid", "onion")
 """Names that do not exist, themselves neither (RFC 6761 §6.4, RFC 7686 §2)."""
 LOCALHOST = dns.name.from_text("localhost")

@@ -39,6 +39,7 @@ ONE = "1." + "0." * 31 + "ip6.arpa"
         ("a.b.invalid A", "NXDOMAIN SOA invalid."),
         ("abc.onion AAAA", "NXDOMAIN SOA onion."),
         ("onion SOA", "NXDOMAIN SOA onion."),
+        ("printer.home.arpa A", "NXDOMAIN SOA home.arpa."),
         # names like others
         ("gaia.cs.umass.edu A", None),
         ("host.test A", None),
