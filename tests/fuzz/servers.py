@@ -107,7 +107,8 @@ text TXT "some words" "and more"
 def dns_options(address: str, directory: Path) -> tuple[str, ...]:
     (directory / "umass.edu.zone").write_text(ZONE)
     listen = [f"--listen={kind}:5300:interface={address}" for kind in ("udp", "tcp")]
-    return ("netstack-dns", f"--zone=umass.edu={directory}/umass.edu.zone", *listen)
+    small = "--compiled-bytes=100000"  # full before the memory is first looked at
+    return ("netstack-dns", f"--zone=umass.edu={directory}/umass.edu.zone", small, *listen)
 
 
 def dns_query(name: str, rdtype: str, size: int = 1232) -> bytes:
@@ -158,6 +159,7 @@ def origin_options(address: str, directory: Path) -> tuple[str, ...]:
         f"--site=www.someschool.edu={site}",
         f"--listen=tcp:8080:interface={address}",
         "--no-access-log",
+        "--memo=64",  # full before the memory is first looked at
     )
 
 
