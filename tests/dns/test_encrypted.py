@@ -6,14 +6,21 @@ import dns.message
 import pytest
 from dns.edns import OptionType
 from dns.rcode import Rcode
+from twisted.internet.task import deferLater
 from twisted.python import usage
 
 from netstack.dns import StubResolver, query
 from netstack.dns.access import name_of
 from netstack.dns.doh import MEDIA, target
+from netstack.dns.engine import ClientStream
+from netstack.dns.events import ReplyReceived, SendQuery
 from netstack.dns.forwarders import Forwarder
 from netstack.dns.streams import Server
 from netstack.http import fetch
+from netstack.kernel.listen import connect_stream
+from netstack.kernel.metrics import traffic
+from netstack.kernel.roles import Connection
+from netstack.sansio import Event
 from netstack.taps import resolver as resolver_tap
 from netstack.taps.changing import Changing, Peer
 from netstack.world.loader import parse
@@ -53,7 +60,7 @@ def test_forwarding_over_tls_needs_a_ca() -> None:
         options.parseOptions(["--forward", "tls://10.0.0.1#dns.test"])
 
 
-def world(forward: str) -> Session:
+def world(forward: str, upstream: dict[str, Any] | None = None) -> Session:
     """A resolver at home that forwards to the one of an ISP."""
     table = {
         "sites": {"core": {"resolver": False}, "lan": {"resolver": RESOLVER}, "isp": {"resolver": UPSTREAM}},
@@ -62,7 +69,7 @@ def world(forward: str) -> Session:
                   "lan.edu": {"site": "core", "servers": [SERVER], "records": "www.cs A 10.9.9.9\n"
                               + "".join(f"large TXT \"{number}{'x' * 200}\"\n" for number in range(100))}},
         "hosts": {RESOLVER: {"site": "lan", "services": {"resolver": {"forward": [forward]}}}, HOST: {"site": "lan"},
-                  UPSTREAM: {"site": "isp", "services": {"resolver": {}}}},
+                  UPSTREAM: {"site": "isp", "services": {"resolver": upstream or {}}}},
     }  # fmt: skip
     internet = open_session(parse(table), "simulated", seed=5)
     internet.record()
@@ -209,3 +216,52 @@ def test_primaries_over_tls() -> None:
         Peer.parse("tls://10.0.0.1")
     with pytest.raises(ValueError, match="notify: edu: expected no tls"):
         Changing(notify=(("edu", "tls://10.0.0.1#dns.test"),))
+
+
+class Client:
+    """The role of a client's connection."""
+
+    def __init__(self) -> None:
+        self.replies = 0
+        self.why: str | None = None
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        self.replies += isinstance(event, ReplyReceived)
+
+    def lost(self, reason: str) -> None:
+        self.why = reason
+
+
+def test_clients_over_tls_are_bounded_and_may_leave_as_they_like() -> None:
+    """Three where two may be; then one that resets its connection in the middle, and one that rests too long."""
+    with world(f"tls://{UPSTREAM}", {"server_limits": {"tcp-connections": 2, "tcp-idle": 3}}) as internet:
+        address, upstream = internet.running.table.hosts[UPSTREAM][0], internet.running.hosts[UPSTREAM].machine
+
+        async def script(machine: Any) -> Any:
+            clients = [Client() for _ in range(3)]
+            drivers = []
+            for client in clients:
+                counted = traffic(machine.registry, "dns", "client")
+                connecting = connect_stream(
+                    machine, address, 853, "dns", ClientStream(), client, counted, tls_name=UPSTREAM, alpn=("dot",)
+                )
+                try:
+                    drivers.append(await connecting)
+                except Exception:
+                    drivers.append(None)
+            first, second, third = drivers
+            assert (first is None, second is None, third is None) == (False, False, True)
+            first.send(SendQuery(QUERY))
+            second.send(SendQuery(QUERY[:20]))
+            second.abort()
+            await deferLater(machine.reactor, 2)
+            active = upstream.registry.get_sample_value("netstack_dns_connections_active", {"role": "server"})
+            await deferLater(machine.reactor, 10)
+            return clients[0].replies, active, clients[0].why
+
+        replies, active, why = internet.ask(HOST, script)
+        assert (replies, active, why) == (1, 1, "closed")
+        sample = upstream.registry.get_sample_value
+        assert sample("netstack_dns_connections_active", {"role": "server"}) == 0
+        assert sample("netstack_dns_tls_handshakes_total", {"role": "server"}) == 2
+        assert sample("netstack_dns_connections_refused_total", {"role": "server"}) == 1
