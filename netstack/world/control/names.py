@@ -18,7 +18,7 @@ class NameVerbs:
     def __init__(self, running: Running, host: Callable[[Arguments], RunningHost]) -> None:
         self.running = running
         self._host = host
-        self._dumps: dict[int, Any] = {}
+        self._dumps: dict[str, Any] = {}
 
     def table(self) -> dict[str, Verb]:
         """Verb -> handler."""
@@ -56,7 +56,7 @@ class NameVerbs:
         from netstack.dns.paging import Pages
 
         host = self._host(arguments)
-        pages = self._dumps.setdefault(id(host.machine), Pages())
+        pages = self._dumps.setdefault(host.name, Pages())
 
         async def begin() -> Iterator[str]:
             authority = self._of(arguments, "authority", "serves no zones")
