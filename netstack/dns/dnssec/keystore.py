@@ -54,7 +54,10 @@ class KeyStore:
             self.held = (*held, *(held_key(key, _role(key, "ksk" in roles)) for key in new))
             return self.held
         if self.given:
-            self.held = initial(self.given, wall)
+            gone = Life(removed=wall)  # of an earlier life of the zone, never to be used
+            ours = {key.file for key in self.given}
+            left = [Held(key.file, key.record, _role(key, False), gone, None) for key in there if key.file not in ours]
+            self.held = (*left, *initial(self.given, wall))
             return self.held
         self.held = initial(kept_keys(self.machine, self.zone, self.split), wall)
         self.save(self.held)

@@ -81,8 +81,12 @@ def test_keys_of_another_configuration_count_for_nothing(tmp_path: Path) -> None
     first = KeyStore(machine, UMASS, keys("umass.edu"))
     first.save(first.load())
     assert to_text(KeyStore(machine, UMASS, keys("umass.edu")).load()) == to_text(first.held)
-    other = KeyStore(machine, UMASS, keys("umass.edu", seed=7)).load()
-    assert [each.tag for each in other] == [keys("umass.edu", seed=7)[0].tag]
+    first.save((*first.held, first.make("csk")))
+    other = KeyStore(machine, UMASS, keys("umass.edu", seed=7))
+    for _ in range(2):
+        states = {each.tag: each.state for each in other.load()}
+        assert states == {first.held[-1].tag: "removed", keys("umass.edu", seed=7)[0].tag: "active"}
+        other.save(other.held)
 
 
 def test_a_request_is_taken_once(tmp_path: Path) -> None:
