@@ -24,7 +24,7 @@ import dns.query
 import dns.rcode
 import dns.update
 
-from tests.bench.dns import processor_seconds
+from tests.bench._dns_servers import processor_seconds
 from tests.dns.killed import KEY, RING
 from tests.processes import Running, twistd
 
