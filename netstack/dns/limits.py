@@ -1,6 +1,8 @@
 """Bounds of the DNS servers; every one is a field of a tap's configuration. Times in seconds, sizes in octets."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from netstack.sansio.bounds import all_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class ServerLimits:
     """A new secret for cookies after so long; the one before it stays good until the next."""
 
     def __post_init__(self) -> None:
-        _positive(self, ("client_rate", "response_rate"))
+        all_positive(self, or_none=("client_rate", "response_rate"))
         if not 512 <= self.udp_payload <= 65535:  # RFC 6891 §6.2.5
             raise ValueError(f"udp_payload: expected 512 to 65535, got {self.udp_payload}")
 
@@ -104,7 +106,7 @@ class ResolverLimits:
     """Questions asked again at once."""
 
     def __post_init__(self) -> None:
-        _positive(self)
+        all_positive(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +141,4 @@ class ZoneLimits:
     """Updates that wait for the disk; one more is SERVFAIL."""
 
     def __post_init__(self) -> None:
-        _positive(self)
-
-
-def _positive(limits: ServerLimits | ResolverLimits | ZoneLimits, or_none: tuple[str, ...] = ()) -> None:
-    """Raises ValueError, which names the field, unless all are above 0; those of `or_none` may be 0."""
-    for field in fields(limits):
-        value = getattr(limits, field.name)
-        if not value > 0 and not (value == 0 and field.name in or_none):
-            raise ValueError(f"{field.name}: expected a number above 0, got {value!r}")
+        all_positive(self)

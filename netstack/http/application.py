@@ -19,6 +19,7 @@ from netstack.http.metrics import Requests
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.roles import Connection
 from netstack.sansio import Event, Peer
+from netstack.sansio.bounds import all_positive
 
 _log = Logger()
 
@@ -57,9 +58,7 @@ class ApplicationLimits:
     """Requests being worked on: 503."""
 
     def __post_init__(self) -> None:
-        for name in ("bodies", "answers"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
+        all_positive(self)
 
 
 class ApplicationServer:

@@ -1,6 +1,8 @@
 """Bounds of a registrar; every one is an option of its tap. Times in seconds."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from netstack.sansio.bounds import all_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,4 @@ class RegistrarLimits:
     most_retry: float = 300.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if not getattr(self, field.name) > 0:
-                raise ValueError(f"{field.name}: expected a number above 0, got {getattr(self, field.name)!r}")
+        all_positive(self)

@@ -12,6 +12,7 @@ import dns.rdatatype
 import idna
 
 from netstack.registrar.events import Delegation, NameServer
+from netstack.sansio.bounds import positive
 
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 RESERVED = ("example", "invalid", "localhost", "nic", "rdds", "test", "whois", "www")
@@ -53,8 +54,7 @@ class Policy:
         if not 1 <= self.least_servers <= self.most_servers:
             raise ValueError(f"least_servers: expected 1 to {self.most_servers}, got {self.least_servers}")
         for name in ("most_addresses", "most_ds", "least_secret", "most_years"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
+            positive(name, getattr(self, name))
 
     def registry_of(self, name: str) -> str | None:
         """The registry that a name is, or would be, registered in: the closest one above it."""

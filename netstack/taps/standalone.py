@@ -22,6 +22,7 @@ from netstack.kernel.workers.health import WorkersHealth
 from netstack.kernel.workers.parent import WorkerLimits, Workers
 from netstack.kernel.workers.ports import shareable
 from netstack.kernel.workers.worker import WorkerService, this_worker
+from netstack.sansio.bounds import positive
 
 _LIMITS = StreamLimits()
 _WORKERS = WorkerLimits()
@@ -204,9 +205,3 @@ def placed(machine: Machine, found: tuple[Endpoint, ...]) -> list[Endpoint]:
         for endpoint in found
         for interface in ([endpoint.interface] if endpoint.interface else machine.addresses)
     ]
-
-
-def positive(key: str, value: float, at_least: float = 0.0) -> None:
-    """Raises ValueError, which names `key`, unless `value` is above zero and not below `at_least`."""
-    if not (value > 0 and value >= at_least):
-        raise ValueError(f"{key}: expected a number {f'from {at_least:g}' if at_least else 'above 0'}, got {value!r}")

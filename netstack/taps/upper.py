@@ -7,10 +7,11 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import positive
 from netstack.sockets.answers import MODES
 from netstack.sockets.engine import Bounds
 from netstack.sockets.service import SentenceService
-from netstack.taps.standalone import WorkerOptions, endpoints, placed, positive
+from netstack.taps.standalone import WorkerOptions, endpoints, placed
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from dns.rdtypes.ANY.DNSKEY import DNSKEY
 
 from netstack.dns.dnssec.keys import Key, KeyFormatError
 from netstack.dns.dnssec.signer import Policy, Signing
+from netstack.sansio.bounds import all_positive
 
 Role = Literal["csk", "ksk", "zsk"]
 ROLES: tuple[Role, ...] = ("csk", "ksk", "zsk")
@@ -37,9 +38,7 @@ class Timing:
     """Of the DS records, where the parent was not seen to have another."""
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if getattr(self, field.name) < 1:
-                raise ValueError(f"{field.name}: expected a number above 0, got {getattr(self, field.name)}")
+        all_positive(self)
 
 
 @dataclass(frozen=True, slots=True)

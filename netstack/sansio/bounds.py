@@ -1,0 +1,18 @@
+"""Checks of bounds: what is wrong with one is said with its name, as it is an option or a field of a configuration."""
+
+from dataclasses import fields
+from typing import Any
+
+
+def positive(key: str, value: float, at_least: float = 0.0) -> None:
+    """Raises ValueError, which names `key`, unless `value` is above zero and not below `at_least`."""
+    if not (value > 0 and value >= at_least):
+        raise ValueError(f"{key}: expected a number {f'from {at_least:g}' if at_least else 'above 0'}, got {value!r}")
+
+
+def all_positive(limits: Any, or_none: tuple[str, ...] = ()) -> None:
+    """The same of every field of a dataclass; those of `or_none` may be 0."""
+    for field in fields(limits):
+        value = getattr(limits, field.name)
+        if value != 0 or field.name not in or_none:
+            positive(field.name, value)
