@@ -3,9 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.logger import Logger
 
 from netstack.dns.authority import Authority
 from netstack.dns.caching import CacheControl
@@ -16,7 +14,8 @@ from netstack.dns.limits import ResolverLimits, ServerLimits
 from netstack.dns.metrics import guarded, resolver_collector, server_metrics
 from netstack.dns.recursion import GuardedAnswers, Network, Recursion, RecursiveAnswers, RecursiveDatagrams, RecursiveStream
 from netstack.dns.recursor import Recursor
-from netstack.dns.service import listeners
+from netstack.dns.server import PlainAnswers
+from netstack.dns.service import DNSService
 from netstack.dns.wire import RA, Query, parse_query
 from netstack.dns.zone import Delegation, ZoneUnavailable
 from netstack.kernel.listen import Endpoint
@@ -38,23 +37,16 @@ class ChainAnswers(RecursiveAnswers):
         super().__init__(recursion, allow, server_metrics(machine.registry, "resolver"), authority.udp_payload)
         self.authority = authority
         self.recursor = recursor
-        self.own = server_metrics(machine.registry, "authoritative")
+        self.plain = PlainAnswers(machine, authority, server_metrics(machine.registry, "authoritative"), None)
 
     def answer(self, data: bytes, address: str, proto: Proto, send: Callable[[bytes | None], None]) -> None:
         if self._delegated(data, address):
             super().answer(data, address, proto, send)
             return
-        seconds = self.recursion.machine.reactor.seconds
-        began = seconds()
-        reply = self.authority.answer(data, proto != "udp")
-        if reply is None:
-            self.own.dropped += 1
-            send(None)
-            return
-        self.own.request(proto, address, reply.question)
-        self.own.response(reply.rcode, seconds() - began)
-        offered = self._allowed(address)
-        send(reply.data[:3] + bytes([reply.data[3] | RA]) + reply.data[4:] if offered else reply.data)
+        reply = self.plain.answer(data, proto, address)
+        if reply is not None and self._allowed(address):
+            reply = reply[:3] + bytes([reply[3] | RA]) + reply[4:]
+        send(reply)
 
     def _delegated(self, data: bytes, address: str) -> bool:
         """Whether others are to be asked; they are made known to the recursor."""
@@ -74,10 +66,8 @@ class ChainAnswers(RecursiveAnswers):
         return bool(known)
 
 
-class ChainService(MultiService):
+class ChainService(DNSService):
     """Such a server behind its endpoints."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -89,8 +79,7 @@ class ChainService(MultiService):
         limits: ServerLimits,
         guard: Guard,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.machine = machine
+        super().__init__(machine)
         self.authority = authority
         self.recursor = recursor
         self.recursion = Recursion(machine, recursor, recursor.limits)
@@ -98,25 +87,12 @@ class ChainService(MultiService):
         resolver_collector(machine.registry).resolver = recursor.counts
         answers = GuardedAnswers(ChainAnswers(authority, machine, self.recursion, recursor, allow), guard, machine)
         guarded(machine.registry, "authoritative", guard.counts)
-        self.listeners = listeners(
-            machine,
-            endpoints,
-            limits,
-            lambda: RecursiveDatagrams(answers),
-            lambda: RecursiveStream(answers, limits.tcp_idle),
+        self.listen(
+            endpoints, limits, lambda: RecursiveDatagrams(answers), lambda: RecursiveStream(answers, limits.tcp_idle)
         )
-        for listener in self.listeners:
-            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
 
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        for listener in self.listeners:
-            self.log.info(
-                "{name} serves {zones} zones and asks for others on {endpoint}",
-                name=self.machine.name,
-                zones=len(self.authority.zones),
-                endpoint=listener.endpoint,
-            )
+    def does(self) -> str:
+        return f"serves {len(self.authority.zones)} zones and asks for others"
 
     def stopService(self) -> Deferred[Any]:
         stopped: Deferred[Any] = maybeDeferred(super().stopService)

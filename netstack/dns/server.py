@@ -1,4 +1,4 @@
-"""The authoritative server's role: plain questions are answered from the zones at once, other messages by `special`."""
+"""The authoritative server's roles: plain questions are answered from the zones at once, other messages by `special`."""
 
 from dns.rdatatype import RdataType
 
@@ -17,112 +17,90 @@ from netstack.kernel.roles import Connection
 from netstack.sansio import Event
 
 
+class PlainAnswers:
+    """Replies to plain questions, for all sockets of one server; a guard decides who gets one."""
+
+    def __init__(self, machine: Machine, authority: Authority, metrics: ServerMetrics, guard: Guard | None) -> None:
+        self.machine = machine
+        self.authority = authority
+        self.metrics = metrics
+        self.guard = guard
+        self._assembler = Assembler(authority)
+
+    def answer(self, data: bytes, proto: Proto, address: str) -> bytes | None:
+        """The reply; None: none is due."""
+        guard, now = self.guard, self.machine.now
+        if guard is None:
+            return self._reply(data, proto, address)
+        admitted = guard.admit(data, address, proto != "udp", now())
+        if not isinstance(admitted, Admitted):
+            return admitted
+        return guard.finish(admitted, self._reply(data, proto, address), now())
+
+    def _reply(self, data: bytes, proto: Proto, address: str) -> bytes | None:
+        metrics, seconds = self.metrics, self.machine.reactor.seconds
+        began = seconds()
+        made = self._assembler.answer(data, self.authority.order, proto != "udp")
+        if made is not None:
+            metrics.tally(proto, "2" if ":" in address else "1", RdataType(made.rdtype), made.rcode).count += 1
+            metrics.replies(1, seconds() - began)
+            return made.wire
+        reply = self.authority.answer(data, proto != "udp")
+        if reply is None:
+            metrics.dropped += 1
+            return None
+        metrics.request(proto, address, reply.question)
+        metrics.response(reply.rcode, seconds() - began)
+        return reply.data
+
+
 class AuthoritativeDatagrams:
     """Answers one socket's queries."""
 
-    def __init__(
-        self,
-        machine: Machine,
-        authority: Authority,
-        metrics: ServerMetrics,
-        answers: SpecialAnswers | None = None,
-        guard: Guard | None = None,
-    ) -> None:
-        self.guard = guard
-        self.machine = machine
-        self.authority = authority
-        self.assembler = Assembler(authority)
-        self.metrics = metrics
+    def __init__(self, plain: PlainAnswers, answers: SpecialAnswers) -> None:
+        self.plain = plain
         self.special = answers
 
     def handle(self, event: Event, socket: DatagramDriver) -> None:
         if isinstance(event, QueryReceived) and event.source is not None:
             source = event.source
-            if (
-                self.special is not None
-                and special(event.data)
-                and self.special.receive(event.data, "udp", source[0], lambda reply: socket.send(SendReply(reply, source)))
-            ):
+
+            def send(reply: bytes | None) -> None:
+                socket.send(SendReply(reply, source))
+
+            if special(event.data) and self.special.receive(event.data, "udp", source[0], send):
                 return
-            reply = _answer(self, event.data, "udp", event.source[0])
-            if reply is not None:
-                socket.send(SendReply(reply, event.source))
+            send(self.plain.answer(event.data, "udp", source[0]))
 
 
 class AuthoritativeStream:
     """Answers one connection's queries, in order."""
 
-    def __init__(
-        self,
-        machine: Machine,
-        authority: Authority,
-        metrics: ServerMetrics,
-        answers: SpecialAnswers | None = None,
-        guard: Guard | None = None,
-        idle: float = 10.0,
-        assembler: Assembler | None = None,
-    ) -> None:
-        """`idle`: seconds after which the engine closes the connection. `assembler`: one that all connections share."""
-        self.guard = guard
-        self.idle = idle
-        self.machine = machine
-        self.authority = authority
-        self.assembler = assembler or Assembler(authority)
-        self.metrics = metrics
+    def __init__(self, plain: PlainAnswers, answers: SpecialAnswers, idle: float) -> None:
+        """`idle`: seconds after which the engine closes the connection."""
+        self.plain = plain
         self.special = answers
-        self._sending = None if answers is None else Sending(answers)
+        self.idle = idle
+        self._sending = Sending(answers)
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, QueryReceived):
-            sending, peer = self._sending, connection.peer
+            data, peer = event.data, connection.peer
             secure = peer.security is not None
             proto: Proto = "tls" if secure else "tcp"
-            if (
-                self.special is not None
-                and sending is not None
-                and special(event.data)
-                and self.special.receive(
-                    event.data,
-                    proto,
-                    peer.remote[0],
-                    lambda reply: connection.send(SendReply(reply)),
-                    None if too_old(peer) else lambda transfer: sending.begin(transfer, connection),
-                )
+            if special(data) and self.special.receive(
+                data,
+                proto,
+                peer.remote[0],
+                lambda reply: connection.send(SendReply(reply)),
+                None if too_old(peer) else lambda transfer: self._sending.begin(transfer, connection),
             ):
                 return
-            reply = _answer(self, event.data, proto, peer.remote[0])
-            connection.send(SendReply(reply and reply_on_stream(event.data, reply, self.idle, secure)))
+            reply = self.plain.answer(data, proto, peer.remote[0])
+            connection.send(SendReply(reply and reply_on_stream(data, reply, self.idle, secure)))
 
     def writable(self, connection: Connection) -> None:
-        if self._sending is not None:
-            self._sending.go_on(connection)
+        self._sending.go_on(connection)
 
     def lost(self, reason: str) -> None:
-        if self._sending is not None:
-            self._sending.end()
-
-
-def _answer(role: AuthoritativeDatagrams | AuthoritativeStream, data: bytes, proto: Proto, address: str) -> bytes | None:
-    metrics, seconds = role.metrics, role.machine.reactor.seconds
-    began, guard = seconds(), role.guard
-    admitted: Admitted | bytes | None = None
-    if guard is not None:
-        admitted = guard.admit(data, address, proto != "udp", role.machine.now())
-        if not isinstance(admitted, Admitted):
-            return admitted
-    made = role.assembler.answer(data, role.authority.order, proto != "udp")
-    if made is not None:
-        answer = made.wire
-        metrics.tally(proto, "2" if ":" in address else "1", RdataType(made.rdtype), made.rcode).count += 1
-        metrics.replies(1, seconds() - began)
-    else:
-        reply = role.authority.answer(data, proto != "udp")
-        if reply is None:
-            metrics.dropped += 1
-            return None
-        answer = reply.data
-        metrics.request(proto, address, reply.question)
-        metrics.response(reply.rcode, seconds() - began)
-    return (
-        answer if guard is None or not isinstance(admitted, Admitted) else guard.finish(admitted, answer, role.machine.now())
-    )
+        self._sending.end()

@@ -9,7 +9,6 @@ from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
-from netstack.dns.assembled import Assembler
 from netstack.dns.authority import Authority
 from netstack.dns.caching import CacheControl
 from netstack.dns.compiled import CompiledAnswers
@@ -37,7 +36,7 @@ from netstack.dns.recursion import (
 )
 from netstack.dns.recursor import Recursor
 from netstack.dns.serial import serial_of
-from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream
+from netstack.dns.server import AuthoritativeDatagrams, AuthoritativeStream, PlainAnswers
 from netstack.dns.special import SpecialAnswers
 from netstack.dns.upstream import ALPN
 from netstack.dns.wire import name_text
@@ -48,10 +47,63 @@ from netstack.kernel.metrics import traffic
 from netstack.kernel.roles import Role
 
 
-class AuthoritativeService(MultiService):
-    """An Authority behind its endpoints."""
+class DNSService(MultiService):
+    """A server behind its endpoints."""
 
     log = Logger()
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.machine = machine
+        self.listeners: list[DatagramListener | StreamListener] = []
+
+    def listen(
+        self,
+        endpoints: Sequence[Endpoint],
+        limits: ServerLimits,
+        datagrams: Callable[[], DatagramRole],
+        stream: Callable[[], Role],
+        bypass: Callable[[str], Bypass | None] = lambda family: None,
+    ) -> None:
+        """A listener for each endpoint, with the role that answers there; datagrams may have a bypass, by family 1 or 2."""
+        machine = self.machine
+        counted = traffic(machine.registry, "dns", "server")
+        secured = handshakes(machine.registry, "server")
+        bounds = replace(machine.limits, connections=limits.tcp_connections)
+        for endpoint in endpoints:
+            listener: DatagramListener | StreamListener
+            if endpoint.kind == "udp":
+                passing = bypass("2" if ":" in endpoint.interface else "1")
+                driver = DatagramDriver(machine, "dns", Datagrams(server=True), datagrams(), counted, passing)
+                listener = DatagramListener(machine, endpoint, driver)
+            else:
+                listener = StreamListener(
+                    machine,
+                    endpoint,
+                    "dns",
+                    lambda: ServerStream(limits.tcp_pipeline, limits.tcp_idle, secured),
+                    stream,
+                    counted,
+                    bounds,
+                    ALPN,
+                )
+            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+            self.listeners.append(listener)
+
+    def startService(self) -> None:
+        super().startService()  # type: ignore[no-untyped-call]
+        for listener in self.listeners:
+            self.log.info(
+                "{name} {does} on {endpoint}", name=self.machine.name, does=self.does(), endpoint=listener.endpoint
+            )
+
+    def does(self) -> str:
+        """What it does at its endpoints, for the log."""
+        raise NotImplementedError
+
+
+class AuthoritativeService(DNSService):
+    """An Authority behind its endpoints."""
 
     def __init__(
         self,
@@ -62,8 +114,7 @@ class AuthoritativeService(MultiService):
         keeper: ZoneKeeper | None = None,
         guard: Guard | None = None,
     ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.machine = machine
+        super().__init__(machine)
         self.authority = authority
         metrics = server_metrics(machine.registry, "authoritative")
         counts = zone_counts(machine.registry)
@@ -75,27 +126,17 @@ class AuthoritativeService(MultiService):
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
         if guard is not None:
             guarded(machine.registry, "authoritative", guard.counts)
-        assembler = Assembler(authority)
-        self.listeners = listeners(
-            machine,
+        plain = PlainAnswers(machine, authority, metrics, guard)
+        self.listen(
             endpoints,
             limits,
-            lambda: AuthoritativeDatagrams(machine, authority, metrics, special, guard),
-            lambda: AuthoritativeStream(machine, authority, metrics, special, guard, limits.tcp_idle, assembler),
+            lambda: AuthoritativeDatagrams(plain, special),
+            lambda: AuthoritativeStream(plain, special, limits.tcp_idle),
             lambda family: _under(guard, CompiledAnswers(authority, metrics, family, limits.compiled_bytes), machine),
         )
-        for listener in self.listeners:
-            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
 
-    def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        for listener in self.listeners:
-            self.log.info(
-                "{name} serves {zones} zones on {endpoint}",
-                name=self.machine.name,
-                zones=len(self.authority.zones) + len(self.authority.unavailable),
-                endpoint=listener.endpoint,
-            )
+    def does(self) -> str:
+        return f"serves {len(self.authority.zones) + len(self.authority.unavailable)} zones"
 
     def awaited(self) -> int:
         """Zones of which there is no copy to be served yet."""
@@ -113,10 +154,8 @@ class AuthoritativeService(MultiService):
         }
 
 
-class ResolverService(MultiService):
+class ResolverService(DNSService):
     """A Recursor behind its endpoints."""
-
-    log = Logger()
 
     def __init__(
         self,
@@ -135,8 +174,7 @@ class ResolverService(MultiService):
 
         `forwarders`: by their keys, those that are asked by encrypted streams; `https` asks those of HTTPS.
         """
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.machine = machine
+        super().__init__(machine)
         self.recursor = recursor
         self.resolver = recursor if trust is None else Validator(recursor, trust, machine.wall)
         self.recursion = Recursion(machine, self.resolver, limits, forwarders, https)
@@ -165,21 +203,19 @@ class ResolverService(MultiService):
             guarded(machine.registry, "resolver", guard.counts)
         self.answers = guarding
         """What answers clients, also those of listeners that are not made here."""
-        self.listeners = listeners(
-            machine,
+        self.listen(
             endpoints,
             server_limits,
             lambda: RecursiveDatagrams(guarding),
             lambda: RecursiveStream(guarding, server_limits.tcp_idle),
             lambda family: _under(guard, KeptAnswers(kept, family), machine),
         )
-        for listener in self.listeners:
-            listener.setServiceParent(self)  # type: ignore[no-untyped-call]
+
+    def does(self) -> str:
+        return "resolves names"
 
     def startService(self) -> None:
-        super().startService()  # type: ignore[no-untyped-call]
-        for listener in self.listeners:
-            self.log.info("{name} resolves names on {endpoint}", name=self.machine.name, endpoint=listener.endpoint)
+        super().startService()
         if self.recursor.identity.weak:
             self.log.warn(
                 "{name} CAN BE POISONED: {identity}; forgers guess its queries' ids and ports. This is for labs:"
@@ -221,43 +257,3 @@ class ResolverService(MultiService):
 
 def _under(guard: Guard | None, bypass: CompiledAnswers | KeptAnswers, machine: Machine) -> Bypass:
     return bypass if guard is None else guarded_bypass(bypass, guard, machine.now)
-
-
-def listeners(
-    machine: Machine,
-    endpoints: Sequence[Endpoint],
-    limits: ServerLimits,
-    datagrams: Callable[[], DatagramRole],
-    stream: Callable[[], Role],
-    bypass: Callable[[str], Bypass | None] = lambda family: None,
-) -> list[DatagramListener | StreamListener]:
-    """A listener for each endpoint, with the role that answers there; datagrams may have a bypass, by family "1" or "2"."""
-    counted = traffic(machine.registry, "dns", "server")
-    secured = handshakes(machine.registry, "server")
-    bounds = replace(machine.limits, connections=limits.tcp_connections)
-    made: list[DatagramListener | StreamListener] = []
-    for endpoint in endpoints:
-        if endpoint.kind == "udp":
-            driver = DatagramDriver(
-                machine,
-                "dns",
-                Datagrams(server=True),
-                datagrams(),
-                counted,
-                bypass("2" if ":" in endpoint.interface else "1"),
-            )
-            made.append(DatagramListener(machine, endpoint, driver))
-        else:
-            made.append(
-                StreamListener(
-                    machine,
-                    endpoint,
-                    "dns",
-                    lambda: ServerStream(limits.tcp_pipeline, limits.tcp_idle, secured),
-                    stream,
-                    counted,
-                    bounds,
-                    ALPN,
-                )
-            )
-    return made

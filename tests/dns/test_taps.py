@@ -288,5 +288,5 @@ def test_a_connection_leaves_nothing_behind() -> None:
     (listener,) = service.listeners
     watchers = len(service.authority.watchers)
     roles = [listener.factory.role() for _ in range(10)]
-    assert len({id(role.assembler) for role in roles}) == 1
+    assert len({id(role.plain) for role in roles}) == 1
     assert len(service.authority.watchers) == watchers
