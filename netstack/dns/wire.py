@@ -166,11 +166,6 @@ def header_reply(data: bytes, rcode: Rcode) -> bytes:
     return data[:2] + flags.to_bytes(2, "big") + bytes(8)
 
 
-def rcode_of(data: bytes) -> Rcode:
-    """The lower four bits of a reply's RCODE; BADVERS is seen as NOERROR here."""
-    return Rcode(data[3] & 15)
-
-
 def _refuse(message: Message, rcode: Rcode, udp_payload: int) -> Refusal:
     reply = dns.message.QueryMessage(id=message.id)
     reply.flags = dns.flags.Flag(QR | message.flags & (RD | CD))

@@ -1,8 +1,8 @@
 """The journal: the protocol messages that hosts sent, in a ring bounded by rows and octets; off by default per host.
 
 A message is one row: its sender writes it when the sender is one of our hosts' sockets, the receiver only when the sender
-is foreign (a dig, a browser). In one process `Journal.ours` tells the two apart; rows of several processes are merged
-with `merge`, which drops a receiver's row when the other process has the sender's.
+is foreign (a dig, a browser). In one process `Journal.ours` tells the two apart; rows of several processes are merged by
+who reads them (`world/control/merged.py`): a receiver's row is dropped when the other process has the sender's.
 
 Convention: `Row.data` is the message as it went over the flow, in plaintext, framing included: over TCP a DNS message has
 its length prefix (RFC 1035 §4.2.2), over UDP it is the datagram. The rows of one direction of a stream, joined, are the
@@ -217,10 +217,3 @@ class Journal:
         kept = self._kept
         new = min(self.written - written, len(kept))
         return [self._row(entry) for entry in islice(kept, len(kept) - new, None)] if new > 0 else []
-
-
-def merge(journals: Iterable[Iterable[Row]]) -> list[Row]:
-    """The rows of several processes in order of time, each message once."""
-    rows = sorted((row for journal in journals for row in journal), key=lambda row: row.time)
-    flows = {(row.transport, row.source, row.destination) for row in rows if row.by_sender}
-    return [row for row in rows if row.by_sender or (row.transport, row.source, row.destination) not in flows]

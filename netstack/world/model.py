@@ -34,7 +34,6 @@ class Profile:
 
     name: str
     cleartext_logins: bool
-    qname_minimisation: bool
     validation: bool
     """DNSSEC validation by the resolvers."""
     priming: bool
@@ -43,8 +42,8 @@ class Profile:
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
-        "textbook": Profile("textbook", True, False, False, False),
-        "hardened": Profile("hardened", False, True, True, True),
+        "textbook": Profile("textbook", cleartext_logins=True, validation=False, priming=False),
+        "hardened": Profile("hardened", cleartext_logins=False, validation=True, priming=True),
     }
 )
 
@@ -134,10 +133,6 @@ class World:
     def zone_of(self, name: str) -> Zone | None:
         """The zone that a name falls into: the one with the longest name."""
         return next((self.zones[zone] for zone in enclosing(name) if zone in self.zones), None)
-
-    def hosts_at(self, site: str) -> list[Host]:
-        """The hosts of a site, in order."""
-        return [host for host in self.hosts.values() if host.site == site]
 
     def served_by(self, host: str) -> list[Zone]:
         """The zones for which a host is authoritative."""

@@ -257,7 +257,7 @@ class MergedVerbs:
 
 
 def merged(rows: Iterable[Message], known: Iterable[tuple[Any, ...]] = ()) -> list[Message]:
-    """Rows of several processes in order of time, each message once (`kernel.journal.merge`, for rows as JSON).
+    """Rows of several processes in order of time, each message once.
 
     `known` are flows whose sender is known to write its rows itself.
     """

@@ -38,10 +38,6 @@ class Malformed(RemoteProtocolError):
     """A request or response that HTTP/2 does not allow: its stream is reset (RFC 9113 §8.1.1)."""
 
 
-class TooLarge(RemoteProtocolError):
-    """A field section of more octets than are read."""
-
-
 class _WatchedTable(HeaderTable):
     """Says when it has changed: equal blocks mean equal fields only while it has not."""
 

@@ -76,7 +76,7 @@ class HTTP2ServerEngine(Recorder):
         self._receive_window = max(frames.WINDOW, limits.connection_window)
         self._credit = 0
         self._closed = self._eof = False
-        self._draining = self._final = self._pinged = False
+        self._draining = self._final = False
         self._left_requests = limits.requests or -1
         self._peer = _NOBODY
         self._due = inf
