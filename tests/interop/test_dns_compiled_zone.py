@@ -6,7 +6,7 @@ from netstack.cli.arguments import main
 from netstack.dns.history import difference
 from netstack.dns.zone import Zone
 from tests.addresses import own_address
-from tests.interop.test_dns_programs import PORT, run
+from tests.interop.dns_programs import PORT, run
 from tests.interop.test_dns_side_by_side import ZONE
 from tests.processes import running, twistd
 

@@ -9,7 +9,7 @@ import dns.rcode
 import pytest
 
 from tests.addresses import own_address
-from tests.interop.test_dns_programs import named
+from tests.interop.dns_programs import named
 from tests.processes import running, twistd
 
 OFFSET = 25000

@@ -10,12 +10,11 @@ import pytest
 
 from netstack.dns.doh import MEDIA, target
 from tests.addresses import own_address
+from tests.interop.dns_programs import HEAD, PORT, named, run, unbound
 from tests.interop.dns_secure import NAME, Trust
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, UNBOUND, free_port, named, run
 from tests.processes import running, twistd
 
-PORT = free_port()
 QUERY = dns.message.make_query("gaia.cs.umass.edu", "A", id=0).to_wire()
 
 TAC = """
@@ -106,15 +105,12 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 stub-zone:
     name: "umass.edu"
     stub-addr: {made.ours}@{PORT}"""
-    text = UNBOUND.format(directory=directory, address=made.unbound, port=PORT, more=secure)
-    (directory / "unbound.conf").write_text(text)
     (directory / "internet.tac").write_text(TAC.format(port=PORT, zones=zones, forwards=forwards, **vars(made)))
     (directory / "nginx.conf").write_text(NGINX.format(**vars(made)))
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
-        stack.enter_context(named(directory / "named", "127.0.0.1", options, primary + tls, PORT))
-        conf = str(directory / "unbound.conf")
-        stack.enter_context(running(need("unbound"), "-d", "-c", conf, ready="start of service"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, primary + tls))
+        stack.enter_context(unbound(directory, made.unbound, secure))
         yield made
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.interop.dns_programs import PORT
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT, Net, net
+from tests.interop.test_dns_programs import Net, net
 
 __all__ = ["net"]
 

@@ -1,10 +1,7 @@
 """Other people's DNS programs against ours: clients, BIND and Unbound as resolvers, BIND as authoritative server."""
 
-import os
-import socket
-import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,42 +13,8 @@ import dns.query
 import pytest
 
 from tests.addresses import own_address
-from tests.interop.programs import need
-from tests.processes import Running, running, twistd
-
-
-def free_port() -> int:
-    """A port below those of clients that nothing uses on 127.0.0.1: BIND listens on no loopback address but this one.
-
-    Processes that run tests at once look in ranges of their own, for what is free now may be taken by the other soon.
-    """
-    start = 10_000 + os.getpid() % 100 * 200
-    for port in range(start, start + 200):
-        with socket.socket() as stream, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
-            try:
-                stream.bind(("127.0.0.1", port))
-                datagrams.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no port is free")
-
-
-def _standard_port() -> bool:
-    """Whether port 53 may be bound."""
-    with socket.socket() as probe:
-        try:
-            probe.bind((own_address(), 53))
-        except PermissionError:
-            return False
-        return True
-
-
-PORT = free_port()
-STANDARD = _standard_port()
-needs_standard_port = pytest.mark.skipif(not STANDARD, reason="it asks servers on port 53, which may not be bound here")
-
-HEAD = "$TTL 2d\n@ SOA dns hostmaster 2026112001 2h 1h 2w 1h\n"
+from tests.interop.dns_programs import HEAD, PORT, STANDARD, free_port, named, needs_standard_port, run, unbound
+from tests.processes import running, twistd
 
 ZONE = HEAD + """
 @            NS    dns
@@ -156,36 +119,6 @@ resolver.build(
 reactor.callWhenRunning(print, "all is ready")
 """
 
-NAMED = """
-options {{
-    directory "{directory}"; pid-file none; session-keyfile "{directory}/key"; listen-on-v6 {{ none; }};
-    listen-on port {port} {{ {address}; }}; {options}
-}};
-controls {{ }};
-logging {{ category default {{ default_stderr; }}; }};
-{zones}
-"""
-
-
-@contextmanager
-def named(directory: Path, address: str, options: str, zones: str, port: int = PORT) -> Iterator[Running]:
-    """BIND in the foreground, once it answers: it says that it is running a little before it listens."""
-    directory.mkdir()
-    text = NAMED.format(directory=directory, port=port, address=address, options=options, zones=zones)
-    (directory / "named.conf").write_text(text)
-    arguments = (need("named"), "-g", "-n", "1", "-c", str(directory / "named.conf"))
-    with running(*arguments, ready=" running") as started:
-        query = dns.message.make_query("version.bind", "TXT", "CH")
-        for ask in (dns.query.tcp, dns.query.udp):
-            for attempt in range(50):
-                try:
-                    ask(query, address, port=port, timeout=0.2)
-                    break
-                except (OSError, dns.exception.Timeout):
-                    assert attempt < 49, "".join(started.lines)
-                    started.wait_a_little()
-        yield started
-
 
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
@@ -210,12 +143,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
         options = "recursion no; minimal-responses yes; dnssec-validation no;"
         stack.enter_context(named(directory / "named", made.bind, options, zones))
         yield made
-
-
-def run(*arguments: str) -> str:
-    """What a program writes."""
-    done = subprocess.run((need(arguments[0]), *arguments[1:]), capture_output=True, text=True, timeout=20, check=False)
-    return done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(
@@ -377,25 +304,6 @@ def test_bind_resolves_through_our_hierarchy(hints: Path, tmp_path: Path) -> Non
         resolves("127.0.0.1", port)
 
 
-UNBOUND = """server:
-    directory: "{directory}"
-    chroot: ""
-    username: ""
-    pidfile: ""
-    use-syslog: no
-    logfile: ""
-    interface: {address}@{port}
-    access-control: 127.0.0.0/8 allow
-    do-not-query-localhost: no
-    do-ip6: no
-    module-config: "iterator"
-    qname-minimisation-strict: yes
-    {more}
-remote-control:
-    control-enable: no
-"""
-
-
 @pytest.mark.parametrize("way", [pytest.param("hints", marks=needs_standard_port), "stubs"])
 def test_unbound_resolves_through_our_hierarchy(net: Net, hints: Path, tmp_path: Path, way: str) -> None:
     address = own_address()
@@ -403,6 +311,5 @@ def test_unbound_resolves_through_our_hierarchy(net: Net, hints: Path, tmp_path:
     if way == "stubs":
         stubs = ((".", net.root), ("edu", net.ours), ("umass.edu", net.ours))
         more = "".join(f'\nstub-zone:\n    name: "{name}"\n    stub-addr: {server}@{PORT}' for name, server in stubs)
-    (tmp_path / "unbound.conf").write_text(UNBOUND.format(directory=tmp_path, address=address, port=PORT, more=more))
-    with running(need("unbound"), "-d", "-c", str(tmp_path / "unbound.conf"), ready="start of service"):
+    with unbound(tmp_path, address, more):
         resolves(address, PORT)

@@ -10,8 +10,8 @@ import dns.query
 import pytest
 
 from tests.addresses import own_address
+from tests.interop.dns_programs import PORT
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT
 from tests.processes import Running, running, twistd
 
 NAMES = 3000

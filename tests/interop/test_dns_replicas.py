@@ -14,8 +14,9 @@ import dns.rdatatype
 import pytest
 
 from tests.addresses import own_address
+from tests.interop import dns_programs
+from tests.interop.dns_programs import HEAD, PORT, named, run
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, PORT, named, run
 from tests.processes import Running, running, twistd
 
 SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
@@ -24,21 +25,6 @@ WRONG = f'key "transfer" {{ algorithm hmac-sha256; secret "{SECRET[::-1].strip("
 RECORDS = "".join(f'h{number} TXT "{"x" * (number % 200)}"\n' for number in range(400))
 
 NSD = """
-server:
-    ip-address: {address}@{port}
-    port: {port}
-    username: ""
-    chroot: ""
-    zonesdir: "{directory}"
-    pidfile: ""
-    xfrdir: "{directory}"
-    zonelistfile: "{directory}/list"
-    database: ""
-    xfrdfile: "{directory}/xfrd"
-    server-count: 1
-    verbosity: 2
-remote-control:
-    control-enable: no
 key:
     name: transfer
     algorithm: hmac-sha256
@@ -114,8 +100,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     options = "recursion no; dnssec-validation no; notify-delay 0; serial-query-rate 100;"
     (directory / "nsd").mkdir()
     (directory / "nsd" / "nsd.zone").write_text(zone(nsd))
-    text = NSD.format(address=nsd, port=PORT, directory=directory / "nsd", secret=SECRET, ours=ours)
-    (directory / "nsd.conf").write_text(text)
     with ExitStack() as stack:
         service = stack.enter_context(running(*twistd(*arguments), ready="serves 3 zones on tcp"))
         started = stack.enter_context(named(directory / "named", bind, options, zones))
@@ -124,8 +108,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 
 @pytest.fixture
 def nsd(net: Net) -> Iterator[Running]:
-    arguments = (need("nsd"), "-d", "-c", str(net.directory / "nsd.conf"))
-    with running(*arguments, ready="nsd started") as started:
+    zones = NSD.format(port=PORT, secret=SECRET, ours=net.ours)
+    with dns_programs.nsd(net.directory / "nsd", net.nsd, zones, "verbosity: 2") as started:
         yield started
 
 

@@ -13,11 +13,8 @@ import dns.query
 import pytest
 
 from tests.addresses import own_address
-from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, UNBOUND, free_port, named, run
+from tests.interop.dns_programs import HEAD, PORT, free_port, named, run, unbound
 from tests.processes import running, twistd
-
-PORT = free_port()
 
 TAC = """
 from twisted.application.service import Application
@@ -73,14 +70,11 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     (directory / "bind.zone").write_text(zones[2][1].replace(made.ours, "127.0.0.1"))
     zone = f'zone "bind.test" {{ type primary; file "{directory}/bind.zone"; }};'
     stub = f'\nstub-zone:\n    name: "umass.edu"\n    stub-addr: {made.ours}@{PORT}'
-    text = UNBOUND.format(directory=directory, address=made.unbound, port=PORT, more=stub)
-    (directory / "unbound.conf").write_text(text)
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
         options = "recursion yes; dnssec-validation no; require-server-cookie yes;"
-        stack.enter_context(named(directory / "named", "127.0.0.1", options, zone, PORT))
-        conf = str(directory / "unbound.conf")
-        stack.enter_context(running(need("unbound"), "-d", "-c", conf, ready="start of service"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, zone))
+        stack.enter_context(unbound(directory, made.unbound, stub))
         yield made
 
 
@@ -159,6 +153,5 @@ def test_bind_forwards_to_us(net: Net, tmp_path: Path) -> None:
 def test_unbound_forwards_to_us(net: Net, tmp_path: Path) -> None:
     address = own_address()
     more = f'use-caps-for-id: yes\nforward-zone:\n    name: "."\n    forward-addr: {net.resolver}@{PORT}'
-    (tmp_path / "unbound.conf").write_text(UNBOUND.format(directory=tmp_path, address=address, port=PORT, more=more))
-    with running(need("unbound"), "-d", "-c", str(tmp_path / "unbound.conf"), ready="start of service"):
+    with unbound(tmp_path, address, more):
         found_through(address, PORT)

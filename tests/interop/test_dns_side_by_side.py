@@ -22,8 +22,7 @@ import dns.rdatatype
 import pytest
 
 from tests.addresses import own_address
-from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT, named
+from tests.interop.dns_programs import PORT, named, nsd
 from tests.processes import running, twistd
 
 ZONE = (
@@ -91,29 +90,6 @@ far          DNAME LONGnew
     + "".join(f"many A 10.2.0.{number}\n" for number in range(1, 101))
 )
 
-NSD = """
-server:
-    ip-address: {address}@{port}
-    port: {port}
-    username: ""
-    chroot: ""
-    zonesdir: "{directory}"
-    pidfile: ""
-    xfrdir: "{directory}"
-    zonelistfile: "{directory}/list"
-    database: ""
-    xfrdfile: "{directory}/xfrd"
-    server-count: 1
-    minimal-responses: yes
-    hide-version: yes
-    rrl-ratelimit: 0
-remote-control:
-    control-enable: no
-zone:
-    name: side.test
-    zonefile: zone
-"""
-
 
 @dataclass(frozen=True)
 class Net:
@@ -129,7 +105,6 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     directory = tmp_path_factory.mktemp("side")
     (directory / "zone").write_text(ZONE)
     made = Net(own_address(), "127.0.0.1", own_address())
-    (directory / "nsd.conf").write_text(NSD.format(address=made.nsd, port=PORT, directory=directory))
     options = (
         "recursion no; minimal-responses no-auth; minimal-any yes; allow-transfer { none; }; dnssec-validation no;"
         "version none; hostname none; server-id none;"
@@ -142,7 +117,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     with ExitStack() as stack:
         stack.enter_context(running(*twistd(*ours), ready="serves 1 zones on tcp"))
         stack.enter_context(named(directory / "named", made.bind, options, zones))
-        stack.enter_context(running(need("nsd"), "-d", "-c", str(directory / "nsd.conf"), ready="nsd started"))
+        settings = "minimal-responses: yes\n    hide-version: yes\n    rrl-ratelimit: 0"
+        stack.enter_context(nsd(directory, made.nsd, "zone:\n    name: side.test\n    zonefile: zone", settings))
         yield made
 
 

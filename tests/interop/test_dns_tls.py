@@ -14,12 +14,11 @@ import pytest
 from dns.rcode import Rcode
 
 from tests.addresses import own_address
+from tests.interop.dns_programs import HEAD, PORT, free_port, named, run, unbound
 from tests.interop.dns_secure import NAME, Trust
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, UNBOUND, free_port, named, run
 from tests.processes import running, twistd
 
-PORT = free_port()
 ZONE = (
     "@ NS dns\ndns A {}\ngaia.cs A 10.1.0.3\nwww CNAME gaia.cs\n"
     + "".join(f"many A 10.2.0.{number}\n" for number in range(1, 100))
@@ -110,13 +109,10 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
 stub-zone:
     name: "umass.edu"
     stub-addr: {made.ours}@{PORT}"""
-    text = UNBOUND.format(directory=directory, address=made.unbound, port=PORT, more=secure)
-    (directory / "unbound.conf").write_text(text)
     with ExitStack() as stack:
         stack.enter_context(running(*twistd("--python", str(directory / "internet.tac")), ready="all is ready"))
-        stack.enter_context(named(directory / "named", "127.0.0.1", options, primary + tls, PORT))
-        conf = str(directory / "unbound.conf")
-        stack.enter_context(running(need("unbound"), "-d", "-c", conf, ready="start of service"))
+        stack.enter_context(named(directory / "named", "127.0.0.1", options, primary + tls))
+        stack.enter_context(unbound(directory, made.unbound, secure))
         yield made
 
 
@@ -212,8 +208,7 @@ forward-zone:
     name: "."
     forward-tls-upstream: yes
     forward-addr: {net.resolver}@{net.tls}#{name}"""
-    (tmp_path / "unbound.conf").write_text(UNBOUND.format(directory=tmp_path, address=address, port=PORT, more=more))
-    with running(need("unbound"), "-d", "-c", str(tmp_path / "unbound.conf"), ready="start of service"):
+    with unbound(tmp_path, address, more):
         for asked, expected in (("gaia.cs", "10.1.0.3"), ("many", "10.2.0.99"), ("nowhere", "NXDOMAIN")):
             written = run("dig", "+tries=1", f"@{address}", "-p", str(PORT), f"{asked}.umass.edu")
             assert (expected if answered else "SERVFAIL") in written, written

@@ -20,8 +20,9 @@ from netstack.dns.dnssec.signer import DENIALS
 from tests.addresses import own_address
 from tests.dns.dnssec.signed import ZONE, master_file
 from tests.dns.dnssec.test_rollover import DAY, HOUR, Family
+from tests.interop import dns_programs
+from tests.interop.dns_programs import PORT, named
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT, UNBOUND, named
 from tests.interop.test_dns_replicas import KEY, SECRET, serial
 from tests.interop.test_dnssec_zones import run
 from tests.processes import Running, running, twistd
@@ -116,10 +117,7 @@ def net(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         (dsset,) = (directory / "state").rglob("dsset-umass.edu.")
         more = f'trust-anchor: "{dsset.read_text().strip()}"\nstub-zone:\n    name: "umass.edu"\n    stub-prime: no'
         more += "".join(f"\n    stub-addr: {server}@{PORT}" for server in (ours, bind))
-        text = UNBOUND.format(directory=directory, address=unbound, port=PORT, more=more)
-        text = text.replace('"iterator"', '"validator iterator"')
-        (directory / "unbound.conf").write_text(text)
-        stack.enter_context(running(need("unbound"), "-d", "-c", str(directory / "unbound.conf"), ready="start of service"))
+        stack.enter_context(dns_programs.unbound(directory, unbound, more, "validator iterator"))
         made = Net(ours, bind, unbound, directory, service)
         made.settles()
         yield made

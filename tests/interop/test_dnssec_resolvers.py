@@ -1,6 +1,5 @@
 """Validation, ours and other people's: one signed hierarchy of ours, a zone that BIND signed, and zones that are bogus."""
 
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
@@ -20,8 +19,7 @@ from netstack.dns.dnssec.signer import DENIALS, Denial, Policy, sign
 from netstack.dns.zone import Zone
 from tests.addresses import own_address
 from tests.dns.dnssec.signed import ZONE, keys, master_file, signed_zone
-from tests.interop.programs import need
-from tests.interop.test_dns_programs import HEAD, PORT, STANDARD, UNBOUND, free_port, named, needs_standard_port
+from tests.interop.dns_programs import HEAD, PORT, STANDARD, free_port, named, needs_standard_port, run, unbound
 from tests.processes import running, twistd
 
 BOGUS = {"flipped.edu": 6, "expired.edu": 7, "wrongds.edu": 9, "stripped.edu": 10}
@@ -72,11 +70,6 @@ def _bind_zone(directory: Path, address: str) -> tuple[str, str]:
     run("dnssec-signzone", "-3", "-", "-S", "-K", str(directory), "-d", str(directory), "-o", "bind.test",
         "-f", str(signed), str(directory / "zone"))  # fmt: skip
     return f'zone "bind.test" {{ type primary; file "{signed}"; }};', (directory / "dsset-bind.test.").read_text()
-
-
-def run(*arguments: str) -> str:
-    done = subprocess.run((need(arguments[0]), *arguments[1:]), capture_output=True, text=True, timeout=30, check=False)
-    return done.stdout + done.stderr
 
 
 def _bogus(origin: str) -> str:
@@ -233,9 +226,7 @@ def test_unbound_validates_our_hierarchy(net: Net, tmp_path: Path) -> None:
     address = own_address()
     (tmp_path / "root.hints").write_text(f". 3600 NS a.root-servers.net.\na.root-servers.net. 3600 A {net.root}\n")
     more = f'root-hints: "{tmp_path}/root.hints"\n    trust-anchor: "{net.anchor}"'
-    text = UNBOUND.format(directory=tmp_path, address=address, port=PORT, more=more)
-    (tmp_path / "unbound.conf").write_text(text.replace('module-config: "iterator"', 'module-config: "validator iterator"'))
-    with running(need("unbound"), "-d", "-c", str(tmp_path / "unbound.conf"), ready="start of service"):
+    with unbound(tmp_path, address, more, "validator iterator"):
         check_validates(address)
 
 

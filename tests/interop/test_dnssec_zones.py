@@ -17,8 +17,8 @@ from netstack.dns.dnssec.signer import DENIALS, Denial, Policy, sign
 from netstack.dns.zone import Zone
 from tests.addresses import own_address
 from tests.dns.dnssec.signed import QUESTIONS, ZONE, ask, authority, keys, master_file, signed_zone
+from tests.interop.dns_programs import PORT, named
 from tests.interop.programs import need
-from tests.interop.test_dns_programs import PORT, named
 from tests.processes import running, twistd
 
 
