@@ -1,4 +1,4 @@
-"""The examples of READMEs are run: every block that opens with "```console run".
+"""The examples of READMEs are run: every block that opens with "```console run"; rooms and options are all named there.
 
 A line after `$ ` is a command for bash, in an empty directory. The lines after it are what it prints, all of it; `...` at
 the start of a line stands for anything before it. A command that ends with `&` goes on: its lines are waited for.
@@ -11,9 +11,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from netstack.taps import dns, origin, registrar, resolver, upper
+from netstack.taps.standalone import WorkerOptions
 from tests.processes import ROOT
 
 BLOCK = re.compile(r"^```console run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -90,3 +93,33 @@ def test_every_house_has_a_readme() -> None:
     houses |= {path.parent.parent for path in (ROOT / "netstack").glob("*/engine/__init__.py")}
     assert houses
     assert [str(house.relative_to(ROOT)) for house in sorted(houses) if not (house / "README.md").exists()] == []
+
+
+def _section(path: Path, title: str) -> str:
+    """A section of a README; empty where there is none."""
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", path.read_text(), re.MULTILINE | re.DOTALL)
+    return "" if found is None else found[1]
+
+
+@pytest.mark.parametrize("path", [path for path in READMES if _section(path, "Rooms")], ids=lambda path: path.parent.name)
+def test_rooms_name_every_file(path: Path) -> None:
+    named = set(re.findall(r"`([a-z_0-9]+\.py)`", _section(path, "Rooms")))
+    assert named == {file.name for file in path.parent.glob("*.py")} - {"__init__.py"}
+
+
+TAPS = [
+    (dns, "dns", "Options of netstack-dns"),
+    (resolver, "dns", "Options of netstack-resolver"),
+    (origin, "http", "Options"),
+    (registrar, "registrar", "Options"),
+    (upper, "sockets", "Options"),
+]
+
+
+@pytest.mark.parametrize(("tap", "house", "section"), TAPS, ids=[tap.__name__ for tap, _, _ in TAPS])
+def test_every_option_has_its_row(tap: Any, house: str, section: str) -> None:
+    """Those of every tap are the kernel's README's to name."""
+    shared = {name.removesuffix("=") for name in WorkerOptions().longOpt}
+    own = {name.removesuffix("=") for name in tap.Options().longOpt} - shared
+    rows = re.findall(r"^\| (`--.*?) \|", _section(ROOT / "netstack" / house / "README.md", section), re.MULTILINE)
+    assert own - set(re.findall(r"`--([a-z0-9-]+)`", " ".join(rows))) == set()
