@@ -1,5 +1,6 @@
 """Servers of one address (anycast) with the same secret: BIND takes our cookies, we take BIND's (RFC 9018)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import dns.edns
@@ -28,22 +29,30 @@ def ask(address: str, cookie: bytes) -> tuple[str, bytes]:
     return dns.rcode.to_text(reply.rcode()), bytes(given.to_wire())
 
 
+@pytest.fixture(scope="module")
+def bind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    directory, address = tmp_path_factory.mktemp("cookies"), "127.0.0.1"  # it listens on the addresses of interfaces alone
+    (directory / "zone").write_text(ZONE)
+    zones = f'zone "umass.edu" {{ type primary; file "{directory}/zone"; }};'
+    options = f'cookie-algorithm siphash24; cookie-secret "{SECRET}"; require-server-cookie yes; recursion no;'
+    with named(directory / "named", address, options, zones, PORT):
+        yield address
+
+
 @pytest.mark.parametrize(("secrets", "good"), [((SECRET,), True), ((OTHER, SECRET), True), ((OTHER,), False)])
-def test_cookies_of_bind_and_ours(secrets: tuple[str, ...], good: bool, tmp_path: Path) -> None:
-    ours, theirs = own_address(), "127.0.0.1"  # BIND listens on the addresses of interfaces alone
+def test_cookies_of_bind_and_ours(bind: str, secrets: tuple[str, ...], good: bool, tmp_path: Path) -> None:
+    ours = own_address()
     (tmp_path / "zone").write_text(ZONE)
     (tmp_path / "secrets").write_text("\n".join(secrets) + "\n")
-    zones = f'zone "umass.edu" {{ type primary; file "{tmp_path}/zone"; }};'
-    options = f'cookie-algorithm siphash24; cookie-secret "{SECRET}"; require-server-cookie yes; recursion no;'
     command = twistd(
         "netstack-dns", f"--address={ours}", f"--port-offset={OFFSET}", f"--zone=umass.edu={tmp_path}/zone",
         f"--cookie-secret={tmp_path}/secrets", "--cookies=required",
     )  # fmt: skip
-    with named(tmp_path / "named", theirs, options, zones, PORT), running(*command, ready="on tcp:"):
-        told = [ask(address, CLIENT) for address in (theirs, ours)]
+    with running(*command, ready="on tcp:"):
+        told = [ask(address, CLIENT) for address in (bind, ours)]
         assert [rcode for rcode, _ in told] == ["BADCOOKIE", "BADCOOKIE"]
         bind_cookie, our_cookie = (cookie for _, cookie in told)
-        assert ask(theirs, bind_cookie)[0] == "NOERROR"
+        assert ask(bind, bind_cookie)[0] == "NOERROR"
         assert ask(ours, our_cookie)[0] == "NOERROR"
         assert ask(ours, bind_cookie)[0] == ("NOERROR" if good else "BADCOOKIE")
-        assert ask(theirs, our_cookie)[0] == ("NOERROR" if secrets[0] == SECRET else "BADCOOKIE")
+        assert ask(bind, our_cookie)[0] == ("NOERROR" if secrets[0] == SECRET else "BADCOOKIE")
