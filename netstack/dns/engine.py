@@ -15,13 +15,14 @@ from netstack.sansio import (
     Peer,
     Recorder,
     RemoteProtocolError,
+    Timeless,
 )
 
 BUFFER = 512 * 1024
 """Octets of a stream that may wait: one read of a driver, and the messages that wait for those in hand."""
 
 
-class Datagrams(Recorder):
+class Datagrams(Timeless, Recorder):
     """One datagram socket: a server's gives QueryReceived, a client's ReplyReceived."""
 
     def __init__(self, server: bool) -> None:
@@ -49,12 +50,6 @@ class Datagrams(Recorder):
         if outgoing:
             self._outgoing = []
         return outgoing
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
 
 
 class _Stream(Recorder):
@@ -149,7 +144,7 @@ class ServerStream(_Stream):
         return () if self._in_hand else (Close(),)
 
 
-class ClientStream(_Stream):
+class ClientStream(Timeless, _Stream):
     """A client's connection for one query or many."""
 
     def connected(self, info: Peer, now: Now) -> Iterable[Event]:
@@ -170,9 +165,3 @@ class ClientStream(_Stream):
 
     def wants_data(self) -> bool:
         return True
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()

@@ -20,6 +20,7 @@ from netstack.sansio.contract import (
     Recorder,
     Security,
     StartTLS,
+    Timeless,
 )
 from netstack.sansio.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
 from netstack.sansio.transitions import Transitions
@@ -47,5 +48,6 @@ __all__ = [
     "RemoteProtocolError",
     "Security",
     "StartTLS",
+    "Timeless",
     "Transitions",
 ]

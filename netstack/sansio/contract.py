@@ -143,6 +143,16 @@ class Recorder:
         return messages
 
 
+class Timeless:
+    """Mix-in of engines that wait for nothing but input."""
+
+    def next_timer(self) -> float | None:
+        return None
+
+    def on_timer(self, now: Now) -> Iterable[Event]:
+        return ()
+
+
 class _Recording(Protocol):
     recording: bool
 

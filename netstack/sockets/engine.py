@@ -18,6 +18,7 @@ from netstack.sansio import (
     Now,
     Peer,
     Recorder,
+    Timeless,
     Transitions,
 )
 from netstack.sockets.events import (
@@ -87,7 +88,7 @@ CLIENT = Transitions(
 )
 
 
-class StreamServer(Recorder):
+class StreamServer(Timeless, Recorder):
     """The server's side of one connection: SentenceReceived once, Answer once, Close."""
 
     def __init__(self, bounds: Bounds) -> None:
@@ -132,15 +133,8 @@ class StreamServer(Recorder):
         """Only until the sentence is there: the rest of an endless one waits in the client."""
         return self.state is State.READY
 
-    def next_timer(self) -> float | None:
-        """None: a client that says nothing meets the listener's limit on idle connections."""
-        return None
 
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
-
-
-class StreamClient(Recorder):
+class StreamClient(Timeless, Recorder):
     """The client's side of one connection: Ask once, AnswerReceived once, when the server has closed."""
 
     def __init__(self, bounds: Bounds) -> None:
@@ -184,15 +178,8 @@ class StreamClient(Recorder):
     def wants_data(self) -> bool:
         return True
 
-    def next_timer(self) -> float | None:
-        """None: the limit on idle connections ends the wait."""
-        return None
 
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
-
-
-class DatagramServer(Recorder):
+class DatagramServer(Timeless, Recorder):
     """The server's socket: SentenceReceived for each datagram, Answer for each, in any order; no state is kept."""
 
     def __init__(self, own_port: int) -> None:
@@ -223,12 +210,6 @@ class DatagramServer(Recorder):
     def data_to_send(self) -> Sequence[tuple[bytes, Address]]:
         output, self._output = self._output, []
         return output
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
 
 
 class DatagramClient(Recorder):

@@ -18,7 +18,7 @@ from twisted.internet.protocol import Factory, Protocol
 from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.real import real_machine
-from netstack.sansio import Close, Command, Event, Now, Peer, Recorder
+from netstack.sansio import Close, Command, Event, Now, Peer, Recorder, Timeless
 from netstack.sockets.answers import upper
 from netstack.sockets.engine import Bounds, StreamServer
 from netstack.sockets.metrics import sentences
@@ -58,7 +58,7 @@ class Answer(Command):
     answer: bytes
 
 
-class UpperEngine(Recorder):
+class UpperEngine(Timeless, Recorder):
     """Any number of exchanges on one connection."""
 
     def __init__(self) -> None:
@@ -89,12 +89,6 @@ class UpperEngine(Recorder):
 
     def wants_data(self) -> bool:
         return True
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
 
 
 class UpperRole:

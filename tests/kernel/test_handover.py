@@ -10,13 +10,13 @@ from twisted.internet.threads import deferToThread
 
 from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.metrics import Traffic
-from netstack.sansio import Close, Command, Event, Flush, HandOver, Now, Peer, Recorder
+from netstack.sansio import Close, Command, Event, Flush, HandOver, Now, Peer, Recorder, Timeless
 from tests.kernel.echo import make_machine
 
 TOTAL, PIECE = 30_000_000, 100_000
 
 
-class Silent(Recorder):
+class Silent(Timeless, Recorder):
     """What engines of this file have in common."""
 
     def __init__(self) -> None:
@@ -37,12 +37,6 @@ class Silent(Recorder):
 
     def wants_data(self) -> bool:
         return True
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterable[Event]:
-        return ()
 
 
 class First(Silent):

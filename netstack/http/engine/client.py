@@ -34,10 +34,11 @@ from netstack.sansio import (
     Now,
     Peer,
     Recorder,
+    Timeless,
 )
 
 
-class ClientEngine(Recorder):
+class ClientEngine(Timeless, Recorder):
     """One connection to a server. Events: Connected, then for each request InterimReceived (none or more),
     ResponseReceived, BodyReceived (none or more), ResponseEnded.
 
@@ -146,12 +147,6 @@ class ClientEngine(Recorder):
 
     def wants_data(self) -> bool:
         return True
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterator[Event]:
-        return iter(())
 
     def _take_head(self) -> Response | None:
         buffer = self._buffer

@@ -36,14 +36,14 @@ from netstack.http.events import (
 )
 from netstack.http.limits import HTTPLimits
 from netstack.http.wire import BadMessage, Response
-from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder
+from netstack.sansio import Close, Command, Event, FileSlice, LocalProtocolError, Now, Peer, Recorder, Timeless
 
 CONNECTION_WINDOW = 16 * 1024 * 1024
 """Octets of all responses that may be on their way; of one it is a quarter."""
 _HOP_BY_HOP = frozenset({"connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade", "host"})
 
 
-class HTTP2ClientEngine(Recorder):
+class HTTP2ClientEngine(Timeless, Recorder):
     """One connection to a server. Events: Connected, then OnStream with InterimReceived (none or more), ResponseReceived,
     BodyReceived (none or more) and ResponseEnded, or StreamReset; commands: ToStream with SendRequest or ResetStream.
 
@@ -160,12 +160,6 @@ class HTTP2ClientEngine(Recorder):
 
     def wants_data(self) -> bool:
         return True
-
-    def next_timer(self) -> float | None:
-        return None
-
-    def on_timer(self, now: Now) -> Iterator[Event]:
-        return iter(())
 
     def _request(self, number: int, command: SendRequest) -> None:
         if not self.room:
