@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
     execute.add_argument("program", metavar="COMMAND", nargs=argparse.REMAINDER)
 
     resolve = command("resolve", "look a name up from a host")
-    resolve.add_argument("query", metavar="NAME")
+    resolve.add_argument("query", metavar="NAME", help="or an address, whose name is then asked for")
     resolve.add_argument("type", metavar="TYPE", nargs="?", default="A", type=str.upper)
     resolve.add_argument(
         "--from", dest="host", metavar="HOST", help="the host that asks (default: the world's first client)"

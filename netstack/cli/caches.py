@@ -36,11 +36,14 @@ def flush(options: argparse.Namespace) -> int:
     hosts = [] if options.host is None else [options.host]
     with Client(options.name) as client:
         found = client.call("flush", hosts=hosts, name=options.query, tree=options.tree)
+    if options.host is not None and not found["flushed"]:
+        raise CommandError(f"{options.host} has no cache", USAGE, "usage")
     if options.json:
         render.print_json(found)
     elif options.query is None:
         print(f"{found['flushed']} cache{'' if found['flushed'] == 1 else 's'} emptied")
     else:
         what = f"{options.query} and all below" if options.tree else options.query
-        print(f"{what}: {found.get('forgotten', 0)} entries forgotten")
+        count = found.get("forgotten", 0)
+        print(f"{what}: {count} {'entry' if count == 1 else 'entries'} forgotten")
     return PASS if found["flushed"] else USAGE

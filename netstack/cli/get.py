@@ -18,6 +18,8 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("-H: expected 'NAME: VALUE'", USAGE, "usage")
     if "://" not in options.url:
         raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
+    if urlsplit(options.url).scheme not in ("http", "https"):
+        raise CommandError(f"{options.url!r} is no http or https URL", USAGE, "usage")
     with Client(options.name) as client:
         asked = {"url": options.url, "host": options.host, "headers": headers, "http2": options.http2}
         if options.page:

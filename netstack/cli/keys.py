@@ -9,6 +9,7 @@ from netstack.cli.client import Client
 from netstack.cli.errors import PASS, USAGE, CommandError
 
 _STEPS = ("removed", "superseded", "retired", "seen", "submitted", "active", "published")
+_SIGNED = 'a world file signs a zone with signed = true, all of them with profile = "hardened"'
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,6 +25,10 @@ def run(options: argparse.Namespace) -> int:
             told = f"{options.zone}: the old key goes when nobody can need it any more"
         else:
             found, told = client.call("keys.list", **({} if options.zone is None else {"zone": options.zone})), ""
+            if not found["keys"] and options.zone is not None:
+                raise CommandError(f"no zone {options.zone} is signed here; {_SIGNED}", USAGE, "usage")
+            if not found["keys"]:
+                told = f"no zone of this world is signed; {_SIGNED}"
     if options.json:
         render.print_json(found)
     elif told:

@@ -19,11 +19,15 @@ def run(options: argparse.Namespace) -> int:
             from rich.markup import escape
 
             out = render.console()
+            wide = max(len(str(lab["lab"])) for lab in found)
             for lab in found:
-                out.print(f"[bold]{lab['lab']}[/]  {escape(str(lab['title']))}  [dim](on {', '.join(lab['on'])})[/]")
+                name = f"{lab['lab']!s:{wide}}"
+                out.print(f"[bold]{name}[/]  {escape(str(lab['title']))}  [dim](on {', '.join(lab['on'])})[/]")
         return PASS
     results = []
     try:
+        if options.plot:
+            runner.plottable()
         for name in runner.names(options.labs, options.all, options.on):
             result = runner.run(name, options.on, options.seed, options.full)
             results.append(result)

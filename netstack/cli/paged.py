@@ -10,13 +10,19 @@ from netstack.cli.errors import CommandError
 
 
 def pages(client: Client, verb: str, **arguments: object) -> Iterator[Any]:
-    """The items of a verb that answers `{"items", "next"}`, however many there are."""
-    answer = client.call(verb, **arguments)
+    """The items of a verb that answers `{"items", "next"}`, however many there are.
+
+    The first are asked for at once: what is refused is refused before anything is written.
+    """
+    return _from(client, verb, client.call(verb, **arguments), arguments["host"])
+
+
+def _from(client: Client, verb: str, answer: Any, host: object) -> Iterator[Any]:
     while True:
         yield from answer["items"]
         if answer["next"] is None:
             return
-        answer = client.call(verb, host=arguments["host"], next=answer["next"])
+        answer = client.call(verb, host=host, next=answer["next"])
 
 
 def lines_to(path: str | None, items: Iterator[Any], as_json: bool) -> None:

@@ -2,15 +2,19 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from typing import Any
 
 from netstack.cli import render
 from netstack.cli.client import Client
 from netstack.cli.errors import FAIL, PASS
+from netstack.kernel.resolver import is_address
 
 
 def run(options: argparse.Namespace) -> int:
     """0 when there is an answer, else 1 (the name does not exist, has no such records, or nobody answers)."""
+    if options.type in ("A", "PTR") and is_address(options.query):
+        options.query, options.type = ip_address(options.query).reverse_pointer, "PTR"
     with Client(options.name) as client:
         found = client.call(
             "resolve",

@@ -40,8 +40,8 @@ def port_of(table: Table, port: str) -> str:
 _SERVICES = {"domain": "53", "ftp": "21", "http": "80", "https": "443", "imap2": "143", "pop3": "110", "smtp": "25"}
 
 
-def dig(table: Table, arguments: Sequence[str]) -> list[str]:
-    """`dig` and `kdig`: @SERVER, -p and -b."""
+def dig(table: Table, arguments: Sequence[str], secure: Sequence[str] = ("+tls",)) -> list[str]:
+    """`dig` and `delv`: @SERVER, -p and -b; the port is that of what queries are sent over, TLS by an option in `secure`."""
     found: list[str] = []
     server = port = source = False
     foreign = False
@@ -64,10 +64,24 @@ def dig(table: Table, arguments: Sequence[str]) -> list[str]:
         return found
     before = [] if source else ["-b", table["address"]]
     if not port:
-        before += ["-p", port_of(table, "53")]
+        before += ["-p", port_of(table, _standard(arguments, secure))]
     if not server:
         before.append("@" + table["resolver"])
     return before + found
+
+
+def kdig(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`kdig`: as dig, and each option about TLS turns it on; it reads no CA from the environment."""
+    trusting = [f"+tls-ca={table['ca']}" if argument == "+tls-ca" else argument for argument in arguments]
+    return dig(table, trusting, ("+tls", "+tls-ca", "+tls-pin", "+tls-hostname", "+tls-sni"))
+
+
+def _standard(arguments: Sequence[str], secure: Sequence[str]) -> str:
+    given = {argument.partition("=")[0] for argument in arguments}
+    for option, port in (("+https", "443"), ("+http-plain", "80")):
+        if given & {option, f"{option}-get", f"{option}-post"}:
+            return port
+    return "853" if given & set(secure) else "53"
 
 
 def drill(table: Table, arguments: Sequence[str]) -> list[str]:
@@ -211,7 +225,8 @@ def trusting_home(table: Table, directory: str) -> str | None:
 
 PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
     "dig": dig,
-    "kdig": dig,
+    "kdig": kdig,
+    "delv": dig,
     "drill": drill,
     "nslookup": nslookup,
     "host": host,

@@ -1,7 +1,9 @@
 """Runs labs and reports: a table for people, JSON for programs, plots. Exit codes: 0 pass, 1 fail, 2 nothing to run."""
 
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +82,17 @@ def table(result: Result) -> Any:
     return shown
 
 
+def plottable() -> None:
+    """Raises NoPlots where plots cannot be drawn."""
+    if find_spec("matplotlib") is None:
+        raise NoPlots(f"plots need matplotlib: {sys.executable} -m pip install matplotlib")
+
+
 def plot(results: Iterable[Result], file: str | Path) -> None:
     """Model and measured numbers side by side, into a file whose suffix says the format; raises NoPlots, OSError."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise NoPlots("plots need matplotlib: pip install 'netstack[plots]'") from None
+    plottable()
+    from matplotlib.figure import Figure
+
     results = list(results)
     for result in results:
         drawn = load(result.lab).draw if result.lab in MODULES else None

@@ -253,7 +253,7 @@ def _map(subject: Subject) -> Files:
         return escape("; ".join(" ".join((name, *where)) for name, where in subject.endpoints[host.name].items()))
 
     def named(host: Host) -> str:
-        web = any(service.plugin == "origin" for service in host.services)
+        web = any(service.plugin in ("origin", "registrar") for service in host.services)
         return f'<a href="http://{escape(host.name)}/">{escape(host.name)}</a>' if web else escape(host.name)
 
     rows = "\n".join(

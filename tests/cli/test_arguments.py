@@ -109,6 +109,7 @@ def test_a_quantity_without_its_unit_is_refused_with_an_example(capsys: pytest.C
 
 def test_a_url_without_its_scheme_is_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get", "gaia.cs.umass.edu/"]) == 2
+    assert main(["get", "ftp://gaia.cs.umass.edu/"]) == 2
     assert "try http://gaia.cs.umass.edu/" in capsys.readouterr().err
 
 

@@ -97,7 +97,15 @@ def test_zones_and_caches_of_a_world(up: str, tmp_path: Path) -> None:
     assert as_json("flush", resolver) == {"flushed": 1}
     assert netstack("flush", resolver, "--tree").returncode == 2
     assert netstack("flush", resolver, "a..b").returncode == 2
-    assert netstack("cache", "dump", server).returncode == 2
+    refused = netstack("cache", "dump", server, "-o", str(dumped))
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert records == dumped.read_text().splitlines(), "a file is not touched by what is refused"
+    refused = netstack("flush", server)
+    assert (refused.returncode, refused.stderr) == (2, f"netstack: {server} has no cache\n")
+
+    address = next(line.split()[-1] for line in records if line.startswith(f"{name} ") and " IN A " in line)
+    turned = ".".join(reversed(address.split("."))) + ".in-addr.arpa PTR: NXDOMAIN"
+    assert turned in netstack("resolve", address).stdout, "this world has no reverse zone"
 
     done = netstack("zone", "freeze", server, zone)
     assert (done.returncode, "takes no updates" in done.stderr) == (1, True)

@@ -129,9 +129,9 @@ def test_get_a_page_with_its_objects(mode: str, small: dict[str, Any]) -> None:
 
 
 def test_get_what_cannot_be_had(small: dict[str, Any]) -> None:
-    for url in ("http://nobody.umass.edu/", "gopher://x/", f"http://{CLIENT}/"):
+    for url, code in (("http://nobody.umass.edu/", 1), ("gopher://x/", 2), (f"http://{CLIENT}/", 1)):
         done = netstack("get", url)
-        assert done.returncode == 1
+        assert done.returncode == code
         assert "Traceback" not in done.stderr
 
 
@@ -148,6 +148,9 @@ def test_links(small: dict[str, Any]) -> None:
 
 def test_keys_of_a_world_without_signed_zones(small: dict[str, Any]) -> None:
     assert as_json("keys") == {"keys": []}
+    assert "no zone of this world is signed" in netstack("keys").stdout
+    refused = netstack("keys", "list", "umass.edu")
+    assert (refused.returncode, "signed = true" in refused.stderr) == (2, True)
     refused = netstack("keys", "roll", "umass.edu")
     assert (refused.returncode, "no zone umass.edu is signed here" in refused.stderr) == (2, True)
     assert "which zone?" in netstack("keys", "roll").stderr

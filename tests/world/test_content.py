@@ -65,7 +65,7 @@ def test_links_lead_to_files_of_the_site(name: str) -> None:
             for link in re.findall(r'(?:src|href)="([^"]+)"', page):
                 host = re.fullmatch(r"http://([^/]+)/", link)
                 if host:
-                    assert any(service.plugin == "origin" for service in WORLD.hosts[host[1]].services)
+                    assert any(service.plugin in ("origin", "registrar") for service in WORLD.hosts[host[1]].services)
                     continue
                 assert "://" not in link
                 assert urljoin("/" + path, link).lstrip("/") in files
@@ -87,6 +87,7 @@ def test_the_map_lists_every_host() -> None:
     assert all(name in page and TABLE.first(name) in page for name in WORLD.hosts)
     assert "<td>dns udp:53 tcp:53 tls:853</td>" in page
     assert '<a href="http://gaia.cs.umass.edu/">' in page
+    assert '<a href="http://registrar.networksolutions.test/">' in page
     assert '<a href="http://cse.nyu.edu/">' not in page
     assert "<td>origin tcp:80 tls:443</td>" in page
 
