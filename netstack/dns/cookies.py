@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2s
+from hmac import compare_digest
 from ipaddress import ip_address
 
 CLIENT, SERVER = 8, 16
@@ -67,7 +68,7 @@ class ServerCookies:
         if not -FUTURE <= age <= OLDEST:
             return None
         for place, secret in enumerate(self._secrets(now)):
-            if _hash(secret, client, stamp, address) == server[8:]:
+            if compare_digest(_hash(secret, client, stamp, address), server[8:]):
                 return server if age <= RENEWED and place == 0 else self.make(client, address, now)
         return None
 

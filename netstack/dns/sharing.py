@@ -194,11 +194,14 @@ class Owner(Service):
         proto, _, rest = data.partition(b"\n")
         address, _, message = rest.partition(b"\n")
         nameserver, done = self.keeper.nameserver, Deferred[bytes]()
-        outcome: Any = nameserver.receive(message, proto == b"tcp", address.decode(), self.machine.now())
+        outcome: Any = nameserver.receive(message, proto != b"udp", address.decode(), self.machine.now())
         if isinstance(outcome, Change):
             self.keeper.changes.submit(outcome, lambda reply: done.callback(reply.data))
         elif isinstance(outcome, Notified):
             self.keeper.notified(outcome)
+            done.callback(outcome.reply.data)
+        elif isinstance(outcome, Announced):
+            self.keeper.announced(outcome.origin, outcome.child)
             done.callback(outcome.reply.data)
         elif isinstance(outcome, Reply):
             done.callback(outcome.data)

@@ -74,6 +74,7 @@ class ZoneStore:
         self._stamp = f"zones/{directory}/begun"
         self._appender: Appender | None = None
         self.journal_octets = 0
+        """Of the journal that may be appended to; 0: there is none, or its end is torn."""
 
     def belong_to(self, text: str) -> None:
         """Forget what is kept unless it was begun under the same text, such as the master file that it grew from."""
@@ -119,7 +120,7 @@ class ZoneStore:
                 due.append(each)
                 serial = serial_of(each.new)
         stored.torn = len(journal) - at
-        self.journal_octets = at
+        self.journal_octets = 0 if stored.torn else at
         if stored.differences and serial_of(stored.differences[-1].new) != serial:
             stored.differences.clear()  # of another life of the zone
         try:

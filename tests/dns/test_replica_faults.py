@@ -76,6 +76,30 @@ def test_a_secondary_whose_disk_is_full_serves_on() -> None:
     assert net.serial(net.secondary) == 2
 
 
+def test_a_secondary_whose_journal_was_cut_off_keeps_what_comes_after() -> None:
+    """What is put behind half a difference would never be read again."""
+    net = Replicas()
+    net.run(5)
+    for number in range(2):
+        assert net.update(f"before{number}", "10.1.1.1") == Rcode.NOERROR
+        net.run(5)
+    disk: Any = net.simulation.machine(net.secondary).disk
+    net.secondary.power_off()
+    journal = disk.read("zones/umass.edu/journal")
+    disk.write("zones/umass.edu/journal", journal[:-7])
+    net.secondary.boot()
+    net.run(5)
+    assert net.update("after", "10.1.1.2") == Rcode.NOERROR
+    net.run(5)
+    assert net.serial(net.secondary) == 4
+    net.primary.power_off()
+    net.secondary.power_off()
+    net.secondary.boot()
+    net.run(5)
+    assert net.serial(net.secondary) == 4
+    assert net.answer(net.secondary, "after") == ["10.1.1.2"]
+
+
 def test_a_primary_that_dies_in_the_middle_of_a_new_version() -> None:
     """The old version is served, whole, until all of the new one is there."""
     net = Replicas(zone=big(1))

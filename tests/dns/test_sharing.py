@@ -8,13 +8,17 @@ import dns.message
 import dns.name
 import dns.update
 import pytest
+from dns.name import Name
+from dns.opcode import Opcode
 from dns.rcode import Rcode
+from dns.rdatatype import RdataType
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.application.service import IService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 
+from netstack.dns.requests import message
 from netstack.dns.serial import serial_of
 from netstack.dns.sharing import AGAIN, Entry, Told, told_from
 from netstack.dns.tsig import Key, signed_query
@@ -29,7 +33,7 @@ from netstack.taps.changing import Changing
 
 KEY = Key.make("updates", b"0123456789")
 UMASS = dns.name.from_text("umass.edu")
-TEXT = "$TTL 60\n@ SOA dns h 1 60 60 600 60\n@ NS dns\ndns A 10.0.0.1\n"
+TEXT = "$TTL 60\n@ SOA dns h 1 60 60 600 60\n@ NS dns\ndns A 10.0.0.1\n" + (f"cs NS ns.nyu.edu.\ncs DS 1 13 2 {64 * '0'}\n")
 
 
 class Inline:
@@ -172,6 +176,21 @@ def test_an_update_while_there_is_no_owner_is_servfail(process: Process) -> None
     process.start_follower()
     process.owner = None
     assert process.update("www", process.follower_service.service) == [Rcode.SERVFAIL]
+
+
+def test_what_a_child_says_of_its_keys_reaches_the_owner(process: Process) -> None:
+    """RFC 9859: a NOTIFY of CDS records may come to any worker."""
+    process.start_owner()
+    process.start_follower()
+    told: list[tuple[Name, Name]] = []
+    process.owner_service.keeper.announced = lambda origin, child: told.append((origin, child))
+    codes: list[Rcode] = []
+    child = dns.name.from_text("cs.umass.edu")
+    data = message(1, Opcode.NOTIFY, child, RdataType.CDS)
+    special = process.follower_service.service.special
+    assert special.receive(data, "udp", "10.0.0.9", lambda reply: codes.append(Rcode(reply[3] & 15)))
+    assert codes == [Rcode.NOERROR]
+    assert told == [(UMASS, child)]
 
 
 def test_another_owner_is_asked_for_all_that_differs(process: Process) -> None:

@@ -335,9 +335,13 @@ def _made_of(dname: RRset, rrset: RRset) -> bool:
 
 
 def _new(question: Question, outcome: Outcome) -> bool:
-    """Whether the proof came with this answer just now, no part of it from the cache."""
+    """Whether the proof came with this answer just now, no part of it from the cache, nor expired (RFC 8767)."""
     answer = outcome.answer
-    return not outcome.kept and (not answer or (len(answer) == 1 and answer[0].rdtype == question.rdtype))
+    return (
+        not outcome.kept
+        and outcome.error is None
+        and (not answer or (len(answer) == 1 and answer[0].rdtype == question.rdtype))
+    )
 
 
 def _worse(a: Verdict, b: Verdict) -> Verdict:

@@ -12,6 +12,7 @@ from dns.rdtypes.ANY.NSEC3 import NSEC3
 from netstack.dns.dnssec.aggressive import Spans
 from netstack.dns.dnssec.denial import OPT_OUT
 from netstack.dns.dnssec.signer import DENIALS, Denial
+from netstack.dns.events import STALE_NXDOMAIN, ExtendedError
 from netstack.dns.hardening import TEXTBOOK, hardening
 from netstack.dns.limits import ResolverLimits
 from netstack.dns.wire import Question
@@ -110,6 +111,20 @@ def test_a_name_that_comes_to_be_is_seen_when_the_denial_ends() -> None:
     assert up.resolve("new.umass.edu").rcode == Rcode.NXDOMAIN
     up.now += 3601
     assert up.resolve("new.umass.edu").rcode == Rcode.NOERROR
+
+
+def test_a_stale_denial_is_given_and_not_learned_anew() -> None:
+    """What has expired is better than no answer (RFC 8767); nothing else follows from it."""
+    made = servers(zones())
+    up = Internet(dict(made), anchors=TRUST, wall=NOW, hardening=hardening(AGGRESSIVE, ("serve-stale",)))
+    up.resolve("aaa.umass.edu")
+    up.now += 3700
+    up.servers[UMASS] = lambda data, stream: None
+    assert up.resolve("aaa.umass.edu").error == ExtendedError(STALE_NXDOMAIN)
+    up.servers[UMASS] = made[UMASS]
+    before = len(up.log)
+    assert up.resolve("aab.umass.edu").rcode == Rcode.NXDOMAIN
+    assert len(up.log) > before
 
 
 def test_bounds() -> None:
