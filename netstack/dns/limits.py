@@ -11,6 +11,8 @@ class ServerLimits:
 
     udp_payload: int = 1232
     """The largest UDP message sent and announced by EDNS(0)."""
+    udp_buffer: int = 1024 * 1024
+    """Octets of queries that may wait in the system while the server is busy; 0 is the system's default."""
     tcp_connections: int = 10_000
     """Open at once."""
     tcp_idle: float = 10.0
@@ -32,7 +34,7 @@ class ServerLimits:
     """A new secret for cookies after so long; the one before it stays good until the next."""
 
     def __post_init__(self) -> None:
-        all_positive(self, or_none=("client_rate", "response_rate"))
+        all_positive(self, or_none=("client_rate", "response_rate", "udp_buffer"))
         if not 512 <= self.udp_payload <= 65535:  # RFC 6891 §6.2.5
             raise ValueError(f"udp_payload: expected 512 to 65535, got {self.udp_payload}")
 

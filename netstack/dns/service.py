@@ -75,7 +75,7 @@ class DNSService(MultiService):
             if endpoint.kind == "udp":
                 passing = bypass("2" if ":" in endpoint.interface else "1")
                 driver = DatagramDriver(machine, "dns", Datagrams(server=True), datagrams(), counted, passing)
-                listener = DatagramListener(machine, endpoint, driver)
+                listener = DatagramListener(machine, endpoint, driver, limits.udp_buffer)
             else:
                 listener = StreamListener(
                     machine,

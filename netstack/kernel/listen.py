@@ -4,6 +4,7 @@ Syntax: `KIND:PORT[:interface=ADDRESS]` with KIND `tcp`, `udp` or `tls`, as in T
 has its colons escaped by a backslash or stands in brackets.
 """
 
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -221,11 +222,20 @@ class StreamListener(Listener):
 class DatagramListener(Listener):
     """Binds a datagram socket."""
 
-    def __init__(self, machine: Machine, endpoint: Endpoint, driver: DatagramDriver) -> None:
+    def __init__(self, machine: Machine, endpoint: Endpoint, driver: DatagramDriver, buffer: int = 0) -> None:
+        """`buffer`: octets that may wait in the system for us to read them, as far as it grants so many; 0: as it likes."""
         super().__init__(machine, endpoint)
         self.driver = driver
+        self._buffer = buffer
 
     def _listen(self) -> IListeningPort:
+        bound = self._bound()
+        own = getattr(bound, "socket", None)
+        if self._buffer and isinstance(own, socket.socket):  # not in a simulation
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._buffer)
+        return bound
+
+    def _bound(self) -> IListeningPort:
         reactor: Any = self.machine.reactor
         inherited = self._inherited()
         bound: IListeningPort

@@ -233,6 +233,7 @@ class Options(ChangingOptions, WorkerOptions):
         ["recursion-deadline", None, _ASKING.deadline, "Seconds for a question that is asked on.", float],
         ["rotation", None, "cyclic", "Order of an RRset's records: cyclic, random or fixed."],
         ["udp-payload", None, _LIMITS.udp_payload, "Largest UDP message, octets.", int],
+        ["udp-buffer", None, _LIMITS.udp_buffer, "Octets of queries that may wait in the system; 0: its default.", int],
         ["tcp-connections", None, _LIMITS.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _LIMITS.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
         ["denial", None, "nsec", f"How signed zones prove what does not exist: {' or '.join(DENIALS)}."],
@@ -292,6 +293,7 @@ class Options(ChangingOptions, WorkerOptions):
         try:
             limits = ServerLimits(
                 self["udp-payload"],
+                self["udp-buffer"],
                 self["tcp-connections"],
                 self["tcp-idle"],
                 self["tcp-pipeline"],

@@ -226,6 +226,7 @@ class Options(WorkerOptions):
         ["upstream-idle", None, _LIMITS.stream_idle, "Seconds that one without queries is kept.", float],
         ["deadline", None, _LIMITS.deadline, "Seconds for one question.", float],
         ["udp-payload", None, _SERVER.udp_payload, "Largest UDP message, octets.", int],
+        ["udp-buffer", None, _SERVER.udp_buffer, "Octets of queries that may wait in the system; 0: its default.", int],
         ["tcp-connections", None, _SERVER.tcp_connections, "TCP connections open at once.", int],
         ["tcp-idle", None, _SERVER.tcp_idle, "Seconds without a whole query on a TCP connection.", float],
         ["source-port", None, "random", "fixed: all queries from one port. For labs alone: forgers need not guess it."],
@@ -309,6 +310,7 @@ class Options(WorkerOptions):
                 self["upstream-port"],
                 ServerLimits(
                     self["udp-payload"],
+                    self["udp-buffer"],
                     self["tcp-connections"],
                     self["tcp-idle"],
                     compiled_bytes=self["compiled-bytes"],

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -218,6 +219,20 @@ async def test_over_loopback() -> None:
     await client.close()
     await listener.stopService()
     assert not machine.journal.ours
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_may_wait_in_the_system_is_as_much_as_was_asked_for() -> None:
+    machine = make_machine(reactor)
+    sizes = []
+    for asked in (8192, 65536):
+        driver = DatagramDriver(machine, "echo", EchoDatagrams(), echo_role(), Traffic())
+        listener = DatagramListener(machine, Endpoint("udp", 0, "127.0.0.1"), driver, asked)
+        listener.startService()
+        transport: Any = driver.transport
+        sizes.append(transport.socket.getsockopt(SOL_SOCKET, SO_RCVBUF))
+        await listener.stopService()
+    assert sizes[0] < 65536 <= sizes[1]  # Linux grants the double for what it needs itself
 
 
 @pytest.mark.parametrize(
