@@ -56,6 +56,7 @@ def test_resperf(net: Net, server: str, questions: Path) -> None:
     questions.write_text(questions.read_text() * 200)
     command = (
         "resperf", "-s", getattr(net, server), "-p", str(PORT), "-d", str(questions), "-m", "800", "-r", "2", "-t", "5",
+        "-b", "1024",  # kilobytes that may wait for resperf; its default of 32 loses replies when it has to wait for a core
         "-P", str(questions.parent / "plot"),
     )  # fmt: skip
     text = written(*command, directory=questions.parent)
