@@ -10,9 +10,8 @@ from netstack.world.addresses import AddressTable
 from netstack.world.control.names import ONE
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
-from netstack.world.control.verbs import look_up_alone, text
+from netstack.world.control.verbs import client_of, host_of, hosts_of, look_up_alone, text
 from netstack.world.model import World
-from netstack.world.problems import nearest
 
 Arguments = Mapping[str, Any]
 Message = dict[str, Any]
@@ -156,11 +155,8 @@ class MergedVerbs:
         """A verb for every host, or for those named; the answers' numbers and lists are added up."""
 
         async def ask(arguments: Arguments, stream: Stream) -> object:
-            if isinstance(arguments.get("hosts"), list) and arguments["hosts"]:
-                names = [self._name({"host": name}) for name in arguments["hosts"]]
-                wanted = {name: self._remote(name) for name in names}
-            else:
-                wanted = self.hosts
+            names = hosts_of(self.world, self.table, arguments)
+            wanted = {name: self._remote(name) for name in names} or self.hosts
             answers = await self._ask(wanted, verb, self._all(arguments))
             total: dict[str, Any] = {}
             for answer in answers.values():
@@ -175,7 +171,7 @@ class MergedVerbs:
         """A conversation begun by one host; with {"trace": true} the messages of all."""
 
         async def talk(arguments: Arguments, stream: Stream) -> object:
-            name = self._client(arguments)
+            name = client_of(self.world, self.table, arguments)
             asked = {**arguments, "host": name, "trace": False, "cold": False}
             await self._tracing.acquire()
             try:
@@ -212,30 +208,11 @@ class MergedVerbs:
         return {key: value for key, value in arguments.items() if key != "hosts"}
 
     def _filter(self, arguments: Arguments) -> Callable[[Message], bool]:
-        names = arguments.get("hosts") or []
-        if not isinstance(names, list):
-            raise ControlError("hosts: expected a list of names", "usage")
-        hosts = {self._name({"host": name}) for name in names}
+        hosts = set(hosts_of(self.world, self.table, arguments))
         return lambda row: not hosts or row["from"] in hosts or row["to"] in hosts
 
-    def _client(self, arguments: Arguments) -> str:
-        if arguments.get("host") is not None:
-            return self._name(arguments)
-        for host in self.world.hosts.values():
-            if not host.services and self.world.resolver_of(host.name) is not None:
-                return host.name
-        raise ControlError("the world has no end host: say which host asks with --from", "usage")
-
     def _name(self, arguments: Arguments) -> str:
-        wanted = arguments.get("host")
-        if not isinstance(wanted, str) or not wanted:
-            raise ControlError("host: expected a text", "usage")
-        wanted = wanted.rstrip(".").lower()
-        for host in self.world.hosts.values():
-            if wanted == host.name or wanted in host.aliases or wanted in self.table.hosts[host.name]:
-                return host.name
-        close = nearest(wanted, [also for host in self.world.hosts.values() for also in (host.name, *host.aliases)])
-        raise ControlError(f"no host {wanted} in {self.about['world']}{close or '; netstack status lists them'}", "usage")
+        return host_of(self.world, self.table, arguments)
 
     def _remote(self, name: str) -> RemoteControl:
         remote = self.hosts.get(name)

@@ -11,9 +11,11 @@ from twisted.internet.defer import DeferredLock
 
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
+from netstack.world.addresses import AddressTable
 from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.names import NameVerbs, origin_of
 from netstack.world.control.server import ControlError, Stream, Verb
+from netstack.world.model import World
 from netstack.world.problems import nearest
 from netstack.world.running import Running, RunningHost
 
@@ -250,32 +252,19 @@ class WorldVerbs:
         return {**result, "messages": [message(row, bool(arguments.get("octets"))) for row in rows]}
 
     def _host(self, arguments: Arguments) -> RunningHost:
-        name = text(arguments, "host").rstrip(".").lower()
-        found = self.running.hosts.get(name)
-        if found is None:
-            for host in self.running.hosts.values():
-                if name in host.host.aliases or name in host.machine.addresses:
-                    return host
-            close = nearest(name, [also for host in self.running.hosts.values() for also in (host.name, *host.host.aliases)])
-            raise ControlError(f"no host {name} in {self.running.name}{close or '; netstack status lists them'}", "usage")
-        return found
+        return self._here(host_of(self.running.world, self.running.table, arguments))
 
     def _client(self, arguments: Arguments) -> RunningHost:
-        """The host that asks: the one named, or the first end host of the site that has the most of them."""
-        if arguments.get("host") is not None:
-            return self._host(arguments)
-        world = self.running.world
-        ends = [host for host in self.running.hosts.values() if not host.services and world.resolver_of(host.name)]
-        if not ends:
-            raise ControlError("the world has no end host: say which host asks with --from", "usage")
-        sites = Counter(host.host.site for host in ends)
-        return max(ends, key=lambda host: sites[host.host.site])
+        return self._here(client_of(self.running.world, self.running.table, arguments))
+
+    def _here(self, name: str) -> RunningHost:
+        found = self.running.hosts.get(name)
+        if found is None:
+            raise ControlError(f"{name} is not run by this process", "usage")
+        return found
 
     def _hosts(self, arguments: Arguments) -> list[str]:
-        names = arguments.get("hosts") or []
-        if not isinstance(names, list):
-            raise ControlError("hosts: expected a list of names", "usage")
-        return [self._host({"host": name}).name for name in names]
+        return hosts_of(self.running.world, self.running.table, arguments)
 
     def _filter(self, arguments: Arguments) -> Callable[[Row], bool]:
         hosts, protocol = set(self._hosts(arguments)), arguments.get("protocol")
@@ -291,6 +280,35 @@ class WorldVerbs:
         if self.running.ca is None:
             raise ControlError(f"{self.running.name} has no certificate authority")
         return self.running.ca
+
+
+def host_of(world: World, table: AddressTable, arguments: Arguments) -> str:
+    """The host that {"host"} means, by a name or an address of its; raises ControlError."""
+    name = text(arguments, "host").rstrip(".").lower()
+    for host in world.hosts.values():
+        if name == host.name or name in host.aliases or name in table.hosts[host.name]:
+            return host.name
+    close = nearest(name, [also for host in world.hosts.values() for also in (host.name, *host.aliases)])
+    raise ControlError(f"no host {name} in {world.name}{close or '; netstack status lists them'}", "usage")
+
+
+def hosts_of(world: World, table: AddressTable, arguments: Arguments) -> list[str]:
+    """Those that {"hosts"} means; raises ControlError."""
+    names = arguments.get("hosts") or []
+    if not isinstance(names, list):
+        raise ControlError("hosts: expected a list of names", "usage")
+    return [host_of(world, table, {"host": name}) for name in names]
+
+
+def client_of(world: World, table: AddressTable, arguments: Arguments) -> str:
+    """The host that asks: the one that {"host"} means, else the first end host of the site that has the most of them."""
+    if arguments.get("host") is not None:
+        return host_of(world, table, arguments)
+    ends = [host for host in world.hosts.values() if not host.services and world.resolver_of(host.name)]
+    if not ends:
+        raise ControlError("the world has no end host: say which host asks with --from", "usage")
+    sites = Counter(host.site for host in ends)
+    return max(ends, key=lambda host: sites[host.site]).name
 
 
 def text(arguments: Arguments, key: str, default: str | None = None) -> str:
