@@ -211,6 +211,16 @@ def from_octets(data: bytes) -> Difference:
     return Difference(old, new, tuple(found[2 : 2 + deleted]), tuple(found[2 + deleted :]))
 
 
+def zone_to_octets(zone: Zone) -> bytes:
+    """All of a zone, to be kept or sent to another process."""
+    return records_to_octets(record for rrset in zone for record in records_of(rrset))
+
+
+def zone_from_octets(origin: Name, data: bytes) -> Zone:
+    """From these; raises ValueError when the octets are not whole, ZoneError when they are no zone."""
+    return Zone(origin, rrsets_of(records_from_octets(data)))
+
+
 def records_to_octets(records: Iterable[Record]) -> bytes:
     """Records in wire format without compression."""
     parts: list[bytes] = []

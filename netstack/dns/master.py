@@ -32,7 +32,9 @@ ENTRY = 1 << 20
 REMARKS = 100
 """Errors after which reading ends, and warnings that are kept."""
 SINGLE = frozenset({RdataType.SOA, RdataType.CNAME, RdataType.DNAME})
+"""Types of which a name has one record (RFC 2181 §10.1, RFC 6672 §2.4)."""
 BESIDE_CNAME = frozenset({RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3})
+"""All that may be where a CNAME record is (RFC 1034 §3.6.2, RFC 4034 §3, §4)."""
 
 Include = Callable[[str], str]
 """The text of a file that $INCLUDE names; raises IncludeError."""

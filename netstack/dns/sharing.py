@@ -21,15 +21,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from netstack.dns.authority import Authority, Reply
-from netstack.dns.history import (
-    changed,
-    from_octets,
-    records_from_octets,
-    records_of,
-    records_to_octets,
-    rrsets_of,
-    to_octets,
-)
+from netstack.dns.history import changed, from_octets, to_octets, zone_from_octets, zone_to_octets
 from netstack.dns.keeper import ZoneKeeper
 from netstack.dns.nameserver import Announced, Change, Notified
 from netstack.dns.serial import serial_of
@@ -81,11 +73,6 @@ def told_from(data: bytes) -> Iterator[Told]:
         origin, _ = dns.name.from_wire(data[at : at + named], 0)
         yield Told(Entry(kind), origin, version, data[at + named : at + named + size])
         at += named + size
-
-
-def whole(zone: Zone) -> bytes:
-    """All records of a zone."""
-    return records_to_octets(record for rrset in zone for record in records_of(rrset))
 
 
 class Owner(Service):
@@ -155,7 +142,7 @@ class Owner(Service):
         zone = self._served[origin]
         if zone is None:
             return Told(Entry.UNAVAILABLE, origin, self._versions[origin])
-        return Told(Entry.WHOLE, origin, self._versions[origin], whole(zone))
+        return Told(Entry.WHOLE, origin, self._versions[origin], zone_to_octets(zone))
 
     def _tell(self, data: bytes) -> None:
         answer = self._worker.tell_others("zones", data)
@@ -305,7 +292,7 @@ class Follower(MultiService):
             authority.put(zone)
         elif told.kind is Entry.WHOLE:
             rules.history.clear()
-            authority.put(Zone(told.origin, rrsets_of(records_from_octets(told.data))))
+            authority.put(zone_from_octets(told.origin, told.data))
         elif told.kind is Entry.UNAVAILABLE:
             authority.withdraw(told.origin)
         elif told.kind is Entry.GONE:

@@ -12,16 +12,7 @@ from hashlib import sha256
 
 from dns.name import Name
 
-from netstack.dns.history import (
-    Difference,
-    changed,
-    from_octets,
-    records_from_octets,
-    records_of,
-    records_to_octets,
-    rrsets_of,
-    to_octets,
-)
+from netstack.dns.history import Difference, changed, from_octets, to_octets, zone_from_octets, zone_to_octets
 from netstack.dns.serial import serial_of
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
@@ -89,7 +80,7 @@ class ZoneStore:
         if not data.startswith(_MAGIC) or data[-4:] != zlib.crc32(data[:-4]).to_bytes(4, "big"):
             raise StoreError(f"{self._copy}: not a copy of a zone")
         try:
-            stored = Stored(Zone(self.origin, rrsets_of(records_from_octets(data[len(_MAGIC) : -4]))))
+            stored = Stored(zone_from_octets(self.origin, data[len(_MAGIC) : -4]))
         except ValueError as error:
             raise StoreError(f"{self._copy}: {error}") from error
         try:
@@ -130,7 +121,7 @@ class ZoneStore:
 
     def write(self, zone: Zone, differences: list[Difference] | None = None) -> None:
         """Replace what is kept: the whole zone, and a journal of the differences that led to it."""
-        data = _MAGIC + records_to_octets(record for rrset in zone for record in records_of(rrset))
+        data = _MAGIC + zone_to_octets(zone)
         self.close()
         self.disk.write(self._copy, data + zlib.crc32(data).to_bytes(4, "big"))
         journal = b"".join(_framed(each) for each in differences or ())

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import dns.exception
 import dns.name
 import dns.rdataclass
-import dns.zone
 from dns.name import Name
 from dns.rdata import Rdata
 from dns.rdataset import Rdataset
@@ -15,7 +14,7 @@ from dns.rdatatype import RdataType
 from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rrset import RRset
 
-from netstack.dns.master import Include, read_master
+from netstack.dns.master import BESIDE_CNAME, SINGLE, Include, read_master
 from netstack.dns.nodes import Node as Node
 from netstack.dns.nodes import Nodes
 from netstack.dns.octets import RRsetOctets, octets_of
@@ -23,8 +22,6 @@ from netstack.dns.order import Order
 from netstack.dns.wire import name_text
 
 ADDRESS_TYPES = (RdataType.A, RdataType.AAAA)
-_ALONE_WITH_CNAME = {RdataType.CNAME, RdataType.RRSIG, RdataType.NSEC, RdataType.NSEC3}
-_SINGLE = (RdataType.SOA, RdataType.CNAME, RdataType.DNAME)
 
 
 _cname: Callable[..., Rdata] = CNAME
@@ -288,11 +285,11 @@ class Zone:
             node.rrsets[rrset.rdtype] = rrset
         if of_chain:
             return
-        if rrset.rdtype in _SINGLE and len(node.rrsets[rrset.rdtype]) > 1:
+        if rrset.rdtype in SINGLE and len(node.rrsets[rrset.rdtype]) > 1:
             raise ZoneError(f"{where}: expected one {rrset.rdtype.name} record (RFC 2181 §10.1, RFC 6672 §2.4)")
         if RdataType.DNAME in node.rrsets and RdataType.NS in node.rrsets and rrset.name != self.origin:
             raise ZoneError(f"{where}: expected no DNAME record beside a delegation (RFC 6672 §2.3)")
-        if RdataType.CNAME in node.rrsets and not _ALONE_WITH_CNAME.issuperset(node.rrsets):
+        if RdataType.CNAME in node.rrsets and not BESIDE_CNAME.issuperset(node.rrsets):
             raise ZoneError(f"{where}: expected no other data beside a CNAME record (RFC 1034 §3.6.2)")
         name = rrset.name
         while name != self.origin:
@@ -366,16 +363,16 @@ def _with_ancestors(names: Iterable[Name], origin: Name) -> set[Name]:
 
 def hints_from_text(text: str) -> list[tuple[str, str]]:
     """Root hints from a master file such as InterNIC's named.root: (name, address) of each server; raises ZoneError."""
-    try:
-        read = dns.zone.from_text(text, origin=".", relativize=False, allow_include=False, check_origin=False)
-    except (dns.exception.DNSException, ValueError) as error:
-        raise ZoneError(f"root hints: {error or type(error).__name__}") from error
-    servers = {rdata.target for rdata in read.get_rdataset(dns.name.root, RdataType.NS) or ()}
+    contents = read_master(dns.name.root, text)
+    for remark in contents.errors:
+        raise ZoneError(f"root hints: {remark}")
+    root = [rrset for rrset in contents.rrsets if rrset.name == dns.name.root and rrset.rdtype == RdataType.NS]
+    servers = {rdata.target for rrset in root for rdata in rrset}
     return [
-        (name_text(name), rdata.address)
-        for name, rdataset in read.iterate_rdatasets()
-        if name in servers and rdataset.rdtype in ADDRESS_TYPES
-        for rdata in rdataset
+        (name_text(rrset.name), rdata.address)
+        for rrset in contents.rrsets
+        if rrset.name in servers and rrset.rdtype in ADDRESS_TYPES
+        for rdata in rrset
     ]
 
 

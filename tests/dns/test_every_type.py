@@ -11,7 +11,7 @@ from dns.rdataclass import RdataClass
 from dns.rrset import RRset
 
 from netstack.dns.authority import Authority, fixed
-from netstack.dns.history import records_from_octets, records_of, records_to_octets, rrsets_of
+from netstack.dns.history import zone_from_octets, zone_to_octets
 from netstack.dns.transfer import Incoming, WholeZone, messages, whole_zone
 from netstack.dns.wire import LARGEST, Question, parse_reply, to_wire
 from netstack.dns.zone import Zone
@@ -77,8 +77,7 @@ def test_a_transfer_and_the_disk_keep_all() -> None:
     for data in messages(7, question, whole_zone(zone()), 600):
         outcome = incoming.receive(data)
     assert isinstance(outcome, WholeZone)
-    octets = records_to_octets(record for rrset in zone() for record in records_of(rrset))
-    kept = Zone(zone().origin, rrsets_of(records_from_octets(octets)))
+    kept = zone_from_octets(zone().origin, zone_to_octets(zone()))
     for rdtype in ZONE_TYPES:
         kind = dns.rdatatype.from_text(rdtype)
         for copy in (outcome.zone, kept):
