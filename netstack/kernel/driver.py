@@ -38,7 +38,6 @@ from netstack.sansio import (
     Now,
     Peer,
     RemoteProtocolError,
-    Security,
     StartTLS,
 )
 
@@ -122,7 +121,7 @@ class StreamDriver(TwistedProtocol):
         nursery: Any = self._nursery
         kind = type(transport)
         self._direct = kind in PLAIN
-        if kind is AcceptedTransport and len(transport.client) == 2:  # IPv4: without address objects for each connection
+        if issubclass(kind, AcceptedTransport) and len(transport.client) == 2:  # IPv4: without objects for each connection
             local, remote = nursery.local or transport.socket.getsockname(), transport.client
         else:
             host, peer = transport.getHost(), transport.getPeer()
@@ -149,20 +148,8 @@ class StreamDriver(TwistedProtocol):
 
     def handshakeCompleted(self) -> None:
         transport: Any = self.transport
-        connection = transport.getHandle()
-        alpn = transport.negotiatedProtocol
-        name = connection.get_servername()
         self._deadline = None
-        self.peer = Peer(
-            self.peer.local,
-            self.peer.remote,
-            security=Security(
-                connection.get_protocol_version_name(),
-                connection.get_cipher_name() or "",
-                name.decode("ascii", "replace") if name else None,
-                alpn.decode("ascii") if alpn else None,
-            ),
-        )
+        self.peer = Peer(self.peer.local, self.peer.remote, security=transport.security())
         self._up()
 
     def _up(self) -> None:
@@ -325,7 +312,7 @@ class StreamDriver(TwistedProtocol):
             self._journal(messages)
         output = engine.data_to_send()
         if output:
-            if self._direct and not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
+            if not self._outbox and not self._paused and len(output) == 1 and type(output[0]) is bytes:
                 self._write(output[0], self._closing)
             else:
                 self._enqueue(output)

@@ -24,6 +24,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
+from netstack.kernel.secure import accept_secure
 from netstack.kernel.shaper import ShapedFactory
 from netstack.kernel.tls import TLSError
 from netstack.kernel.transport import accept_plainly
@@ -201,6 +202,8 @@ class StreamListener(Listener):
         else:
             port = reactor.listenTCP(self.endpoint.port, factory, backlog=BACKLOG, interface=self.endpoint.interface)
         self.factory.nursery.no_delay, self.factory.nursery.local = accept_plainly(port)
+        if self.endpoint.kind == "tls" and self.machine.links is None:
+            accept_secure(port, self.factory, self.machine.tls.accepting(self.alpn))
         return port
 
     def stopService(self) -> Deferred[Any]:

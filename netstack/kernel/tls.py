@@ -1,4 +1,4 @@
-"""TLS: the world's certificate authority, leaves, contexts. The only module that touches OpenSSL.
+"""TLS: the world's certificate authority, leaves, contexts. With `secure.py` the only modules that touch OpenSSL.
 
 Trust is the world's CA and nothing else; TLS 1.2 at least (RFC 8996). Nothing here asks the system for the time:
 certificates are verified at the machine's wall clock, and Twisted's TLS layer gets the machine's reactor.
@@ -44,6 +44,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from netstack.sansio import Security
+
 Key = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
 
 
@@ -56,6 +58,9 @@ class TLS(Protocol):
 
     def server(self, factory: IProtocolFactory, alpn: Sequence[str] = ()) -> IProtocolFactory:
         """Wrap a listener's factory: leaves are chosen by SNI among those of this host."""
+
+    def accepting(self, alpn: Sequence[str] = ()) -> Callable[[], SSL.Connection]:
+        """What makes the TLS of each socket that a listener accepts, for `kernel/secure.py`; leaves as with `server`."""
 
     def client(self, factory: IProtocolFactory, hostname: str, alpn: Sequence[str] = ()) -> IProtocolFactory:
         """Wrap a client's factory: the server's name is verified (service-identity) against the world's CA."""
@@ -292,6 +297,16 @@ class HostTLS:
         wrapped: IProtocolFactory = self._layer(self._server_creator(alpn), False, factory)
         return wrapped
 
+    def accepting(self, alpn: Sequence[str] = ()) -> Callable[[], SSL.Connection]:
+        creator = self._server_creator(alpn)
+
+        def connection() -> SSL.Connection:
+            made = creator.serverConnectionForTLS(None)
+            made.set_accept_state()
+            return made
+
+        return connection
+
     def client(self, factory: IProtocolFactory, hostname: str, alpn: Sequence[str] = ()) -> IProtocolFactory:
         wrapped: IProtocolFactory = self._layer(_ClientCreator(hostname, alpn, self.trust, self._wall), True, factory)
         return wrapped
@@ -324,6 +339,10 @@ class HostTLS:
 class _Layer(TLSMemoryBIOProtocol):
     """Twisted's, for peers that take their leave (close_notify) in the middle of the handshake."""
 
+    def security(self) -> Security:
+        """What the handshake agreed on."""
+        return agreed(self._tlsConnection)
+
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         if reason is not None and reason.check(SSL.ZeroReturnError):  # it has no arguments, and Twisted looks at them
             if self._reason is None:
@@ -340,6 +359,17 @@ class _Layers(TLSMemoryBIOFactory):
     def buildProtocol(self, addr: Any) -> Any:
         wrapped = self.wrappedFactory.buildProtocol(addr)
         return None if wrapped is None else self.protocol(self, wrapped)  # type: ignore[no-untyped-call]
+
+
+def agreed(connection: SSL.Connection) -> Security:
+    """What the handshake of a connection agreed on."""
+    name, alpn = connection.get_servername(), connection.get_alpn_proto_negotiated()
+    return Security(
+        connection.get_protocol_version_name(),
+        connection.get_cipher_name() or "",
+        name.decode("ascii", "replace") if name else None,
+        alpn.decode("ascii") if alpn else None,
+    )
 
 
 @implementer(IOpenSSLServerConnectionCreator)

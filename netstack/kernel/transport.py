@@ -5,7 +5,7 @@ import sys
 from socket import IPPROTO_TCP, SHUT_WR, TCP_NODELAY
 from typing import Any
 
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Client, Port, Server
@@ -32,6 +32,9 @@ class AcceptedTransport(Server):
         self._shouldShutdown = False  # both FINs have passed: shutdown(2) could do nothing more
         self.connectionLost(_CLOSED)
         return None
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        return super().writeSomeData(data) if data else 0  # only a producer waited for its turn
 
 
 PLAIN = frozenset({AcceptedTransport, Server, Client})

@@ -19,7 +19,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener, connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
-from netstack.kernel.tls import Authority, HostTLS, TLSError
+from netstack.kernel.tls import Authority, HostTLS
 from netstack.sansio import Event, StartTLS
 from tests.kernel.echo import Asked, Do, EchoRole, LineEngine, Reply, make_machine
 
@@ -454,58 +454,6 @@ def authority() -> Authority:
 def host_tls(authority: Authority, *names: str) -> HostTLS:
     leaves = [authority.issue(names)] if names else []
     return HostTLS(reactor, lambda: WALL, leaves, [authority.certificate])
-
-
-@pytest_twisted.ensureDeferred
-async def test_tls_with_alpn(serve: Callable[..., Server], authority: Authority, tmp_path: Path) -> None:
-    content = Random(2).randbytes(700_000)
-    (tmp_path / "file").write_bytes(content)
-    server = serve(tls=host_tls(authority, "a.test"), kind="tls", alpn=["line/2", "line/1"])
-    client = make_machine(reactor, "client", "127.0.0.2", tls=host_tls(authority))
-    engine, role = _Collector(), EchoRole()
-    driver = await connect_stream(
-        client, "127.0.0.1", server.port, "line", engine, role, Traffic(), tls_name="a.test", alpn=["line/1"]
-    )
-    assert driver.peer.security is not None
-    assert driver.peer.security.alpn == "line/1"
-    driver.send(Reply((b"file 700000\n",)))
-    await server.settle(lambda: len(engine.got) >= 700_002)
-    assert engine.got == b"<" + content + b">"
-    security = server.roles[0].ups[0].security
-    assert security is not None
-    assert (security.alpn, security.server_name, security.version) == ("line/1", "a.test", "TLSv1.3")
-    assert server.roles[0].ups[0].remote[0] == "127.0.0.2"
-    driver.close()
-    await server.settle(lambda: server.roles[0].lost_reason == "closed" and role.lost_reason == "closed")
-    assert server.roles[0].ended  # the end of TLS is the end of the peer's stream
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_wrong_name_fails_the_connection(serve: Callable[..., Server], authority: Authority) -> None:
-    server = serve(tls=host_tls(authority, "a.test"), kind="tls")
-    client = make_machine(reactor, "client", tls=host_tls(authority))
-    role = EchoRole()
-    with pytest.raises(TLSError, match=r"b\.test: its certificate is for another name"):
-        await connect_stream(client, "127.0.0.1", server.port, "line", _Collector(), role, Traffic(), tls_name="b.test")
-    assert role.ups == []
-    await server.settle(lambda: server.traffic.active == 0)
-    assert server.roles[0].ups == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_handshakes_end_in_their_time(serve: Callable[..., Server], authority: Authority) -> None:
-    server = serve(StreamLimits(handshake=0.1, connections=1), tls=host_tls(authority, "a.test"), kind="tls")
-    wire = await server.connect()
-    await server.settle(lambda: server.traffic.active == 1)
-    refused = await server.connect()
-    await refused.closed()
-    await wire.closed()
-    await server.settle(lambda: server.traffic.active == 0)
-    assert (server.traffic.timeouts, server.traffic.refused) == (1, 1)
-    garbage = await server.connect()
-    garbage.transport.write(b"GET / HTTP/1.0\r\n\r\n")
-    await garbage.closed()
-    await server.settle(lambda: server.traffic.active == 0)
 
 
 @pytest_twisted.ensureDeferred
