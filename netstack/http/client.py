@@ -11,6 +11,7 @@ from urllib.parse import urljoin, urlsplit
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
 from netstack.http.events import SendRequest
+from netstack.http.jar import Jar
 from netstack.http.limits import HTTPLimits
 from netstack.http.links import FetchError, Link
 from netstack.kernel.limits import StreamLimits
@@ -107,8 +108,10 @@ class _Place:
 class HTTPClient:
     """Fetches URLs for one machine; `close` it in the end."""
 
-    def __init__(self, machine: Machine, options: ClientOptions | None = None) -> None:
+    def __init__(self, machine: Machine, options: ClientOptions | None = None, jar: Jar | None = None) -> None:
+        """`jar`: cookies that servers set are kept there, and sent to them again."""
         self.machine = machine
+        self.jar = jar
         self.options = options or ClientOptions()
         self._traffic = traffic(machine.registry, PROTOCOL, "client")
         self._idle: dict[tuple[bool, str, int], list[Link]] = {}
@@ -117,10 +120,19 @@ class HTTPClient:
         """Who waits for a connection that may be shared."""
 
     async def fetch(
-        self, url: str, method: str = "GET", fields: Sequence[tuple[str, str]] = (), body: bytes = b""
+        self,
+        url: str,
+        method: str = "GET",
+        fields: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        page: str | None = None,
     ) -> Result:
-        """The response to a request, redirects followed as the options say. Raises FetchError."""
-        work = Deferred.fromCoroutine(self._follow(url, method, tuple(fields), body))
+        """The response to a request, redirects followed as the options say. Raises FetchError.
+
+        `page`: the URL of the page that the request is a part of; None for what the user asked for. Cookies that are for
+        the user's own going about (SameSite) are not sent from pages of other sites (RFC 6265bis §5.2).
+        """
+        work = Deferred.fromCoroutine(self._follow(url, method, tuple(fields), body, page))
         try:
             return await work.addTimeout(self.options.timeout, self.machine.reactor)  # type: ignore[arg-type]
         except (TimeoutError, CancelledError):
@@ -142,11 +154,16 @@ class HTTPClient:
             if not links:
                 del self._idle[link.key]
 
-    async def _follow(self, url: str, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
+    async def _follow(
+        self, url: str, method: str, fields: tuple[tuple[str, str], ...], body: bytes, page: str | None
+    ) -> Result:
         via: list[str] = []
         while True:
             place = _place(url, self.machine)
-            result = await self._once(url, place, method, fields, body)
+            same_site = page is None or _same_site(url, page)
+            cookies = self._cookies(place, fields, same_site)
+            result = await self._once(url, place, method, fields + cookies, body)
+            self._keep_cookies(place, result, same_site)
             location = result.field("location")
             if result.status not in REDIRECTS or location is None or len(via) >= self.options.redirects:
                 return replace(result, via=tuple(via)) if via else result
@@ -156,6 +173,22 @@ class HTTPClient:
                 method, body = ("HEAD" if method == "HEAD" else "GET"), b""
             if _place(url, self.machine).key != place.key:
                 fields = tuple(pair for pair in fields if pair[0].lower() not in _PRIVATE)
+
+    def _cookies(self, place: _Place, fields: Sequence[tuple[str, str]], same_site: bool) -> tuple[tuple[str, str], ...]:
+        """The Cookie field of a request, unless it has one of its own."""
+        if self.jar is None or any(name.lower() == "cookie" for name, _ in fields):
+            return ()
+        path = place.target.partition("?")[0]
+        found = self.jar.field(place.host, path, place.secure, self.machine.wall(), same_site, safe=False)
+        return (("Cookie", found),) if found else ()
+
+    def _keep_cookies(self, place: _Place, result: Result, same_site: bool) -> None:
+        if self.jar is None:
+            return
+        path = place.target.partition("?")[0]
+        for name, value in result.fields:
+            if name.lower() == "set-cookie":
+                self.jar.take(value, place.host, path, place.secure, self.machine.wall(), same_site)
 
     async def _once(self, url: str, place: _Place, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
         link = self._kept(place, method)
@@ -308,6 +341,20 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _same_site(url: str, page: str) -> bool:
+    """Whether a part of a page is of the page's own site: same scheme, same domain below a public one (§5.2).
+
+    Without a list of public suffixes these are taken to be of one label: com, edu, test.
+    """
+    one, other = urlsplit(url), urlsplit(page)
+    hosts = (one.hostname or "", other.hostname or "")
+    if one.scheme != other.scheme:
+        return False
+    if hosts[0] == hosts[1] or any(map(is_address, hosts)):
+        return hosts[0] == hosts[1]
+    return hosts[0].split(".")[-2:] == hosts[1].split(".")[-2:]
+
+
 async def fetch(
     machine: Machine,
     url: str,
@@ -315,9 +362,10 @@ async def fetch(
     fields: Sequence[tuple[str, str]] = (),
     body: bytes = b"",
     options: ClientOptions | None = None,
+    jar: Jar | None = None,
 ) -> Result:
     """One request on a connection of its own (`netstack get`): status, fields, body and timing. Raises FetchError."""
-    client = HTTPClient(machine, options)
+    client = HTTPClient(machine, options, jar)
     try:
         return await client.fetch(url, method, fields, body)
     finally:

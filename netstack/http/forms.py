@@ -2,6 +2,7 @@
 
 from urllib.parse import parse_qsl
 
+from netstack.http.values import authority
 from netstack.http.wire import BadMessage, Request
 
 URLENCODED = "application/x-www-form-urlencoded"
@@ -40,3 +41,11 @@ def parse_form(data: bytes | str, most: int = MOST_FIELDS) -> Fields:
 def media_type_of(request: Request) -> str:
     """The media type of a request's content in lower case, without parameters; empty where none is said."""
     return request.fields.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def from_elsewhere(request: Request) -> bool:
+    """Whether a browser says that another site's page sent this (Fetch Metadata; Origin, RFC 6454 §7)."""
+    if request.fields.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        return True
+    origin = request.fields.get("origin")
+    return origin is not None and authority(origin.partition("://")[2]) != (request.host, request.port)

@@ -85,6 +85,12 @@ class Jar:
             self._evict(domain, wall)
         return True
 
+    def put(self, cookie: Cookie, wall: float) -> None:
+        """A cookie that was kept elsewhere."""
+        if cookie.expires is None or cookie.expires > wall:
+            self._cookies[cookie.name, cookie.domain, cookie.host_only, cookie.path] = cookie
+            self._evict(cookie.domain, wall)
+
     def field(self, host: str, path: str, secure: bool, wall: float, same_site: bool = True, safe: bool = True) -> str:
         """The value of the Cookie field of a request, empty for none.
 

@@ -50,15 +50,18 @@ class HTTPService(MultiService):
         redirect_to_https: bool = False,
         grace: float = 5.0,
         http2: bool = True,
+        ended: Callable[[], None] = lambda: None,
     ) -> None:
         """`hsts`: seconds for which browsers are told to use HTTPS alone (RFC 6797 §6.1); 0 tells them nothing.
 
         `http2`: spoken with those who agree on it by ALPN, and in the clear with those who begin so (RFC 9113 §3).
+        `ended` is called when the last connection is gone.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.listeners: list[StreamListener] = []
         self._origin = origin
+        self._ended = ended
         strict = f"Strict-Transport-Security: max-age={hsts}\r\n".encode() if hsts else b""
         plain, secure = Heads(http_limits, server), Heads(http_limits, server, strict)
         https_port = next((each.port for each in endpoints if each.kind == "tls"), None) if redirect_to_https else None
@@ -87,6 +90,7 @@ class HTTPService(MultiService):
         return stopped.addBoth(self._flush)
 
     def _flush(self, result: Any) -> Any:
+        self._ended()
         if self._origin.log is not None:
             self._origin.log.flush()
         return result

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import sqlite3
 import stat as modes
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,9 @@ class Disk(Protocol):
 
     def below(self, path: str) -> "Disk":
         """The same files seen from a directory, which is the root then: nothing outside of it can be reached."""
+
+    def database(self, path: str) -> sqlite3.Connection:
+        """An SQLite database, made with its parents if need be; transactions are the caller's (`kernel.database`)."""
 
 
 class RealFile:
@@ -220,6 +224,14 @@ class RealDisk:
 
     def make_directory(self, path: str) -> None:
         self._make(self._resolve(path))
+
+    def database(self, path: str) -> sqlite3.Connection:
+        target = self._target(path)
+        self._make(os.path.dirname(target))
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+        os.close(os.open(target, flags, 0o600))  # whose mode SQLite takes for its other files
+        _sync_directory(os.path.dirname(target))
+        return sqlite3.connect(target, isolation_level=None, check_same_thread=False)
 
     def _resolve(self, path: str) -> str:
         """The system's path, without links; names that the system cannot have do not exist."""

@@ -13,8 +13,7 @@ from urllib.parse import unquote
 from netstack.http.answers import content, error
 from netstack.http.application import Call
 from netstack.http.events import Respond
-from netstack.http.forms import URLENCODED, Fields, media_type_of, parse_form
-from netstack.http.values import authority
+from netstack.http.forms import URLENCODED, Fields, from_elsewhere, media_type_of, parse_form
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
 from netstack.registrar.events import Registration
@@ -118,7 +117,7 @@ class RegistrarServer:
             return self._wrong(
                 request, 415, f"The content has to be {route.media}, not {said}.", f"Accept: {route.media}\r\n"
             )
-        if route.media == URLENCODED and _from_elsewhere(request):
+        if route.media == URLENCODED and from_elsewhere(request):
             return self._wrong(request, 403, "The form was sent from a page of another site.")
         return None
 
@@ -359,14 +358,6 @@ class RegistrarServer:
         request, scheme = call.request, "https" if call.secure else "http"
         port = "" if request.port in (None, 443 if call.secure else 80) else f":{request.port}"
         return f"{scheme}://{request.host or self._machine.name}{port}/rdap/"
-
-
-def _from_elsewhere(request: Request) -> bool:
-    """Whether a browser says that another site's page sent this (Fetch Metadata; Origin, RFC 6454 §7)."""
-    if request.fields.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        return True
-    origin = request.fields.get("origin")
-    return origin is not None and authority(origin.partition("://")[2]) != (request.host, request.port)
 
 
 def _bearer(call: Call) -> str:

@@ -11,17 +11,23 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.http.access import FORMATS, AccessLog, LogLimits
+from netstack.http.application import ApplicationLimits, ApplicationServer
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import requests
+from netstack.http.mounts import MountedOrigin
 from netstack.http.passwords import parse_verifiers
 from netstack.http.server import Origin, OriginOptions, Site
-from netstack.http.service import HTTPService
+from netstack.http.service import Answering, HTTPService
 from netstack.http.store import StoreLimits
 from netstack.http.uploads import CHANGED, UploadLimits
 from netstack.http.values import authority
-from netstack.kernel.disk import RealDisk
+from netstack.http.wsgi import WSGILimits
+from netstack.kernel.database import DatabaseLimits
+from netstack.kernel.disk import Disk, RealDisk
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
+from netstack.shop.limits import ShopLimits
+from netstack.taps.mounting import Mounting, chosen, mounts, parameters
 from netstack.taps.standalone import WorkerOptions, endpoints, placed
 
 __all__ = ["Config", "Options", "Site", "build", "makeService"]
@@ -63,6 +69,21 @@ class Config:
     http: HTTPLimits = field(default_factory=HTTPLimits)
     store: StoreLimits = field(default_factory=StoreLimits)
     connections: StreamLimits = field(default_factory=StreamLimits)
+    mount: tuple[str, ...] = ()
+    """Applications beside the files, PATH=NAME: shop (at / alone), search, upload."""
+    wsgi: tuple[str, ...] = ()
+    """WSGI applications, PATH=MODULE:OBJECT."""
+    cleartext: bool = False
+    """Applications take what is personal without TLS, too."""
+    application: ApplicationLimits = field(default_factory=ApplicationLimits)
+    wsgi_limits: WSGILimits = field(default_factory=WSGILimits)
+    database: DatabaseLimits = field(default_factory=DatabaseLimits)
+    shop: ShopLimits = field(default_factory=ShopLimits)
+
+    @property
+    def mounting(self) -> Mounting:
+        """The applications; raises ValueError."""
+        return Mounting(self.mount, self.wsgi, self.cleartext, self.shop, self.database, self.application, self.wsgi_limits)
 
     def __post_init__(self) -> None:
         if not self.sites:
@@ -103,14 +124,15 @@ class Config:
         for name, number in (("ranges", self.ranges), ("hsts", self.hsts), ("grace", self.grace)):
             if not number >= 0:
                 raise ValueError(f"{name}: a number not below zero was expected")
+        _ = self.mounting
         for bounds in (self.http, self.store, self.connections, self.log, self.uploads):
             for bound in fields(bounds):
                 if not getattr(bounds, bound.name) >= 0:
                     raise ValueError(f"{bound.name}: a number not below zero was expected")
 
 
-def build(config: Config, machine: Machine) -> IService:
-    """The service of one host."""
+def build(config: Config, machine: Machine, state: Disk | None = None) -> IService:
+    """The service of one host; what applications keep is on the disk `state`, the machine's unless one is given."""
     file = config.access_file
     if file and machine.worker is not None and not machine.worker.is_owner:
         file = f"{file}-{machine.worker.number}"
@@ -119,16 +141,30 @@ def build(config: Config, machine: Machine) -> IService:
         config.default_site, config.index, config.languages, config.ranges, config.store, config.uploads,
         parse_verifiers(config.writers),
     )  # fmt: skip
-    origin = Origin(machine, config.sites, options, requests(machine.registry), log)
+    counts = requests(machine.registry)
+    origin = Origin(machine, config.sites, options, counts, log)
+    answering: Answering = origin
+    closers: list[Callable[[], None]] = []
+    if config.mount or config.wsgi:
+        made, closers = mounts(config.mounting, machine, state or machine.disk)
+        names = tuple(name for site in config.sites for name in site.names)
+        applications = ApplicationServer(made, names, config.application, counts, log)
+        answering = MountedOrigin(origin, made, applications)
     if machine.worker is not None:
         machine.worker.handle(CHANGED, lambda asker, data: told(origin))
         machine.worker.join()
     service: Any = HTTPService(
-        machine, placed(machine, endpoints("listen", config.listen)), origin, config.http, config.connections,
+        machine, placed(machine, endpoints("listen", config.listen)), answering, config.http, config.connections,
         config.server, config.hsts, config.redirect_to_https, config.grace, config.http2,
+        lambda: _each(closers),
     )  # fmt: skip
     built: IService = service
     return built
+
+
+def _each(closers: list[Callable[[], None]]) -> None:
+    for close in closers:
+        close()
 
 
 def told(origin: Origin) -> bytes:
@@ -161,6 +197,7 @@ class Options(WorkerOptions):
         ["no-access-log", None, "Do not log requests."],
         ["redirect-to-https", None, "Plain endpoints answer 301 to the first tls endpoint."],
         ["no-http2", None, "Speak HTTP/1 alone."],
+        ["cleartext", None, "Applications take what is personal without TLS, too."],
     ]
     optParameters = [
         ["default-site", None, "first", "Who answers for a host that no site has: first, refuse, or a site's name."],
@@ -223,11 +260,22 @@ class Options(WorkerOptions):
         ["access-lines", None, _LOG.lines, "Lines that wait to be written.", _number("access-lines", int)],
         ["access-seconds", None, _LOG.seconds, "Seconds that a line waits.", _number("access-seconds", float)],
         ["access-octets", None, _LOG.file, "Octets of the file, which then becomes FILE.1.", _number("access-octets", int)],
+        *parameters(_number),
     ]
 
     def __init__(self) -> None:
         self.sites: list[Site] = []
+        self.mounted: list[str] = []
+        self.wsgi: list[str] = []
         super().__init__()
+
+    def opt_mount(self, text: str) -> None:
+        """An application beside the files: PATH=NAME with the name search, shop or upload; may be given more than once."""
+        self.mounted.append(text)
+
+    def opt_wsgi(self, text: str) -> None:
+        """A WSGI application (PEP 3333): PATH=MODULE:OBJECT; may be given more than once."""
+        self.wsgi.append(text)
 
     def opt_site(self, site: str) -> None:
         """A site: NAME[,NAME...]=DIRECTORY; may be given more than once."""
@@ -295,6 +343,10 @@ class Options(WorkerOptions):
             ),
             store=StoreLimits(self["inline"], self["kept"], self["paths"], self["open-files"], self["check"]),
             connections=StreamLimits(connections=self["max-connections"]),
+            mount=tuple(self.mounted),
+            wsgi=tuple(self.wsgi),
+            cleartext=bool(self["cleartext"]),
+            **chosen(self),
         )
 
 
@@ -303,7 +355,7 @@ def makeService(options: Options) -> IService:
     config = options.config()
 
     def built(machine: Machine) -> IService:
-        machine.disk = RealDisk("/")
-        return build(config, machine)
+        state, machine.disk = machine.disk, RealDisk("/")
+        return build(config, machine, state)
 
     return options.served(config.listen, built)

@@ -220,7 +220,10 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
     elif own is None and (not isinstance(wanted, str) or wanted not in content.CONTENTS):
         wrong = f"unknown content {wanted!r}; expected {one_of(content.CONTENTS)}, or a directory such as ./pages"
     else:
-        return {"sites": (Site((host.name, *host.aliases), f"{WWW}/{service.name}"),)}
+        return {
+            "sites": (Site((host.name, *host.aliases), f"{WWW}/{service.name}"),),
+            "cleartext": composer.world.profile.cleartext_logins,
+        }
     key = path("hosts", host.name, "services", service.name, "content")
     raise WorldError(composer.world.file or composer.world.name, [Problem(key, wrong)])
 

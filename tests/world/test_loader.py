@@ -211,7 +211,7 @@ def test_shipped_worlds(name: str) -> None:
     assert world.name == name
     assert zones.problems(world) == []
     assert compose.problems(world) == []
-    assert len(world.hosts) == {"textbook": 50, "intermediate": 51, "recursive": 50, "small": 8}[name]
+    assert len(world.hosts) == {"textbook": 54, "intermediate": 55, "recursive": 54, "small": 8}[name]
 
 
 @pytest.mark.parametrize("base", ["../nowhere", "a/b", "/nowhere", ".", "..", "", "\\u0000", "x" * 300])

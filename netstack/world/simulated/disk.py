@@ -1,6 +1,7 @@
 """A disk in memory with the promises of a real one: what was not synced is lost when the power goes, renames are atomic."""
 
 import errno
+import sqlite3
 from collections.abc import Callable
 from math import inf
 from random import Random
@@ -72,6 +73,14 @@ class _Appending:
         self._closed = True
 
 
+class _MemoryDatabase(sqlite3.Connection):
+    """A database that outlives its host's boots: what is not committed when it is closed is lost."""
+
+    def close(self) -> None:
+        if self.in_transaction:
+            self.rollback()
+
+
 class SimulatedDisk:
     """Implements kernel.disk.Disk. It outlives its host's boots; a power loss drops what was not synced.
 
@@ -87,6 +96,7 @@ class SimulatedDisk:
         self._rng = rng
         self._files: dict[str, _File] = {}
         self._directories: set[str] = {""}
+        self._databases: dict[str, _MemoryDatabase] = {}
 
     @property
     def used(self) -> int:
@@ -101,10 +111,23 @@ class SimulatedDisk:
             if tail > 0:
                 del file.data[file.durable + self._rng.randrange(tail + 1) :]
                 file.durable = len(file.data)
+        self._roll_back()
 
     def restarted(self) -> None:
         """Appenders of an earlier boot write no more; the kernel kept what they wrote."""
         self.boot += 1
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        for database in self._databases.values():
+            database.close()
+
+    def database(self, path: str) -> sqlite3.Connection:
+        where = self._path(path)
+        self.make_directory(where.rpartition("/")[0])
+        if where not in self._databases:
+            self._databases[where] = sqlite3.connect(":memory:", isolation_level=None, factory=_MemoryDatabase)
+        return self._databases[where]
 
     def below(self, path: str) -> Disk:
         return _Below(self, _inside(path))
@@ -250,6 +273,9 @@ class _Below:
 
     def make_directory(self, path: str) -> None:
         self._disk.make_directory(self._at(path))
+
+    def database(self, path: str) -> sqlite3.Connection:
+        return self._disk.database(self._at(path))
 
 
 def _inside(path: str) -> str:
