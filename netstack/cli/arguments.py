@@ -215,7 +215,7 @@ def parser() -> argparse.ArgumentParser:
     zone_compile.add_argument("origin", metavar="ORIGIN")
     zone_compile.add_argument("file", metavar="FILE", help="the master file")
     zone_compile.add_argument("-o", "--output", metavar="FILE", required=True, help="such as ORIGIN.nszone")
-    zone_compile.set_defaults(module="zone")
+    zone_compile.set_defaults(module="compile")
     zone_dump = more(zones, "dump", "a zone as it is served, as a master file")
     zone_dump.add_argument("host", metavar="HOST", help="or, with --state, the zone")
     zone_dump.add_argument("zone", metavar="ZONE", nargs="?")

@@ -2,6 +2,7 @@
 
 import hashlib
 import posixpath
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import dns.exception
@@ -9,9 +10,8 @@ import dns.name
 from dns.name import Name
 
 from netstack.dns.check import doubts
-from netstack.dns.master import Contents, IncludeError, Remark, read_master
+from netstack.dns.master import Contents, Include, IncludeError, Remark, read_master
 from netstack.dns.stored import StoredZone
-from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
 from netstack.dns.zonefile import HEADER, is_compiled
 from netstack.kernel.disk import Disk
@@ -64,7 +64,7 @@ class Source:
         except ZoneError as error:
             raise ZoneError(f"{self.file}: {error}") from error
         for hidden in zone.occluded():
-            raise ZoneError(f"{self.file}: {name_text(hidden)}: expected no names below a DNAME record (RFC 6672 §2.4)")
+            raise ZoneError(f"{self.file}: {hidden}")
         return Reading(zone, tuple(contents.remarks), digest.digest())
 
     def _stored(self) -> Reading | None:
@@ -86,26 +86,33 @@ class Source:
     def contents(self, digest: "hashlib._Hash | None" = None) -> Contents:
         """What the file says, right or wrong; raises ZoneError when it cannot be read at all."""
 
-        def text(path: str) -> str:
+        def read(path: str) -> bytes:
             data = self.disk.read(path)
             if digest is not None:
                 digest.update(data)
-            return data.decode("utf-8")
-
-        def include(path: str) -> str:
-            try:
-                return text(path)
-            except UnicodeDecodeError:
-                raise IncludeError("not text in UTF-8") from None
-            except OSError as error:
-                raise IncludeError(f"{error.strerror or error}; expected a file in the directory of {self.file}") from None
+            return data
 
         try:
-            return read_master(self.name, text(self.file), self.file, include)
+            text = read(self.file).decode("utf-8")
+            return read_master(self.name, text, self.file, including(self.file, read))
         except UnicodeDecodeError as error:
             raise ZoneError(f"zone {self.origin}: {self.file}: not text in UTF-8: {error}") from error
         except OSError as error:
             raise ZoneError(f"zone {self.origin}: {self.file}: {error.strerror or error}") from error
+
+
+def including(file: str, read: Callable[[str], bytes]) -> Include:
+    """The texts of what `file` includes; `read` gives the octets of a file of its directory, or raises OSError."""
+
+    def include(path: str) -> str:
+        try:
+            return read(path).decode("utf-8")
+        except UnicodeDecodeError:
+            raise IncludeError("not text in UTF-8") from None
+        except OSError as error:
+            raise IncludeError(f"{error.strerror or error}; expected a file in the directory of {file}") from None
+
+    return include
 
 
 def checked(source: Source) -> tuple[Zone | None, list[Remark]]:
@@ -118,9 +125,6 @@ def checked(source: Source) -> tuple[Zone | None, list[Remark]]:
         zone = Zone(source.name, contents.rrsets)
     except ZoneError as error:
         return None, [Remark(source.file, 0, str(error))]
-    remarks += (
-        Remark(source.file, 0, f"{name_text(hidden)}: expected no names below a DNAME record (RFC 6672 §2.4)")
-        for hidden in zone.occluded()
-    )
+    remarks += (Remark(source.file, 0, hidden) for hidden in zone.occluded())
     remarks += (Remark(source.file, 0, text, serious=False) for text in doubts(zone))
     return zone, remarks

@@ -117,7 +117,7 @@ class Zone:
             raise ZoneError(f"zone {origin}: {remark}")
         zone = cls(name, contents.rrsets)
         for hidden in zone.occluded():
-            raise ZoneError(f"zone {origin}: {name_text(hidden)}: expected no names below a DNAME record (RFC 6672 §2.4)")
+            raise ZoneError(f"zone {origin}: {hidden}")
         return zone
 
     def lookup(self, name: Name, rdtype: RdataType) -> Result:
@@ -156,11 +156,11 @@ class Zone:
                 if rrset is not None:
                     yield rrset
 
-    def occluded(self) -> Iterator[Name]:
-        """Names with records that nobody sees, below a DNAME (RFC 6672 §2.4)."""
+    def occluded(self) -> Iterator[str]:
+        """Says of each name with records that nobody sees that it must not be in a file."""
         for name, node in self.nodes.items():
             if node.cut is not None and node.rrsets and RdataType.DNAME in self.nodes[node.cut].rrsets:
-                yield name
+                yield f"{name_text(name)}: expected no names below a DNAME record (RFC 6672 §2.4)"
 
     def rrsets_at(self, name: Name) -> list[RRset]:
         """The RRsets kept for a name, signatures by the type that they cover."""

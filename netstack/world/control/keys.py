@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from netstack.world.control.names import origin_of
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.running import Running
 
@@ -19,8 +20,7 @@ class KeyVerbs:
 
     async def list(self, arguments: Any, stream: Stream) -> object:
         """{"zone": optional} -> {"keys": [{"host", "zone", "tag", "role", "state", and the time of each step}]}."""
-        zone = arguments.get("zone")
-        wanted = None if zone is None else _zone(zone)
+        wanted = None if arguments.get("zone") is None else _plain(origin_of(arguments))
         found = [{"host": host, **key} for host, signer in self._signers() for key in signer.listed()]
         return {"keys": [key for key in found if wanted is None or key["zone"].lower() == wanted]}
 
@@ -35,19 +35,16 @@ class KeyVerbs:
         return {}
 
     def _of(self, arguments: Any, work: Any) -> Any:
-        import dns.name
-
         from netstack.dns.dnssec.keeper import RollError
 
-        zone = _zone(arguments.get("zone"))
-        origin = dns.name.from_text(zone)
+        origin = origin_of(arguments)
         for _, signer in self._signers():
             if origin in signer.tended:
                 try:
                     return work(signer, origin)
                 except (RollError, OSError) as error:
                     raise ControlError(str(error), "usage" if isinstance(error, RollError) else "failed") from error
-        raise ControlError(f"no zone {zone} is signed here; netstack keys list shows those that are", "usage")
+        raise ControlError(f"no zone {_plain(origin)} is signed here; netstack keys list shows those that are", "usage")
 
     def _signers(self) -> Iterator[tuple[str, Any]]:
         """(host, Keeper of netstack.dns.dnssec) of each server that signs zones."""
@@ -58,14 +55,7 @@ class KeyVerbs:
                     yield host.name, signer
 
 
-def _zone(text: object) -> str:
-    """A zone's name without a dot at its end; ControlError."""
-    import dns.exception
-    import dns.name
-
-    if not isinstance(text, str) or not text:
-        raise ControlError("zone: expected a text", "usage")
-    try:
-        return dns.name.from_text(text).to_text(omit_final_dot=True).lower()
-    except dns.exception.DNSException as error:
-        raise ControlError(f"{text!r} is not a zone's name: {error}", "usage") from None
+def _plain(origin: Any) -> str:
+    """A zone's name in lower case, without a dot at its end."""
+    name: str = origin.to_text(omit_final_dot=True)
+    return name.lower()

@@ -7,10 +7,10 @@ from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.task import deferLater
 
 from netstack.world.addresses import AddressTable
-from netstack.world.control.names import ONE
+from netstack.world.control.names import ONE, text
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
-from netstack.world.control.verbs import client_of, host_of, hosts_of, look_up_alone, text
+from netstack.world.control.verbs import client_of, host_of, hosts_of, look_up_alone
 from netstack.world.model import World
 
 Arguments = Mapping[str, Any]

@@ -89,16 +89,24 @@ class NameVerbs:
         raise ControlError(f"{host.name} {lack}", "usage")
 
 
+def text(arguments: Arguments, key: str, default: str | None = None) -> str:
+    """A text argument; ControlError without it."""
+    value = arguments.get(key, default)
+    if not isinstance(value, str) or not value:
+        raise ControlError(f"{key}: expected a text", "usage")
+    return value
+
+
 def origin_of(arguments: Arguments, key: str = "zone") -> Any:
     """The name in an argument; ControlError when it is none."""
     import dns.exception
     import dns.name
 
-    text = arguments.get(key)
+    written = text(arguments, key)
     try:
-        return dns.name.from_text(text if isinstance(text, str) else "")
+        return dns.name.from_text(written)
     except dns.exception.DNSException as error:
-        raise ControlError(f"{key}: {text!r} is not a domain name: {error}", "usage") from None
+        raise ControlError(f"{key}: {written!r} is not a domain name: {error}", "usage") from None
 
 
 async def _paged(arguments: Arguments, pages: Any, begin: Callable[[], Any]) -> object:

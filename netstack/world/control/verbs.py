@@ -13,7 +13,7 @@ from netstack.kernel.journal import Row
 from netstack.sansio import Address
 from netstack.world.addresses import AddressTable
 from netstack.world.control.keys import KeyVerbs
-from netstack.world.control.names import NameVerbs, origin_of
+from netstack.world.control.names import NameVerbs, origin_of, text
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.model import World
 from netstack.world.problems import nearest
@@ -309,14 +309,6 @@ def client_of(world: World, table: AddressTable, arguments: Arguments) -> str:
         raise ControlError("the world has no end host: say which host asks with --from", "usage")
     sites = Counter(host.site for host in ends)
     return max(ends, key=lambda host: sites[host.site]).name
-
-
-def text(arguments: Arguments, key: str, default: str | None = None) -> str:
-    """A text argument; ControlError without it."""
-    value = arguments.get(key, default)
-    if not isinstance(value, str) or not value:
-        raise ControlError(f"{key}: expected a text", "usage")
-    return value
 
 
 def link_changes(changes: object) -> dict[str, float | None]:

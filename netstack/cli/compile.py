@@ -24,10 +24,13 @@ def run(options: argparse.Namespace) -> int:
 
     from netstack.dns.masterfile import MasterFile
     from netstack.dns.octets import octets_of
+    from netstack.dns.source import including
     from netstack.dns.zone import ZoneError
     from netstack.dns.zonefile import Compiler
+    from netstack.kernel.disk import RealDisk
 
-    began, target = time.monotonic(), Path(options.output)
+    began, path, target = time.monotonic(), Path(options.file), Path(options.output)
+    include = including(path.name, RealDisk(path.absolute().parent).read)
     gc.disable()  # millions of records, none of which is garbage before the end
     with _Progress(options.json) as progress:
         try:
@@ -35,11 +38,11 @@ def run(options: argparse.Namespace) -> int:
         except dns.exception.DNSException as error:
             raise CommandError(f"{options.origin!r} is not a domain name: {error}", USAGE, "usage") from error
         try:
-            with Path(options.file).open(encoding="utf-8", newline="\n") as file:
+            with path.open(encoding="utf-8", newline="\n") as file:
                 size = max(1, os.fstat(file.fileno()).st_size)
                 lines = _counted(file, lambda octets: progress.show("reading", octets, size))
                 compiler = Compiler(octets_of(origin))
-                for record in MasterFile(origin, options.file, _beside(Path(options.file))).records(lines):
+                for record in MasterFile(origin, options.file, include).records(lines):
                     compiler.add(record)
         except OSError as error:
             raise CommandError(f"cannot read {options.file}: {error.strerror}", USAGE) from error
@@ -58,23 +61,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         print(f"{target}: {compiler.names} names, {compiler.records} records, {octets} octets")
     return PASS
-
-
-def _beside(file: Path) -> Callable[[str], str]:
-    """Reads what $INCLUDE names: files of the same directory."""
-    from netstack.dns.master import IncludeError
-    from netstack.kernel.disk import RealDisk
-
-    disk = RealDisk(file.absolute().parent)
-
-    def include(path: str) -> str:
-        try:
-            return disk.read(path).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not text in UTF-8"
-            raise IncludeError(f"{why}; expected a file in the directory of {file.name}") from error
-
-    return include
 
 
 def _replace(target: Path, pieces: Iterable[bytes]) -> int:
