@@ -446,8 +446,11 @@ class Algorithm:
             self.cache.put(useful.absent, rdtype, entry, self.now)
 
     def _keep(self, task: Task, rrset: RRset, rank: Rank, proof: tuple[RRset, ...] = (), asked: bool = True) -> None:
-        ttl = signed_ttl(rrset, proof)
-        entry = Entry(rrset, self.now + min(ttl, self.limits.max_ttl), rank, proof=proof, learned=self.now)
+        expires = self.now + min(signed_ttl(rrset, proof), self.limits.max_ttl)
+        if rank is Rank.ANSWER and rrset.rdtype == RdataType.NS:  # only the parent may say that a zone lives on
+            known = self.cache.get(rrset.name, RdataType.NS, self.now, Rank.ADDITIONAL)
+            expires = expires if known is None or known.negative else min(expires, known.expires)
+        entry = Entry(rrset, expires, rank, proof=proof, learned=self.now)
         old = task.fresh.get((rrset.name, rrset.rdtype))
         if old is None or old.rank <= rank:
             task.fresh[rrset.name, rrset.rdtype] = entry

@@ -366,6 +366,22 @@ def test_popular_names_are_asked_for_before_they_expire() -> None:
     assert net.log == []
 
 
+@pytest.mark.parametrize("hardening", [TEXTBOOK, only("prefetch"), replace(HARDENED, encrypt=False, follow_anchors=False)])
+def test_a_zone_does_not_outlive_its_delegation(hardening: Hardening) -> None:
+    """Whatever its own servers say of themselves: its parent decides how long they are asked ("ghost domains")."""
+    servers = textbook()
+    net = Internet(servers, hardening=hardening)
+    assert net.resolve("gaia.cs.umass.edu").rcode == Rcode.NOERROR
+    servers["10.0.0.2"] = server(("edu", "@ NS a.edu-servers.net.\n"))
+    for hour in range(1, 72):
+        net.now = 1000.0 + 3600 * hour - 60
+        for name, rdtype in [("umass.edu", "NS"), ("dns.umass.edu", "A")] * 2:
+            net.resolve(name, rdtype)
+    net.now = 1000.0 + 3600 * 72
+    assert net.resolve("new.umass.edu").rcode == Rcode.NXDOMAIN
+    assert net.log[-1][0] == "10.0.0.2"
+
+
 def test_a_prefetch_does_not_make_clients_wait() -> None:
     net = Internet(textbook(), hardening=only("prefetch"))
     net.resolve("gaia.cs.umass.edu")
