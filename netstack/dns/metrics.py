@@ -9,12 +9,12 @@ from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from netstack.dns.compiled import Tally
 from netstack.dns.events import Proto, ResolverCounts, StreamCounts
 from netstack.dns.guard import GuardCounts
 from netstack.dns.wire import Question, name_text
+from netstack.kernel.metrics import Exporter
 from netstack.sansio.durations import Durations
 
 ServerKind = Literal["authoritative", "resolver"]
@@ -113,7 +113,7 @@ _GUARDS = {
 }
 
 
-class DNSCollector(Collector):
+class DNSCollector(Exporter):
     """Exports the DNS servers of one registry under `netstack_dns_*`."""
 
     def __init__(self) -> None:
@@ -125,10 +125,6 @@ class DNSCollector(Collector):
         self.streams: StreamCounts | None = None
         self.gauges: dict[str, Callable[[], float]] = {}
         self.guards: dict[ServerKind, GuardCounts] = {}
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -225,12 +221,7 @@ def zone_counts(registry: CollectorRegistry) -> ZoneCounts:
 
 
 def _collector(registry: CollectorRegistry) -> DNSCollector:
-    found = registry._names_to_collectors.get("netstack_dns_responses")
-    if isinstance(found, DNSCollector):
-        return found
-    collector = DNSCollector()
-    registry.register(collector)
-    return collector
+    return DNSCollector.of(registry, "netstack_dns_responses")
 
 
 def server_metrics(registry: CollectorRegistry, server: ServerKind) -> ServerMetrics:

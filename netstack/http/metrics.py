@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from netstack.http.engine.http2.calm import Counts
+from netstack.kernel.metrics import Exporter
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
 """The methods that are known (RFC 9110 §9, RFC 5789); any other is counted as "other"."""
 
 
-class Requests(Collector):
+class Requests(Exporter):
     """Counts a host's requests and exports `netstack_http_requests_total{method, code}`."""
 
     def __init__(self) -> None:
@@ -30,15 +30,11 @@ class Requests(Collector):
         yield family
 
 
-class HTTP2Collector(Collector):
+class HTTP2Collector(Exporter):
     """Exports what HTTP/2 connections count, as `netstack_http_http2_*`."""
 
     def __init__(self) -> None:
         self.counts = Counts()
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         counts = self.counts
@@ -58,17 +54,9 @@ class HTTP2Collector(Collector):
 
 def http2_counts(registry: CollectorRegistry) -> Counts:
     """The counts of HTTP/2 in a registry; the same object each time."""
-    collector = registry._names_to_collectors.get("netstack_http_http2_streams")
-    if not isinstance(collector, HTTP2Collector):
-        collector = HTTP2Collector()
-        registry.register(collector)
-    return collector.counts
+    return HTTP2Collector.of(registry, "netstack_http_http2_streams").counts
 
 
 def requests(registry: CollectorRegistry) -> Requests:
     """The counts of a registry; the same object each time."""
-    collector = registry._names_to_collectors.get("netstack_http_requests")
-    if not isinstance(collector, Requests):
-        collector = Requests()
-        registry.register(collector)
-    return collector
+    return Requests.of(registry, "netstack_http_requests")

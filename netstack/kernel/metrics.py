@@ -3,8 +3,9 @@
 Names follow `netstack_<protocol>_<noun>[_<unit>][_total]`; labels come from closed sets alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -40,16 +41,30 @@ _COUNTERS = {
 }
 
 
-class TrafficCollector(Collector):
+class Exporter(Collector):
+    """A collector that a registry has once; subclasses are made without arguments, or with those of `of`."""
+
+    @classmethod
+    def of(cls, registry: CollectorRegistry, name: str, *arguments: Any) -> Self:
+        """That of a registry, known by a name that it exports; made when it is asked for first."""
+        found = registry._names_to_collectors.get(name)
+        if isinstance(found, cls):
+            return found
+        made = cls(*arguments)
+        registry.register(made)
+        return made
+
+    def describe(self) -> Iterable[Metric]:
+        """The same families: a registry learns a collector's names by this alone."""
+        return self.collect()
+
+
+class TrafficCollector(Exporter):
     """Exports the Traffic of one protocol under `netstack_<protocol>_*{role=...}`."""
 
     def __init__(self, protocol: str) -> None:
         self.protocol = protocol
         self.traffic: dict[str, Traffic] = {}
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         prefix = f"netstack_{self.protocol}_"
@@ -66,9 +81,5 @@ class TrafficCollector(Collector):
 
 def traffic(registry: CollectorRegistry, protocol: str, role: str) -> Traffic:
     """The Traffic of a protocol and role ("server" or "client") in a registry; the same object for the same arguments."""
-    name = f"netstack_{protocol}_connections_active"
-    collector = registry._names_to_collectors.get(name)
-    if not isinstance(collector, TrafficCollector):
-        collector = TrafficCollector(protocol)
-        registry.register(collector)
+    collector = TrafficCollector.of(registry, f"netstack_{protocol}_connections_active", protocol)
     return collector.traffic.setdefault(role, Traffic())

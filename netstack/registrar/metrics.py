@@ -4,14 +4,14 @@ from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
+from netstack.kernel.metrics import Exporter
 from netstack.registrar.events import KINDS, Kind
 
 OUTCOMES = ("done", "refused", "pending")
 
 
-class Counts(Collector):
+class Counts(Exporter):
     """Exports `netstack_registrar_*`."""
 
     def __init__(self) -> None:
@@ -20,10 +20,6 @@ class Counts(Collector):
         self.wrong_secrets = 0
         self.domains: Callable[[], int] = lambda: 0
         self.pending: Callable[[], int] = lambda: 0
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         changes = CounterMetricFamily(
@@ -42,8 +38,4 @@ class Counts(Collector):
 
 def counts(registry: CollectorRegistry) -> Counts:
     """The counts of a registry; the same object each time."""
-    collector = registry._names_to_collectors.get("netstack_registrar_changes")
-    if not isinstance(collector, Counts):
-        collector = Counts()
-        registry.register(collector)
-    return collector
+    return Counts.of(registry, "netstack_registrar_changes")

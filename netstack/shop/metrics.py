@@ -4,21 +4,18 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+
+from netstack.kernel.metrics import Exporter
 
 REFUSALS = ("busy", "cookie", "elsewhere", "full", "plain", "token", "wrong")
 
 
-class Counts(Collector):
+class Counts(Exporter):
     """Exports `netstack_shop_*`."""
 
     def __init__(self) -> None:
         self.visitors = self.returns = self.orders = self.commits = 0
         self.refusals = dict.fromkeys(REFUSALS, 0)
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         yield CounterMetricFamily("netstack_shop_visitors", "Visitors that were given a number.", self.visitors)
@@ -32,8 +29,4 @@ class Counts(Collector):
 
 def counts(registry: CollectorRegistry) -> Counts:
     """The counts of a registry; the same object each time."""
-    collector = registry._names_to_collectors.get("netstack_shop_visitors")
-    if not isinstance(collector, Counts):
-        collector = Counts()
-        registry.register(collector)
-    return collector
+    return Counts.of(registry, "netstack_shop_visitors")

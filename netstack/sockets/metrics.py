@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
-from prometheus_client.registry import Collector
+
+from netstack.kernel.metrics import Exporter
 
 TRANSPORTS = ("tcp", "tls", "udp")
 
@@ -19,15 +20,11 @@ class Sentences:
     refused: int = 0
 
 
-class SentenceCollector(Collector):
+class SentenceCollector(Exporter):
     """Exports `netstack_sockets_sentences*{transport=...}`."""
 
     def __init__(self) -> None:
         self.sentences = {transport: Sentences() for transport in TRANSPORTS}
-
-    def describe(self) -> Iterator[Metric]:
-        """The same families: a registry learns a collector's names by this alone."""
-        return self.collect()
 
     def collect(self) -> Iterator[Metric]:
         for name, text, attribute in (
@@ -43,8 +40,4 @@ class SentenceCollector(Collector):
 
 def sentences(registry: CollectorRegistry, transport: str) -> Sentences:
     """The counts of a transport in a registry; the same object for the same arguments."""
-    collector = registry._names_to_collectors.get("netstack_sockets_sentences")
-    if not isinstance(collector, SentenceCollector):
-        collector = SentenceCollector()
-        registry.register(collector)
-    return collector.sentences[transport]
+    return SentenceCollector.of(registry, "netstack_sockets_sentences").sentences[transport]
