@@ -16,7 +16,7 @@ from netstack.dns.history import Difference, changed, from_octets, to_octets, zo
 from netstack.dns.serial import serial_of
 from netstack.dns.wire import name_text
 from netstack.dns.zone import Zone, ZoneError
-from netstack.kernel.disk import Appender, Disk
+from netstack.kernel.disk import AppendedFile, Disk
 
 _MAGIC = b"netstack zone 1\n"
 _HEAD = struct.Struct("!II")
@@ -63,7 +63,7 @@ class ZoneStore:
         self._journal = f"zones/{directory}/journal"
         self._refreshed = f"zones/{directory}/refreshed"
         self._stamp = f"zones/{directory}/begun"
-        self._appender: Appender | None = None
+        self._growing = AppendedFile(disk, self._journal)
         self.journal_octets = 0
         """Of the journal that may be appended to; 0: there is none, or its end is torn."""
 
@@ -131,21 +131,12 @@ class ZoneStore:
     def append(self, differences: list[Difference]) -> None:
         """Add to the journal; on disk when this returns."""
         data = b"".join(_framed(each) for each in differences)
-        if self._appender is None:
-            self._appender = self.disk.append(self._journal)
-        try:
-            self._appender.write(data)
-            self._appender.sync()
-        except OSError:
-            self.close()
-            raise
+        self._growing.append(data)
         self.journal_octets += len(data)
 
     def close(self) -> None:
         """Close the journal; the next difference opens it again."""
-        appender, self._appender = self._appender, None
-        if appender is not None:
-            appender.close()
+        self._growing.close()
 
     def refreshed(self, wall: float) -> None:
         """Keep when a secondary last knew that its copy was the primary's (seconds since 1970)."""

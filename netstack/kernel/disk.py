@@ -74,6 +74,32 @@ class Disk(Protocol):
         """An SQLite database, made with its parents if need be; transactions are the caller's (`kernel.database`)."""
 
 
+class AppendedFile:
+    """A file that grows: opened when something is written for the first time, and again after `close` or an error."""
+
+    def __init__(self, disk: Disk, path: str) -> None:
+        self._disk = disk
+        self._path = path
+        self._appender: Appender | None = None
+
+    def append(self, data: bytes) -> None:
+        """On disk when this returns; raises OSError, and then nobody knows how much of it is there."""
+        if self._appender is None:
+            self._appender = self._disk.append(self._path)
+        try:
+            self._appender.write(data)
+            self._appender.sync()
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Once or more often."""
+        appender, self._appender = self._appender, None
+        if appender is not None:
+            appender.close()
+
+
 class RealFile:
     """A regular file of the real disk, open for reading; safe to read from several places at once."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from netstack.kernel.disk import Appender
+from netstack.kernel.disk import AppendedFile
 from netstack.kernel.machine import Machine
 from netstack.registrar.events import KINDS, Change, Delegation, NameServer, Registration
 
@@ -38,7 +38,7 @@ class Store:
         self.domains: dict[str, Registration] = {}
         self.intended: dict[str, Change] = {}
         """Changes of which it is not known whether the registry carried them out."""
-        self._appender: Appender | None = None
+        self._growing = AppendedFile(machine.disk, JOURNAL)
         self._size = self._small = 0
         self._lines: list[bytes] = []
         self._waiting: list[Deferred[None]] = []
@@ -64,9 +64,7 @@ class Store:
 
     def close(self) -> None:
         """Close the journal; the next write opens it again."""
-        appender, self._appender = self._appender, None
-        if appender is not None:
-            appender.close()
+        self._growing.close()
 
     def _apply(self, change: Change) -> None:
         self.intended.pop(change.name, None)
@@ -143,14 +141,7 @@ class Store:
         self._size = self._small = len(data)
 
     def _append(self, data: bytes) -> None:
-        if self._appender is None:
-            self._appender = self._machine.disk.append(JOURNAL)
-        try:
-            self._appender.write(data)
-            self._appender.sync()
-        except OSError:
-            self.close()
-            raise
+        self._growing.append(data)
         self._size += len(data)
 
 

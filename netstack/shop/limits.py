@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from netstack.sansio.bounds import positive
+
 
 @dataclass(frozen=True, slots=True)
 class ShopLimits:
@@ -26,7 +28,6 @@ class ShopLimits:
 
     def __post_init__(self) -> None:
         for name in ("first_visitor", "visitors", "views", "cart", "pieces", "orders", "text"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name}: expected a number above 0, got {getattr(self, name)!r}")
+            positive(name, getattr(self, name))
         if not 1 <= self.cookie_days <= 400:
             raise ValueError(f"cookie_days: expected 1 to 400 (RFC 6265bis §5.5), got {self.cookie_days!r}")
