@@ -18,7 +18,7 @@ from netstack.dns.recursor import Recursor
 from netstack.kernel.machine import Machine
 
 FILE = "cache.dump"
-"""On the machine's disk."""
+"""On the machine's disk; of workers but the first, `cache-N.dump`."""
 WRITTEN = 0.01
 """Seconds that writing it takes in the simulation."""
 _RANKS = {Rank.ADDITIONAL: "additional", Rank.ANSWER: "authanswer"}
@@ -56,8 +56,10 @@ class CacheControl:
             lines += (line for entry in piece for line in dumped(entry))
             await self._turn()
         data = "".join(f"{line}\n" for line in lines).encode()
-        await self.machine.offload(lambda: self.machine.disk.write(FILE, data), cost=WRITTEN)
-        self.log.info("{name}: {count} entries of the cache are in {file}", name=self.machine.name, count=count, file=FILE)
+        worker = self.machine.worker
+        file = FILE if worker is None or worker.is_owner else f"cache-{worker.number}.dump"
+        await self.machine.offload(lambda: self.machine.disk.write(file, data), cost=WRITTEN)
+        self.log.info("{name}: {count} entries of the cache are in {file}", name=self.machine.name, count=count, file=file)
         return count
 
     async def forget(self, name: Name, tree: bool) -> int:

@@ -27,6 +27,7 @@ class LayeredOptions(usage.Options):
     service = ""
     """In the environment's names and as the file's table; by default the name of the module that has the class."""
     environment: Mapping[str, str] = os.environ
+    _wrong = False
 
     def opt_config(self, path: str) -> None:
         """A TOML file with these options: at its top, or in a table with the service's name."""
@@ -34,6 +35,7 @@ class LayeredOptions(usage.Options):
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """Reads all three; raises UsageError."""
         arguments = list(options or ())
+        self._wrong = not {"--help", "--version"} & set(arguments)
         service = self.service or type(self).__module__.rpartition(".")[2]
         given = self._given(arguments)
         environment = self._environment(service)
@@ -45,12 +47,30 @@ class LayeredOptions(usage.Options):
                 origins[key] = origin
                 self._apply(key, origin, value)
         try:
+            self._check_numbers(arguments)
             super().parseOptions(arguments)  # type: ignore[no-untyped-call]
         except usage.UsageError as error:
             key = str(error).partition(":")[0].replace("_", "-")
             if key in origins:
                 raise usage.UsageError(f"{origins[key]}: {error}") from None
             raise
+        self._wrong = False
+
+    def getUsage(self, width: int | None = None) -> str:
+        """All options; after a wrong one a line that says how to see them, so that the error is seen above all."""
+        if not self._wrong:
+            return str(super().getUsage(width))
+        return f"twistd {getattr(self.parent, 'subCommand', None) or ''} --help lists all options.\n"
+
+    def _check_numbers(self, arguments: Sequence[str]) -> None:
+        """Twisted's own error for what is no number does not say of which option."""
+        for key in self._given(arguments):
+            kind, value = self._kind(key) if self._settings()[key] else str, _last(arguments, key)
+            if kind in (int, float) and value is not None:
+                try:
+                    kind(value)
+                except ValueError:
+                    raise usage.UsageError(f"{key}: expected {_SAID[kind]}, got {value!r}") from None
 
     def _given(self, arguments: Sequence[str]) -> set[str]:
         """The options of the command line; getopt takes beginnings of names, too."""

@@ -1,7 +1,7 @@
 """netstack-dns, zones that change: keys, who may transfer and update, whom to notify, where secondaries get their zones."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -24,6 +24,7 @@ from netstack.dns.tsig import Key, keyring, keys_from_text
 from netstack.dns.wire import name_text
 from netstack.kernel.machine import Machine
 from netstack.sansio import Address
+from netstack.taps.standalone import reason
 
 EVERY = "*"
 """Stands for all zones in `transfer`."""
@@ -107,6 +108,13 @@ class Changing:
         if len(self.secondaries()) != len(self.secondary):
             raise ValueError("secondary: a zone is given more than once")
 
+    def check_origins(self, there: Set[Name]) -> None:
+        """Raises ValueError for rules about zones that are not `there`, of our own or as copies."""
+        for name in ("transfer", "update", "notify"):
+            for origin, _ in getattr(self, name):
+                if origin != EVERY and origin_of(origin) not in there:
+                    raise ValueError(f"{name}: expected the origin of a zone that is served, got {origin!r}")
+
     def secondaries(self) -> set[Name]:
         """Origins of the zones that are copies."""
         return {origin_of(origin) for origin, _ in self.secondary}
@@ -138,17 +146,10 @@ def _parsed(name: str, parse: Any, text: str) -> Any:
 def zone_keeper(
     config: Changing, machine: Machine, authority: Authority, signings: Mapping[Name, Signing] = MappingProxyType({})
 ) -> ZoneKeeper:
-    """The service that keeps the zones, those of `signings` signed.
-
-    Raises ValueError for zones that are not there, StoreError for files of theirs.
-    """
+    """The service that keeps the zones, those of `signings` signed; raises StoreError for files of theirs."""
     keys = keyring(config.keys)
     copies = config.secondaries()
     there = {*authority.zones, *copies}
-    for name, pairs in (("transfer", config.transfer), ("update", config.update), ("notify", config.notify)):
-        for origin, _ in pairs:
-            if origin != EVERY and origin_of(origin) not in there:
-                raise ValueError(f"{name}: expected the origin of a zone that is served, got {origin!r}")
     rules: dict[Name, ZoneRules] = {}
     for zone in sorted(there, key=str):
         who = [word for origin, word in config.transfer if origin == EVERY or origin_of(origin) == zone]
@@ -206,8 +207,8 @@ class ChangingOptions(usage.Options):
         """A file of keys as tsig-keygen writes it (RFC 8945); may be repeated."""
         try:
             self.tsig += keys_from_text(Path(path).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise usage.UsageError(f"--tsig {path}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--tsig {path}: {reason(error)}") from None
 
     def opt_transfer(self, value: str) -> None:
         """Who may transfer a zone out, ORIGIN=KEY or ORIGIN=NETWORK, ORIGIN * for all zones; may be repeated."""

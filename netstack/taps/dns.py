@@ -116,6 +116,7 @@ class Config:
         copies = {origin_of(origin) for origin in origins} & self.changing.secondaries()
         if copies:
             raise ValueError(f"secondary: {name_text(copies.pop())} is a zone of our own")
+        self.changing.check_origins({origin_of(origin) for origin in origins} | self.changing.secondaries())
         for origin in self.sign:
             if origin.rstrip(".").lower() not in origins:
                 raise ValueError(f"sign: expected the origin of a zone that is served, got {origin!r}")

@@ -9,6 +9,7 @@ from netstack.dns.cookies import secrets_from_text
 from netstack.dns.guard import COOKIE_RULES, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.kernel.machine import Machine
+from netstack.taps.standalone import reason
 
 _LIMITS = ServerLimits()
 RATE_OPTIONS: tuple[list[Any], ...] = (
@@ -46,7 +47,7 @@ def cookie_secrets(options: Any) -> tuple[bytes, ...]:
     try:
         return secrets_from_text(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"cookie-secret: {path}: {error}") from None
+        raise ValueError(f"cookie-secret: {path}: {reason(error)}") from None
 
 
 def guard_of(

@@ -27,7 +27,7 @@ from netstack.registrar.server import RegistrarServer
 from netstack.registrar.service import RegistrarService
 from netstack.registrar.store import Store
 from netstack.taps.changing import Peer
-from netstack.taps.standalone import MachineOptions, endpoints, placed
+from netstack.taps.standalone import MachineOptions, built, endpoints, placed, reason
 
 _POLICY = Policy(())
 _LIMITS, _HTTP, _APPLICATION = RegistrarLimits(), HTTPLimits(body=64 * 1024), ApplicationLimits()
@@ -167,8 +167,8 @@ class Options(MachineOptions):
         """A file of keys as tsig-keygen writes it (RFC 8945); may be repeated."""
         try:
             self.tsig += keys_from_text(Path(path).read_text("utf-8"))
-        except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise usage.UsageError(f"--tsig {path}: {error}") from None
+        except (OSError, ValueError) as error:
+            raise usage.UsageError(f"--tsig {path}: {reason(error)}") from None
 
     def opt_answer_to(self, name: str) -> None:
         """A host's name that it answers to; others are 421. May be repeated [default: any]."""
@@ -227,4 +227,4 @@ class Options(MachineOptions):
 def makeService(options: Options) -> IService:
     """For twistd."""
     machine = options.machine()
-    return options.with_health(build(options.config(), machine), machine)
+    return options.with_health(built(lambda: build(options.config(), machine)), machine)

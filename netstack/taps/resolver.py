@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from signal import SIGUSR1
+from signal import SIGHUP, SIGUSR1
 from typing import Any, Literal
 
 import dns.exception
@@ -31,7 +31,7 @@ from netstack.kernel.resolver import is_address
 from netstack.kernel.signals import Signals
 from netstack.taps.over_https import asking, serving
 from netstack.taps.rates import INTRODUCTION_OPTIONS, RATE_OPTIONS, cookie_secrets, guard_of, introduction, rate_limits
-from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed
+from netstack.taps.standalone import WorkerOptions, endpoints, networks, placed, reason
 
 Profile = Literal["textbook", "hardened"]
 PROFILES: tuple[Profile, ...] = ("textbook", "hardened")
@@ -257,7 +257,7 @@ class Options(WorkerOptions):
         try:
             self.hints += hints_from_text(Path(value).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise usage.UsageError(f"--hints {value}: {error}") from error
+            raise usage.UsageError(f"--hints {value}: {reason(error)}") from error
 
     def opt_allow(self, value: str) -> None:
         """A network of clients; may be repeated [default: 127.0.0.0/8, ::1/128]."""
@@ -280,7 +280,7 @@ class Options(WorkerOptions):
         try:
             text = Path(value).read_text("utf-8") if Path(value).is_file() else value
         except (OSError, UnicodeDecodeError) as error:
-            raise usage.UsageError(f"--anchor {value}: {error}") from error
+            raise usage.UsageError(f"--anchor {value}: {reason(error)}") from error
         self.anchors += [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith(";")]
 
     def opt_negative_anchor(self, zone: str) -> None:
@@ -363,7 +363,12 @@ def makeService(options: Options) -> IService:
             written = Deferred.fromCoroutine(service.cache_control.write())
             written.addErrback(lambda failure: service.log.failure("the cache cannot be written", failure))
 
-        signals: Any = Signals(machine.reactor, {SIGUSR1: dump})
+        def ignored() -> None:
+            service.log.info(
+                "{name}: nothing is read again at SIGHUP; what the options say counts from the start", name=machine.name
+            )
+
+        signals: Any = Signals(machine.reactor, {SIGUSR1: dump, SIGHUP: ignored})
         signals.setServiceParent(service)
         found: IService = service
         return found

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from signal import SIGHUP
+from signal import SIGHUP, SIGUSR1
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -154,14 +155,14 @@ class WorkerOptions(MachineOptions):
         machine = self.machine()
         machine.worker = this_worker()
         if machine.worker is not None or self["workers"] == 1:
-            return self.with_health(build(machine), machine)
+            return self.with_health(built(lambda: build(machine)), machine)
         both: Any = Bound()  # type: ignore[no-untyped-call]
         limits = WorkerLimits(silence=self["worker-silence"], stop=self["worker-stop"])
         twistd: Any = self.parent
         command = [twistd.subCommand, *self.arguments]
         workers: Any = Workers(machine, command, placed(machine, endpoints("listen", listen)), self["workers"], limits)
         workers.setServiceParent(both)
-        signals: Any = Signals(machine.reactor, {SIGHUP: lambda: workers.pass_on(SIGHUP)})
+        signals: Any = Signals(machine.reactor, {number: partial(workers.pass_on, number) for number in (SIGHUP, SIGUSR1)})
         signals.setServiceParent(both)
         if self["health"]:
             health: Any = health_listener(machine, self["health"], list, role=lambda: WorkersHealth(workers))
@@ -178,6 +179,21 @@ class Bound(MultiService):
             super().privilegedStartService()  # type: ignore[no-untyped-call]
         except ListenError as error:
             raise SystemExit(str(error)) from None
+
+
+def built(build: Callable[[], IService]) -> IService:
+    """What `build` makes; a file or an option that it cannot use ends the process, and one line says which."""
+    try:
+        return build()
+    except OSError as error:
+        raise SystemExit(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
+
+
+def reason(error: OSError | ValueError) -> str:
+    """Why a file cannot be used, for a text that names it already."""
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def endpoints(key: str, listen: tuple[str, ...]) -> tuple[Endpoint, ...]:

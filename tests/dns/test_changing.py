@@ -7,7 +7,6 @@ from twisted.python import usage
 
 from netstack.dns.tsig import Key
 from netstack.dns.zone import ZoneText
-from netstack.kernel.real import real_machine
 from netstack.taps import dns as tap
 from netstack.taps.changing import Changing, Peer
 
@@ -61,11 +60,9 @@ def test_a_zone_is_ours_or_a_copy() -> None:
         tap.Config((ZONE,), changing=Changing(secondary=(("umass.edu", "10.0.0.1"),)))
 
 
-def test_zones_that_are_not_there(tmp_path: Path) -> None:
-    machine = real_machine("test", state_directory=tmp_path)
-    config = tap.Config((ZONE,), changing=Changing((KEY,), transfer=(("nyu.edu", "transfer"),)))
+def test_zones_that_are_not_there() -> None:
     with pytest.raises(ValueError, match=r"transfer: expected the origin of a zone that is served, got 'nyu\.edu'"):
-        tap.build(config, machine)
+        tap.Config((ZONE,), changing=Changing((KEY,), transfer=(("nyu.edu", "transfer"),)))
 
 
 def options(*arguments: str) -> tap.Options:

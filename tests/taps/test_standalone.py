@@ -73,3 +73,56 @@ def test_bounds_of_the_name_server(option: str, tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match=option[2:].partition("=")[0].replace("-", "_") + ": expected"):
         Options().parseOptions([*dns(tmp_path)[1:], option])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_what_is_no_number_is_told_with_its_option(service: Callable[[Path], tuple[str, ...]], tmp_path: Path) -> None:
+    name, *least = service(tmp_path)
+    with pytest.raises(UsageError, match=r"^workers: expected a whole number, got 'two'$"):
+        import_module(f"netstack.taps.{name.partition('-')[2]}").Options().parseOptions([*least, "--workers", "two"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--update=other.=up zone",), "update: expected the origin of a zone that is served, got 'other.'"),
+        (("--transfer=other.=127.0.0.1",), "transfer: expected the origin of a zone that is served, got 'other.'"),
+        (("--notify=other.=127.0.0.1",), "notify: expected the origin of a zone that is served, got 'other.'"),
+        (("--tsig=nothing",), "--tsig nothing: No such file or directory"),
+    ],
+)
+def test_rules_of_the_name_server(options: tuple[str, ...], said: str, tmp_path: Path) -> None:
+    from netstack.taps.dns import Options
+
+    keys = tmp_path / "keys"
+    keys.write_text('key "up" { algorithm hmac-sha256; secret "c2VjcmV0IHNlY3JldCBzZWNyZXQ="; };\n')
+    with pytest.raises(UsageError) as raised:
+        Options().parseOptions([*dns(tmp_path)[1:], f"--tsig={keys}", *options])
+    assert str(raised.value) == said
+
+
+def shown_by(*arguments: str) -> str:
+    done = subprocess.run(twistd(*arguments), cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_after_a_wrong_option_the_error_is_what_is_seen() -> None:
+    lines = shown_by("netstack-dns").split("\n")
+    assert "zones: expected at least one zone" in lines[-2]
+    assert "twistd netstack-dns --help lists all options." in lines
+    assert len(lines) < 8
+
+
+def test_files_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    state = f"--state={tmp_path / 'file'}"
+    assert f"{tmp_path}/file/zones/a.test/copy: Not a directory\n" in shown_by(
+        "netstack-dns", "--secondary=a.test=127.0.0.1", state
+    )
+    name, *least = dns(tmp_path)
+    (tmp_path / "keys").mkdir()
+    for suffix in ("key", "private"):
+        (tmp_path / f"keys/Kexample.+013+00001.{suffix}").write_text("no key\n")
+    assert "keys/Kexample.+013+00001: " in shown_by(name, *least, "--sign=example.", f"--state={tmp_path}")

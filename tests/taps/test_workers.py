@@ -152,3 +152,20 @@ def test_what_cannot_be(options: tuple[str, ...], said: str) -> None:
 
     with pytest.raises(UsageError, match=said):
         Options().parseOptions(list(options))
+
+
+def test_an_operators_signals_reach_the_workers(tmp_path: Path) -> None:
+    """SIGUSR1 has each write its cache, SIGHUP has nothing to read again, and none of both ends a process."""
+    command = twistd(
+        "netstack-resolver", f"--address={own_address()}", "--forward=127.0.0.1", "--listen=udp:5353", "--workers=2",
+        f"--state={tmp_path}",
+    )  # fmt: skip
+    with running(*command, ready="starting up") as process:
+        process.wait_for("runs", 2, START)
+        process.process.send_signal(signal.SIGUSR1)
+        process.wait_for("0 entries of the cache are in", 2)
+        assert sorted(path.name for path in tmp_path.glob("*.dump")) == ["cache-1.dump", "cache.dump"]
+        process.process.send_signal(signal.SIGHUP)
+        process.wait_for("nothing is read again at SIGHUP", 2)
+        assert process.process.poll() is None
+        assert len(workers_of(process)) == 2

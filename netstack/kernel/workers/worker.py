@@ -131,7 +131,8 @@ def this_worker() -> Worker | None:
     if not os.environ.pop(VARIABLE, ""):
         return None
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent gets it too, and ends its workers
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # passed on by the parent; a tap that reads its files again sets its own
+    for number in (signal.SIGHUP, signal.SIGUSR1):  # passed on by the parent; a tap that has a use for them sets its own
+        signal.signal(number, signal.SIG_IGN)
     size = struct.unpack("!I", _read(4))[0]
     return Worker(Hello(**json.loads(_read(size))))
 
