@@ -133,6 +133,11 @@ def parser() -> argparse.ArgumentParser:
         help="fetch what the page shows as well, in this way (default: persistent), and draw when each part came",
     )
     get.add_argument("-o", "--output", metavar="FILE", help="write the body here (default: standard output)")
+    get.add_argument(
+        "--cookies",
+        metavar="FILE",
+        help="send the cookies of this file, keep what the server sets there (as curl -b -c)",
+    )
     get.add_argument("-H", "--header", action="append", default=[], metavar="'NAME: VALUE'", help="send this field too")
 
     register = command("register", "register a domain at the world's registrar")

@@ -2,6 +2,7 @@
 
 import argparse
 import base64
+import os
 import sys
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from netstack.cli import output, render
 from netstack.cli.client import Client
 from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
+from netstack.http.cookiefile import LARGEST
 
 
 def run(options: argparse.Namespace) -> int:
@@ -20,13 +22,19 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
     if urlsplit(options.url).scheme not in ("http", "https"):
         raise CommandError(f"{options.url!r} is no http or https URL", USAGE, "usage")
+    if options.page and options.cookies:
+        raise CommandError("--cookies goes with single requests, without --page", USAGE, "usage")
     with Client(options.name) as client:
         asked = {"url": options.url, "host": options.host, "headers": headers, "http2": options.http2}
         if options.page:
             asked["page"] = options.page
+        if options.cookies:
+            asked["cookies"] = _cookies(options.cookies)
         found = client.call("get", trace=options.trace, **asked)
     if options.page:
         return _page(found, options)
+    if options.cookies:
+        _keep(options.cookies, found.pop("cookies"))
     code = PASS if found["status"] < 400 else FAIL
     body = base64.b64decode(found["body"])
     if options.output:
@@ -51,6 +59,31 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
     return code
+
+
+def _cookies(file: str) -> str:
+    """The text of a file of cookies; one that is not there yet is empty."""
+    try:
+        with open(file, "rb") as source:
+            data = source.read(LARGEST + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise CommandError(f"--cookies {file}: {error.strerror}", USAGE, "usage") from None
+    if len(data) > LARGEST:
+        raise CommandError(f"--cookies {file}: expected at most {LARGEST} octets", USAGE, "usage")
+    return data.decode("utf-8", "replace")
+
+
+def _keep(file: str, text: str) -> None:
+    """The file as it is to be, for its owner alone; replaced as a whole."""
+    new = f"{file}.new"
+    try:
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as target:
+            target.write(text)
+        os.replace(new, file)
+    except OSError as error:
+        raise CommandError(f"--cookies {file}: {error.strerror}", FAIL) from None
 
 
 def _page(found: dict[str, Any], options: argparse.Namespace) -> int:

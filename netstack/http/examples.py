@@ -1,11 +1,12 @@
-"""The chapter's two forms as small applications: one by GET, whose words are in the URL, and one by POST, in the body."""
+"""Small applications: the chapter's form by GET, whose words are in the URL, and the one by POST; and a tracker."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from html import escape
 
 from netstack.http.answers import content, error
 from netstack.http.application import Call
+from netstack.http.cookies import LONGEST, SameSite, parse_cookies, set_cookie
 from netstack.http.events import Respond
 from netstack.http.forms import URLENCODED, media_type_of, parse_form
 from netstack.http.multipart import boundary_of, parse_multipart
@@ -17,6 +18,15 @@ PARTS = 100
 """Parts of one upload."""
 WORDS = 10
 """Words of one search."""
+TRACKED = "tracked"
+"""The tracker's cookie."""
+TRACKED_VISITORS, TRACKED_PAGES = 1000, 100
+"""Of whom it knows something, the newest; pages of each, the newest."""
+DOT = (
+    b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\x00\x00\x00!\xf9\x04\x01\x00\x00\x00\x00,"
+    b"\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"
+)
+"""A picture of one pixel that nobody sees."""
 FOUND: Mapping[str, str] = {
     "monkeys": "Monkeys live in troops, and most of them in trees.",
     "bananas": "Bananas are berries; monkeys peel them, too.",
@@ -111,6 +121,49 @@ class Upload:
             '<label for="picture">Picture</label><input id="picture" type="file" name="picture" multiple>'
             '<label for="note">What it shows</label><input id="note" name="note"><br><button>Upload it</button></form>'
         )
+
+
+class Tracker:
+    """What other sites' pages show: a picture whose requests say which page it is on (Referer), and whose cookie says who.
+
+    `PATH` is the picture, and asks for a cookie that goes along from other sites; `PATH?Lax` and `PATH?Strict` ask for one
+    that does not (RFC 6265bis §5.2). `PATH?profile` shows what is known about whoever asks.
+    """
+
+    def __init__(self, path: str, random: Callable[[int], bytes]) -> None:
+        self._path = path
+        self._random = random
+        self._pages: dict[str, list[str]] = {}
+
+    def judge(self, request: Request, peer: Peer) -> Respond | None:
+        return _judged(request, self._path, ("GET",))
+
+    def answer(self, call: Call) -> Respond:
+        request, asked = call.request, call.request.query or ""
+        who = parse_cookies(request.fields.get("cookie", "")).get(TRACKED, "")
+        if asked == "profile":
+            pages = "".join(f"<li>{escape(page)}</li>" for page in self._pages.get(who, ()))
+            return _page("What the tracker knows", f"<section><ol>{pages}</ol></section>")
+        fields = b"Cache-Control: no-store\r\n"
+        if who not in self._pages:
+            who = self._random(16).hex()
+            same_site: SameSite = "Lax" if asked == "Lax" else "Strict" if asked == "Strict" else "None"
+            told = set_cookie(
+                TRACKED, who, max_age=LONGEST, path=self._path, secure=call.secure, same_site=_told(same_site, call)
+            )
+            fields += f"Set-Cookie: {told}\r\n".encode()
+            if len(self._pages) >= TRACKED_VISITORS:
+                del self._pages[next(iter(self._pages))]
+            self._pages[who] = []
+        pages_of = self._pages[who]
+        pages_of.append(request.fields.get("referer", "")[:200])
+        del pages_of[:-TRACKED_PAGES]
+        return content(200, "image/gif", DOT, fields)
+
+
+def _told(same_site: SameSite, call: Call) -> SameSite:
+    """A cookie that goes along from other sites has to be Secure: in the clear nothing is said, which is Lax."""
+    return same_site if call.secure or same_site != "None" else ""
 
 
 def _judged(request: Request, path: str, methods: tuple[str, ...]) -> Respond | None:

@@ -17,6 +17,8 @@ from netstack.lab.claims import Claim
 MODULES: Mapping[str, str] = MappingProxyType(
     {
         "connections": "netstack.lab.connections",
+        "cookies": "netstack.lab.cookies",
+        "conditional-get": "netstack.lab.conditional_get",
         "dns-messages": "netstack.lab.dns_messages",
         "dns-caching": "netstack.lab.dns_caching",
         "dns-rotation": "netstack.lab.dns_rotation",

@@ -1,8 +1,9 @@
 """Applications of a Web server, composed from `PATH=NAME`: the shop, the chapter's forms, and any WSGI application."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from netstack.http.application import Application, ApplicationLimits
@@ -13,7 +14,7 @@ from netstack.kernel.disk import Disk
 from netstack.kernel.machine import Machine
 from netstack.shop.limits import ShopLimits
 
-NAMES = ("search", "shop", "upload")
+NAMES = ("search", "shop", "tracker", "upload")
 _PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
 _APPLICATION, _DATABASE, _SHOP, _WSGI = ApplicationLimits(), DatabaseLimits(), ShopLimits(), WSGILimits()
 _GIVEN: tuple[tuple[str, Any, str, str], ...] = (
@@ -92,7 +93,7 @@ def chosen(options: Any) -> dict[str, Any]:
 
 def mounts(mounting: Mounting, machine: Machine, disk: Disk) -> tuple[Mounts, list[Callable[[], None]]]:
     """The applications, whose files are on `disk`, and what to call when all is answered."""
-    from netstack.http.examples import Search, Upload
+    from netstack.http.examples import Search, Tracker, Upload
 
     found: dict[str, Application] = {}
     closers: list[Callable[[], None]] = []
@@ -105,7 +106,12 @@ def mounts(mounting: Mounting, machine: Machine, disk: Disk) -> tuple[Mounts, li
             closers.append(shop.close)
             found[path] = shop
         else:
-            found[path] = Search(path) if what == "search" else Upload(path)
+            made: Mapping[str, Callable[[], Application]] = {
+                "search": partial(Search, path),
+                "upload": partial(Upload, path),
+                "tracker": partial(Tracker, path, machine.rng.randbytes),
+            }
+            found[path] = made[what]()
     for text in mounting.wsgi:
         path, _, what = text.partition("=")
         found[path] = WSGIApplication(machine, load(what), path, mounting.answers)

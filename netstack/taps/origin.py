@@ -270,7 +270,7 @@ class Options(WorkerOptions):
         super().__init__()
 
     def opt_mount(self, text: str) -> None:
-        """An application beside the files: PATH=NAME with the name search, shop or upload; may be given more than once."""
+        """An application beside the files: PATH=NAME with search, upload, tracker or shop; may be given more than once."""
         self.mounted.append(text)
 
     def opt_wsgi(self, text: str) -> None:

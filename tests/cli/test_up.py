@@ -116,6 +116,21 @@ def test_get(scheme: str, small: dict[str, Any], tmp_path: Path) -> None:
     assert b"<html" in (tmp_path / "page").read_bytes().lower()
 
 
+def test_get_with_a_file_of_cookies(small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "cookies"
+    file.write_text(f"{PAGE}\tFALSE\t/\tFALSE\t4000000000\tvisitor\t1678\n")
+    assert netstack("get", f"http://{PAGE}/", "--cookies", str(file)).returncode == 0
+    assert file.read_text() == f"# Netscape HTTP Cookie File\n{PAGE}\tFALSE\t/\tFALSE\t4000000000\tvisitor\t1678\n"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert netstack("get", f"http://{PAGE}/", "--cookies", str(tmp_path / "new")).returncode == 0
+    assert (tmp_path / "new").read_text() == "# Netscape HTTP Cookie File\n"
+    file.write_text("what is this")
+    done = netstack("get", f"http://{PAGE}/", "--cookies", str(file))
+    assert (done.returncode, "cookies: line 1: expected DOMAIN" in done.stderr) == (2, True)
+    assert netstack("get", f"http://{PAGE}/", "--cookies", str(file), "--page").returncode == 2
+    assert netstack("get", f"http://{PAGE}/", "--cookies", str(tmp_path)).returncode == 2
+
+
 @pytest.mark.parametrize("mode", ["non-persistent", "http2"])
 def test_get_a_page_with_its_objects(mode: str, small: dict[str, Any]) -> None:
     found = as_json("get", f"http://{PAGE}/", "--from", CLIENT, "--page", mode)

@@ -243,7 +243,7 @@ def test_a_client_s_fields_cannot_be_the_environment_s() -> None:
         ({"mount": ("a=search",)}, "PATH=NAME"),
         ({"mount": ("/a/=search",)}, "PATH=NAME"),
         ({"mount": ("/a b=search",)}, "PATH=NAME"),
-        ({"mount": ("/a=find",)}, "search, shop, upload"),
+        ({"mount": ("/a=find",)}, "search, shop, tracker, upload"),
         ({"mount": ("/a=search", "/a=upload")}, "twice"),
         ({"mount": ("/shop=shop",)}, "/=shop"),
         ({"wsgi": ("/a=no.such.module:x",)}, "no.such"),

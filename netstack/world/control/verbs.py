@@ -142,8 +142,9 @@ class WorldVerbs:
         return look_up_alone(await self._traced(look_up, {**arguments, "octets": True}), host.name, name, rdtype, arguments)
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
-        """{"url", "host", "headers", "http2", "method", "content" (base64), "trace"} ->
-        {"status", "reason", "version", "headers", "body" (base64), "messages"}; with {"page": MODE}, the way in which
+        """{"url", "host", "headers", "http2", "method", "content" (base64), "cookies", "trace"} ->
+        {"status", "reason", "version", "headers", "body" (base64), "messages"}; "cookies" is the text of a file of cookies,
+        and comes back with what the server set. With {"page": MODE}, the way in which
         connections are used, {"mode", "seconds", "connections", "parts", "messages"}."""
         url = text(arguments, "url")
         host = self._client(arguments)
@@ -157,11 +158,14 @@ class WorldVerbs:
             content = base64.b64decode(sent, validate=True)
         except (TypeError, ValueError):
             raise ControlError("content: expected base64", "usage") from None
+        cookies = arguments.get("cookies")
+        if cookies is not None and not isinstance(cookies, str):
+            raise ControlError("cookies: expected the text of a file of cookies", "usage")
         mode = arguments.get("page")
         if mode is not None:
             return await self._traced(lambda: load_page(host, url, headers, mode), arguments)
         return await self._traced(
-            lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content), arguments
+            lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content, cookies), arguments
         )
 
     async def links_list(self, arguments: Arguments, stream: Stream) -> object:
@@ -368,19 +372,28 @@ async def fetch(
     http2: bool,
     method: str = "GET",
     content: bytes = b"",
+    cookies: str | None = None,
 ) -> dict[str, Any]:
-    """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; over HTTP/1.1 or HTTP/2."""
+    """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; over HTTP/1.1 or HTTP/2.
+
+    With `cookies`, a file's text, those are sent, and "cookies" is what the file is to be afterwards.
+    """
     from netstack.http import ClientOptions, FetchError
     from netstack.http import fetch as http_fetch
+    from netstack.http.cookiefile import BadFile, dumped, loaded
 
     fields = [(str(name), str(value)) for name, value in headers]
     try:
         options = ClientOptions(http2=http2, prior_knowledge=http2)
-        result = await http_fetch(host.machine, url, method, fields, content, options)
+        jar = None if cookies is None else loaded(cookies, host.machine.wall())
+        result = await http_fetch(host.machine, url, method, fields, content, options, jar)
+    except BadFile as error:
+        raise ControlError(f"cookies: {error}", "usage") from None
     except FetchError as error:
         raise ControlError(str(error)) from None
     security = result.security
-    return {
+    kept = {} if jar is None else {"cookies": dumped(jar, host.machine.wall())}
+    return kept | {
         "url": result.url,
         "status": result.status,
         "reason": result.reason,
