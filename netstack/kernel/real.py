@@ -16,6 +16,7 @@ from netstack.kernel.machine import Machine, Ports
 from netstack.kernel.offload import ThreadOffload
 from netstack.kernel.resolver import NoResolver, Resolver
 from netstack.kernel.tls import TLS, HostTLS
+from netstack.kernel.turns import quick
 
 if TYPE_CHECKING:
     from netstack.kernel.links import Links
@@ -64,10 +65,11 @@ def real_machine(
 def steady(reactor: Any) -> None:
     """Have a reactor's timers follow the monotonic clock: Twisted's follow the system's time, which is set now and then.
 
-    Done by whoever runs a reactor, before; one that runs already or has timers keeps its clock.
+    Done by whoever runs a reactor, before; one that runs already or has timers keeps its clock, and its turns (`turns.py`).
     """
     if isinstance(reactor, ReactorBase) and not reactor.running and not reactor.getDelayedCalls():
         reactor.seconds = time.monotonic
+        quick(reactor)
 
 
 def default_state_directory() -> Path:

@@ -5,7 +5,7 @@ import sys
 from socket import IPPROTO_TCP, SHUT_WR, TCP_NODELAY
 from typing import Any
 
-from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.tcp import Client, Port, Server
@@ -33,8 +33,18 @@ class AcceptedTransport(Server):
         self.connectionLost(_CLOSED)
         return None
 
-    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
-        return super().writeSomeData(data) if data else 0  # only a producer waited for its turn
+    def doWrite(self) -> Any:
+        """A producer that has its turn, and then waits for the next one, stays registered with the poller meanwhile."""
+        producer: Any = self.producer
+        if producer is None or not self.producerPaused or self.dataBuffer or self._tempDataBuffer:
+            return super().doWrite()  # type: ignore[no-untyped-call]
+        self.producerPaused = False
+        producer.resumeProducing()
+        half = self._writeDisconnecting and not self._writeDisconnected
+        idle = not (self.producerPaused or self.dataBuffer or self._tempDataBuffer or self.disconnecting or half)
+        if idle and self.connected and not self._aborting:
+            self.stopWriting()  # type: ignore[no-untyped-call]
+        return None
 
 
 PLAIN = frozenset({AcceptedTransport, Server, Client})
