@@ -103,8 +103,9 @@ def _section(path: Path, title: str) -> str:
 
 @pytest.mark.parametrize("path", [path for path in READMES if _section(path, "Rooms")], ids=lambda path: path.parent.name)
 def test_rooms_name_every_file(path: Path) -> None:
-    named = set(re.findall(r"`([a-z_0-9]+\.py)`", _section(path, "Rooms")))
-    assert named == {file.name for file in path.parent.glob("*.py")} - {"__init__.py"}
+    named = set(re.findall(r"`([a-z_0-9/]+\.py)`", _section(path, "Rooms")))
+    files = {str(file.relative_to(path.parent)) for file in path.parent.rglob("*.py") if file.name != "__init__.py"}
+    assert named == files
 
 
 TAPS = [

@@ -1,1 +1,1 @@
-"""DNSSEC: keys, signed zones, proofs of absence, validation (RFC 4033-4035, 5155, 6605, 9276). All but `keeper` is pure."""
+"""DNSSEC: keys, signed zones, proofs of absence, validation (RFC 4033-4035, 5155, 6605, 9276)."""
