@@ -210,3 +210,17 @@ def contents(sent: Iterable[Frame]) -> dict[int, bytes]:
         if isinstance(frame, DataFrame):
             found[frame.stream_id] = found.get(frame.stream_id, b"") + frame.data
     return found
+
+
+def wide(server: Server) -> None:
+    """Open the client's windows as browsers do."""
+    server.receive(OPENING, settings(INITIAL_WINDOW_SIZE=2**24), window(0, 2**24))
+
+
+def order(sent: Sequence[Frame]) -> list[int]:
+    """The streams of DATA frames, each once for frames in a row."""
+    found: list[int] = []
+    for frame in sent:
+        if isinstance(frame, DataFrame) and found[-1:] != [frame.stream_id]:
+            found.append(frame.stream_id)
+    return found
