@@ -17,7 +17,7 @@ from dns.rrset import RRset
 
 from netstack.dns.dnssec.proofs import Proofs, signed
 from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
-from netstack.dns.octets import octets_of
+from netstack.dns.octets import octets_of, suffixes
 from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
 from netstack.dns.zone import (
@@ -118,6 +118,16 @@ class Authority:
         for watcher in self.watchers:
             watcher()
         self._proofs.clear()
+
+    def source_of(self, name: bytes) -> bytes:
+        """Whose records answer for a name, by octets in lower case: its own, or those of a wildcard or a DNAME above it."""
+        places = [*suffixes(name), len(name) - 1]
+        zone = next((zone for at in places if (zone := self.origins.get(name[at:])) is not None), None)
+        try:
+            there = 0 if zone is None else next((at for at in places if zone.nodes.find(name[at:]) is not None), 0)
+        except ZoneUnavailable:
+            there = 0
+        return b"\1*" + name[there:] if there else name
 
     def answer(self, data: bytes, stream: bool) -> Reply | None:
         """The reply to a message; None when none is due."""

@@ -84,6 +84,8 @@ class Guard:
         self._clients = Rates(limits.client_rate) if limits.client_rate else None
         self._replies = Rates(limits.response_rate, limits.response_window) if limits.response_rate else None
 
+        self.counted: Callable[[bytes], bytes] = lambda name: name
+        """The name by which an answer about one, octets in lower case, is equal to others: `Authority.source_of`."""
         self._known: dict[tuple[str, bytes], Known] = {}
         self._victims: dict[str, Hashable] = {}
 
@@ -112,7 +114,7 @@ class Guard:
             if len(self._victims) >= KNOWN:
                 self._victims.clear()
             network = self._victims[address] = victim(address)
-        if self._replies.take((network, kind(reply)), now.monotonic):
+        if self._replies.take((network, kind(reply, self.counted)), now.monotonic):
             return reply
         return self._held_back(truncated(reply)) or b""
 
@@ -148,7 +150,7 @@ class Guard:
             return self._held_back(_bare(data))
         told = self.introduction.answer(data, self.limits.udp_payload)
         if told is not None:
-            return told
+            return self._told(told, address, stream, now)
         at = opt_at(data)
         cookie = None if at is None or self.rule == "off" else option(data, at, COOKIE)
         payload = 512 if at is None else min(payload_of(data, at), self.limits.udp_payload)
@@ -156,11 +158,12 @@ class Guard:
         if cookie is None:
             return Admitted(address, stream, None, stream, payload, query)
         if len(cookie) != CLIENT and not CLIENT + 8 <= len(cookie) <= CLIENT + 32:  # RFC 7873 §5.2.2
-            return _bare(data, Rcode.FORMERR, self.limits.udp_payload)
+            return self._told(_bare(data, Rcode.FORMERR, self.limits.udp_payload), address, stream, now)
         known = self.known(cookie, address, now)
         self.count(cookie, known)
         if self.rule == "required" and not known.genuine and not stream:
-            return with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, known.given)
+            refusal = with_option(_bare(data, BADCOOKIE, self.limits.udp_payload), COOKIE, known.given)
+            return self._told(refusal, address, stream, now)
         return Admitted(address, stream, known.given, stream or known.genuine, payload, query)
 
     def finish(self, admitted: Admitted, reply: bytes | None, now: Now) -> bytes | None:
@@ -173,6 +176,10 @@ class Guard:
                 more = self._with_options(admitted, truncated(reply))
             reply = more
         return reply if admitted.genuine else self.limited(reply, admitted.address, now) or None
+
+    def _told(self, reply: bytes, address: str, stream: bool, now: Now) -> bytes | None:
+        """A reply of the guard's own, which may be held back as others are."""
+        return reply if stream else self.limited(reply, address, now) or None
 
     def _with_options(self, admitted: Admitted, reply: bytes) -> bytes:
         if admitted.cookie is not None:

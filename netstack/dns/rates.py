@@ -1,7 +1,7 @@
 """How many queries of a client, or equal replies to a network, there may be in a second; pure."""
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from ipaddress import ip_address, ip_network
 
 from netstack.dns.options import question_end
@@ -50,14 +50,17 @@ def victim(address: str) -> Hashable:
     return ip_network((parsed, prefix), strict=False).network_address.packed
 
 
-def kind(reply: bytes) -> Hashable:
-    """Which replies are the same to the limit: those to one question; errors; and what one zone does not have, refers to."""
+def kind(reply: bytes, counted: Callable[[bytes], bytes] = lambda name: name) -> Hashable:
+    """Which replies are the same to the limit: those to one question; errors; and what one zone does not have, refers to.
+
+    `counted`: of a name, octets in lower case, the one whose records answer: no name is new to a wildcard.
+    """
     end = question_end(reply)
     if end is None:
         return reply[3] & 15
     rcode = reply[3] & 15
     if rcode == 0 and reply[6:8] != b"\0\0":
-        return reply[12:end].lower()
+        return counted(reply[12 : end - 4].lower()), reply[end - 4 : end]
     if rcode in (0, 3) and reply[8:10] != b"\0\0" and reply[6:8] == b"\0\0":
         return rcode, _name(reply, end)
     return rcode

@@ -126,6 +126,7 @@ class AuthoritativeService(DNSService):
         self.special = special = SpecialAnswers(machine, nameserver, self.keeper, metrics, counts, transfers, guard)
         if guard is not None:
             guarded(machine.registry, "authoritative", guard.counts)
+            guard.counted = authority.source_of
         plain = PlainAnswers(machine, authority, metrics, guard)
         self.listen(
             endpoints,

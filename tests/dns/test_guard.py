@@ -14,16 +14,18 @@ from dns.rcode import Rcode
 from hypothesis import given
 from hypothesis import strategies as st
 
+from netstack.dns.authority import Authority
 from netstack.dns.cookies import ServerCookies, derived, secrets_from_text, siphash24
 from netstack.dns.guard import Admitted, CookieRule, Guard
 from netstack.dns.limits import ServerLimits
 from netstack.dns.options import opt_at, option, question_end, truncated, with_option
 from netstack.dns.rates import Rates, kind, victim
 from netstack.dns.upstream import DatagramUpstream
+from netstack.dns.zone import Zone
 from netstack.sansio import Now
 from netstack.world.loader import parse
 from netstack.world.session import Session, open_session
-from tests.dns.internet import server
+from tests.dns.internet import SOA, server
 
 CLIENT = bytes.fromhex("2464c4abcf10c957")
 SECRET = bytes.fromhex("e5e973e5a6b2a43f48e7dc849e37bfcf")
@@ -243,6 +245,36 @@ def test_equal_replies_are_held_back() -> None:
     known = cookie_of(ask(guard, CLIENT, stream=True, now=1.0))
     assert all(ask(guard, known, now=1.0).answer for _ in range(50))  # type: ignore[union-attr]
     assert ask(guard, now=30.0).answer  # type: ignore[union-attr]
+
+
+RANDOM_NAMES = "*.wild TXT w\n*.cut.wild A 10.1.0.2\nold DNAME new.edu.\nx A 10.1.0.1\ny A 10.1.0.1\n"
+
+
+@pytest.mark.parametrize(("name", "rdtype", "answered"), [
+    ("{}.wild", "TXT", 5), ("a.{}.wild", "TXT", 5), ("{}.cut.wild", "A", 5), ("{}.old", "A", 5), ("{}.X", "A", 5),
+    ("x", "A", 5), ("{}", "A", 10),
+])  # fmt: skip
+def test_random_names_that_one_record_answers_are_equal_replies(name: str, rdtype: str, answered: int) -> None:
+    """A wildcard's or DNAME's victim gets no more than that of any other name (as BIND's rate-limit has it)."""
+    authority = Authority([Zone.from_text("umass.edu", SOA + "@ NS dns\ndns A 10.0.0.4\n" + RANDOM_NAMES)])
+    guard = Guard(ServerLimits(response_rate=5, response_slip=1000), "on", lambda: SECRET)
+    guard.counted = authority.source_of
+    sent = 0
+    for number in range(100):
+        label = "xy"[number % 2] if name == "{}" else f"r{number}"
+        query = dns.message.make_query(name.format(label) + ".umass.edu", rdtype).to_wire()
+        admitted, reply = guard.admit(query, "10.0.0.1", False, Now(0.0, AT)), authority.answer(query, False)
+        assert isinstance(admitted, Admitted)
+        assert reply is not None
+        sent += guard.finish(admitted, reply.data, Now(0.0, AT)) is not None
+    assert sent == answered
+
+
+@pytest.mark.parametrize(("rule", "cookie"), [("on", b"123"), ("required", CLIENT), ("on", CLIENT + b"123")])
+def test_replies_of_the_guard_itself_are_held_back(rule: CookieRule, cookie: bytes) -> None:
+    guard = Guard(ServerLimits(response_rate=5, response_slip=1000), rule, lambda: SECRET)
+    assert sum(ask(guard, cookie) is not None for _ in range(100)) == 5
+    assert all(ask(guard, cookie, stream=True) is not None for _ in range(100))
 
 
 def test_what_an_amplifier_sends_is_bounded() -> None:
