@@ -23,6 +23,10 @@ NAMES = {
     CONTINUATION: "CONTINUATION", PRIORITY_UPDATE: "PRIORITY_UPDATE",
 }  # fmt: skip
 
+_OF_CONNECTION = frozenset({SETTINGS, PING, GOAWAY, PRIORITY_UPDATE})
+_SIZES = {RST_STREAM: 4, PING: 8, WINDOW_UPDATE: 4}
+_LEAST_SIZES = {GOAWAY: 8, PRIORITY_UPDATE: 4}
+
 END_STREAM = ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
@@ -107,6 +111,23 @@ def read_frames(octets: bytes) -> Iterator[Frame]:
         end = at + HEAD + (high << 8 | low)
         yield Frame(kind, flags, stream & MAX_WINDOW, octets[at + HEAD : end])
         at = end
+
+
+def judge(frame: Frame) -> None:
+    """Raises the fault of a frame that clients do not send, not there, or not in that size (RFC 9113 §6, RFC 9218 §7.1)."""
+    kind, _, number, payload = frame
+    if kind in _OF_CONNECTION and number:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, f"{NAMES[kind]} on a stream")
+    if kind in _SIZES and len(payload) != _SIZES[kind]:
+        raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"{NAMES[kind]} of a length other than {_SIZES[kind]}")
+    if kind in _LEAST_SIZES and len(payload) < _LEAST_SIZES[kind]:
+        raise ConnectionFault(Code.FRAME_SIZE_ERROR, f"{NAMES[kind]} of less than {_LEAST_SIZES[kind]} octets")
+    if kind == PRIORITY and number == 0:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
+    if kind == PRIORITY and len(payload) != 5:
+        raise StreamFault(number, Code.FRAME_SIZE_ERROR, "PRIORITY of a length other than 5")
+    if kind == PUSH_PROMISE:
+        raise ConnectionFault(Code.PROTOCOL_ERROR, "clients do not push")
 
 
 def settings(values: dict[Setting, int]) -> bytes:

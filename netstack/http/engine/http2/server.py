@@ -218,25 +218,19 @@ class HTTP2ServerEngine(Recorder):
             return self._data(flags, number, payload, now)
         if not self._calm.spend(now.monotonic):
             raise self._abuse("frames", "too many frames that carry nothing")
+        frames.judge(frame)
         if kind == frames.WINDOW_UPDATE:
-            return self._window_update(number, payload, now)
+            return self._window_update(number, payload)
         if kind == frames.RST_STREAM:
-            return self._rst_stream(number, payload, now)
+            return self._rst_stream(number, now)
         if kind == frames.SETTINGS:
-            self._settings(flags, number, payload, now)
+            self._settings(flags, payload)
         elif kind == frames.PING:
-            self._ping(flags, number, payload)
+            self._ping(flags, payload)
         elif kind == frames.PRIORITY_UPDATE:
-            self._priority_update(number, payload)
+            self._priority_update(payload)
         elif kind == frames.GOAWAY:
-            self._goaway(number, payload)
-        elif kind == frames.PRIORITY:
-            if number == 0:
-                raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY on stream 0")
-            if len(payload) != 5:
-                raise StreamFault(number, Code.FRAME_SIZE_ERROR, "PRIORITY of a length other than 5")
-        elif kind == frames.PUSH_PROMISE:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "clients do not push")
+            self._draining = self._final = True  # what is in hand is answered, then the connection is closed
         return ()  # other kinds are passed over (RFC 9113 §5.5)
 
     def _fields(self, flags: int, number: int, block: bytes, now: Now) -> Sequence[Event]:
@@ -387,9 +381,7 @@ class HTTP2ServerEngine(Recorder):
             self._out.open_window(stream.id, stream.credit)
             stream.credit = 0
 
-    def _window_update(self, number: int, payload: bytes, now: Now) -> Sequence[Event]:
-        if len(payload) != 4:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "WINDOW_UPDATE of a length other than 4")
+    def _window_update(self, number: int, payload: bytes) -> Sequence[Event]:
         increment = int.from_bytes(payload, "big") & frames.MAX_WINDOW
         if number > self._last or (number and not number & 1):
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"WINDOW_UPDATE on stream {number}, which has not begun")
@@ -409,9 +401,7 @@ class HTTP2ServerEngine(Recorder):
             raise StreamFault(number, Code.FLOW_CONTROL_ERROR, "the stream's window goes beyond 2^31-1")
         return ()
 
-    def _rst_stream(self, number: int, payload: bytes, now: Now) -> Sequence[Event]:
-        if len(payload) != 4:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "RST_STREAM of a length other than 4")
+    def _rst_stream(self, number: int, now: Now) -> Sequence[Event]:
         if number == 0 or number > self._last or not number & 1:
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"RST_STREAM on stream {number}, which has not begun")
         self._counts.resets_received += 1
@@ -426,9 +416,7 @@ class HTTP2ServerEngine(Recorder):
         if not self._resets.spend(now.monotonic):
             raise self._abuse("resets", "too many streams that were reset")
 
-    def _settings(self, flags: int, number: int, payload: bytes, now: Now) -> None:
-        if number:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "SETTINGS on a stream")
+    def _settings(self, flags: int, payload: bytes) -> None:
         if flags & frames.ACK:
             if payload:
                 raise ConnectionFault(Code.FRAME_SIZE_ERROR, "an acknowledgement of SETTINGS with a payload")
@@ -443,22 +431,14 @@ class HTTP2ServerEngine(Recorder):
                     raise ConnectionFault(Code.FLOW_CONTROL_ERROR, "a stream's window goes beyond 2^31-1")
         self._out.frame(frames.SETTINGS, frames.ACK, 0)
 
-    def _ping(self, flags: int, number: int, payload: bytes) -> None:
-        if number:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "PING on a stream")
-        if len(payload) != 8:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PING of a length other than 8")
+    def _ping(self, flags: int, payload: bytes) -> None:
         if not flags & frames.ACK:
             self._out.frame(frames.PING, frames.ACK, 0, payload)
         elif payload == SHUTDOWN_PING and self._draining and not self._final:
             self._finish_drain()
 
-    def _priority_update(self, number: int, payload: bytes) -> None:
+    def _priority_update(self, payload: bytes) -> None:
         """RFC 9218 §7.1."""
-        if number:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "PRIORITY_UPDATE on a stream")
-        if len(payload) < 4:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "PRIORITY_UPDATE of less than 4 octets")
         of = int.from_bytes(payload[:4], "big") & frames.MAX_WINDOW
         if not of & 1:
             raise ConnectionFault(Code.PROTOCOL_ERROR, f"PRIORITY_UPDATE of stream {of}")
@@ -468,13 +448,6 @@ class HTTP2ServerEngine(Recorder):
             self._out.schedule.change(stream, priority)
         elif of > self._last and (of in self._hints or len(self._hints) < self._limits.streams):
             self._hints[of] = priority
-
-    def _goaway(self, number: int, payload: bytes) -> None:
-        if number:
-            raise ConnectionFault(Code.PROTOCOL_ERROR, "GOAWAY on a stream")
-        if len(payload) < 8:
-            raise ConnectionFault(Code.FRAME_SIZE_ERROR, "GOAWAY of less than 8 octets")
-        self._draining = self._final = True  # what is in hand is answered, then the connection is closed
 
     # Answering
 
