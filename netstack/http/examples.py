@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from hashlib import sha256
 from html import escape
 
-from netstack.http.answers import content, error
+from netstack.http.answers import PAGE, content, error
 from netstack.http.application import Call
 from netstack.http.cookies import LONGEST, SameSite, parse_cookies, set_cookie
 from netstack.http.events import Respond
@@ -37,10 +37,6 @@ FOUND: Mapping[str, str] = {
 }
 """What there is to find."""
 _HTML = "text/html; charset=utf-8"
-_GUARDS = (
-    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; "
-    b"base-uri 'none'\r\nX-Content-Type-Options: nosniff\r\n"
-)
 _STYLE = (
     "body{margin:3rem auto;max-width:42rem;padding:0 1.25rem;font:16px/1.5 system-ui,'Liberation Sans',sans-serif;"
     "color:#1d2733;background:#f3f5f8}form,section{background:#fff;border:1px solid #d9dfe6;border-radius:.6rem;"
@@ -185,4 +181,4 @@ def _page(title: str, text: str) -> Respond:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{title}</title>\n'
         f"<style>{_STYLE}</style></head>\n<body>\n<h1>{title}</h1>\n{text}\n</body>\n</html>\n"
     )
-    return content(200, _HTML, page.encode(), _GUARDS)
+    return content(200, _HTML, page.encode(), PAGE)

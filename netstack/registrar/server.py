@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import unquote
 
-from netstack.http.answers import content, error
+from netstack.http.answers import PRIVATE_PAGE, content, error
 from netstack.http.application import Call
 from netstack.http.events import Respond
 from netstack.http.forms import URLENCODED, Fields, from_elsewhere, media_type_of, parse_form
@@ -44,10 +44,6 @@ PENDING = (
     "The registry has not answered yet. The registrar goes on asking, and the change happens as soon as it does: look again."
 )
 _HTML = "text/html; charset=utf-8"
-_GUARDS = (
-    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; "
-    b"base-uri 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\nCache-Control: no-store\r\n"
-)
 _OPEN = b"Access-Control-Allow-Origin: *\r\n"
 """RFC 7480 §5.6: look-ups are for everybody's pages."""
 _TITLES = {
@@ -163,7 +159,7 @@ class RegistrarServer:
         if request.path.startswith("/api/"):
             return content(status, PROBLEM, encoded(problem(status, title, reason, field)), lines)
         page = self._pages.done(title, "Go back in your browser to try again.", None, "", Told("wrong", reason))
-        return content(status, _HTML, page, lines + _GUARDS)
+        return content(status, _HTML, page, lines + PRIVATE_PAGE)
 
     def _is_rdap(self, request: Request) -> bool:
         return request.path.startswith("/rdap/")
@@ -263,7 +259,7 @@ class RegistrarServer:
         return self._html(page, 202 if outcome.pending else status)
 
     def _html(self, page: bytes, status: int = 200) -> Respond:
-        return content(status, _HTML, page, _GUARDS)
+        return content(status, _HTML, page, PRIVATE_PAGE)
 
     # Tokens of forms
 

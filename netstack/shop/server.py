@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from twisted.logger import Logger
 
-from netstack.http.answers import content, error
+from netstack.http.answers import PRIVATE_PAGE, content, error
 from netstack.http.application import Call
 from netstack.http.cookies import parse_cookies, set_cookie
 from netstack.http.events import Respond
@@ -29,10 +29,6 @@ COOKIE = "visitor"
 SECURE_COOKIE = "__Host-visitor"
 """Under TLS: a browser takes it from this very host alone, and sends it to nobody else (RFC 6265bis §4.1.3.2)."""
 _HTML = "text/html; charset=utf-8"
-_GUARDS = (
-    b"Content-Security-Policy: default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'; "
-    b"base-uri 'none'\r\nX-Content-Type-Options: nosniff\r\nReferrer-Policy: same-origin\r\nCache-Control: no-store\r\n"
-)
 _PLACES = {
     "/": ("GET",), "/cart": ("GET", "POST"), "/account": ("GET", "POST"), "/you": ("GET", "POST"), "/buy": ("POST",),
     "/orders": ("GET",),
@@ -130,7 +126,7 @@ class ShopServer:
             self.counts.returns += 1
         query = parse_form(request.query or "")
         shown = self._shown(known, query, request)
-        return content(200, _HTML, shown, _GUARDS + fields)
+        return content(200, _HTML, shown, PRIVATE_PAGE + fields)
 
     def _shown(self, known: Known | None, query: Fields, request: Request) -> bytes:
         view, pages = self._view(known), self._pages
@@ -167,7 +163,7 @@ class ShopServer:
 
         place, orders = await self.database.run(work)
         self.counts.orders += orders
-        fields = b"Location: " + place.encode() + b"\r\n" + _GUARDS
+        fields = b"Location: " + place.encode() + b"\r\n" + PRIVATE_PAGE
         if call.request.path == "/you":
             fields += self._set_cookie(call, "")
         return Respond(303, fields)
@@ -253,7 +249,7 @@ class ShopServer:
     def _told(self, status: int, text: str, fields: str = "") -> Respond:
         title = {404: "Not found", 503: "Not now"}.get(status, "That did not work")
         page = self._pages.plain(View(None, told=text, wrong=True), title)
-        return content(status, _HTML, page, fields.encode() + _GUARDS)
+        return content(status, _HTML, page, fields.encode() + PRIVATE_PAGE)
 
 
 def _token(cookie: str) -> str:
