@@ -45,6 +45,7 @@ _STYLE = (
     "input[name=animals],input[name=q]{width:70%}label{display:block;font-weight:600;margin:.6rem 0 .25rem}"
     "button{font:inherit;font-weight:600;padding:.5rem 1.2rem;border:0;border-radius:.35rem;background:#1556a8;color:#fff;"
     "margin-top:.6rem}dt{font-weight:600}dd{margin:0 0 .6rem}table{border-collapse:collapse;width:100%}"
+    "th{white-space:nowrap;max-width:12rem;overflow:hidden}"
     "td,th{text-align:left;padding:.3rem .8rem .3rem 0;vertical-align:top;overflow-wrap:anywhere}"
     "code{font-family:ui-monospace,'Liberation Mono',monospace;font-size:.9rem}"
 )
