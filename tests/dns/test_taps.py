@@ -259,6 +259,11 @@ def test_options_of_the_resolver(tmp_path: Path) -> None:
     assert config.hints == (("A.ROOT-SERVERS.NET", "198.41.0.4"), ("b", "192.0.2.1"))
     assert config.allow == ("10.0.0.0/8",)
     assert config.limits == ResolverLimits(queries=9)
+    bounds = resolver_tap.Options()
+    bounds.parseOptions(["--hint=b=192.0.2.1", "--max-resolutions=7", "--max-sockets=8", "--tcp-pipeline=9"])  # type: ignore[no-untyped-call]
+    config = bounds.config()
+    assert config.limits == ResolverLimits(resolutions=7, sockets=8)
+    assert config.server_limits == ServerLimits(tcp_pipeline=9)
     forwarding = resolver_tap.Options()
     forwarding.parseOptions(["--forward=192.0.2.1", "--forward=edu=192.0.2.2", "--feature=no-prefetch", "--stale-wait=1"])  # type: ignore[no-untyped-call]
     config = forwarding.config()
