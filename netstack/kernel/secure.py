@@ -13,7 +13,7 @@ from twisted.internet.tcp import Port
 from twisted.python.failure import Failure
 
 from netstack.kernel.tls import agreed
-from netstack.kernel.transport import AcceptedTransport, unsent
+from netstack.kernel.transport import AcceptedTransport
 from netstack.sansio import Security
 
 RECORD = 16 * 1024
@@ -44,6 +44,8 @@ class Acceptor:
         self.connection = connection
         inner: Any = SSL  # the library behind pyOpenSSL: its own calls cost more than OpenSSL's work on a small record
         self.library, self.ffi = inner._lib, inner._ffi
+        self.take, self.give = self.library.BIO_write, self.library.BIO_read
+        self.read, self.write, self.rest = self.library.SSL_read, self.library.SSL_write, self.library.BIO_get_mem_data
         self.buffer = self.ffi.new("char[]", ROOM)
         """Lent to each connection for as long as one call takes."""
         self.view = memoryview(self.ffi.buffer(self.buffer))
@@ -61,6 +63,7 @@ class SecureTransport(AcceptedTransport):
         super().__init__(*arguments)
         self._acceptor = acceptor
         self._tls: Any = acceptor.connection()
+        self._ssl, self._source, self._sink = self._tls._ssl, self._tls._into_ssl, self._tls._from_ssl
         self._up = self._leaving = self._reading = False
         self._held = 0
         """Octets written while reading, which go out together at the end of that."""
@@ -75,12 +78,11 @@ class SecureTransport(AcceptedTransport):
         if not data:
             self.readConnectionLost(Failure(ConnectionDone()))
             return None
-        tls, acceptor = self._tls, self._acceptor
-        acceptor.library.BIO_write(tls._into_ssl, data, len(data))
+        self._acceptor.take(self._source, data, len(data))
         self._reading = True
         try:
             if self._up or self._shake_hands():
-                self._read(acceptor, tls)
+                self._read()
         finally:
             self._reading = False
             self._push()
@@ -103,33 +105,33 @@ class SecureTransport(AcceptedTransport):
         protocol.handshakeCompleted()
         return True
 
-    def _read(self, acceptor: Acceptor, tls: Any) -> None:
+    def _read(self) -> None:
         """Hand on what has come in whole; a record at a time."""
-        library, buffer, ssl, source = acceptor.library, acceptor.buffer, tls._ssl, tls._into_ssl
+        acceptor = self._acceptor
         while self.connected and not self._aborting:
-            size = library.SSL_read(ssl, buffer, ROOM)
+            size = acceptor.read(self._ssl, acceptor.buffer, ROOM)
             if size <= 0:
                 self._read_nothing(size)
                 return
-            self.protocol.dataReceived(bytes(acceptor.view[:size]))
-            if not library.BIO_get_mem_data(source, acceptor.start):
+            self.protocol.dataReceived(acceptor.view[:size].tobytes())
+            if not acceptor.rest(self._source, acceptor.start):
                 return
 
     def _read_nothing(self, result: int) -> None:
         library = self._acceptor.library
-        error = library.SSL_get_error(self._tls._ssl, result)
+        error = library.SSL_get_error(self._ssl, result)
         if error == library.SSL_ERROR_WANT_READ:
             return
         if error == library.SSL_ERROR_ZERO_RETURN:  # close_notify: answered, and what is queued goes out before the FIN
             if not self._leaving:
                 self._leaving = True
-                library.SSL_shutdown(self._tls._ssl)
+                library.SSL_shutdown(self._ssl)
             self._push()
             self.producer = None  # there is nobody any more to write to: it must not be asked for more
             super().loseConnection()  # type: ignore[no-untyped-call]
             return
         try:
-            self._tls._raise_ssl_error(self._tls._ssl, result)
+            self._tls._raise_ssl_error(self._ssl, result)
         except SSL.Error as said:
             self._fail(said)
 
@@ -148,7 +150,7 @@ class SecureTransport(AcceptedTransport):
         size = len(data)
         if size > RECORD:
             self._write_much(data, size)
-        elif self._acceptor.library.SSL_write(self._tls._ssl, data, size) != size:
+        elif self._acceptor.write(self._ssl, data, size) != size:
             self._broken()
         else:
             self._held += size
@@ -157,14 +159,14 @@ class SecureTransport(AcceptedTransport):
 
     def _write_much(self, data: bytes, size: int) -> None:
         """Record by record out of OpenSSL's buffer, which keeps the size that it once had; sent together."""
-        acceptor, tls, done = self._acceptor, self._tls, 0
-        write, read, source = acceptor.library.SSL_write, acceptor.library.BIO_read, acceptor.ffi.from_buffer(data)
+        acceptor, done = self._acceptor, 0
+        octets = acceptor.ffi.from_buffer(data)
         for start in range(0, size, RECORD):
             length = min(RECORD, size - start)
-            if write(tls._ssl, source + start, length) != length:
+            if acceptor.write(self._ssl, octets + start, length) != length:
                 self._broken()
                 return
-            done += max(0, read(tls._from_ssl, acceptor.buffer + done, ROOM - done))
+            done += max(0, acceptor.give(self._sink, acceptor.buffer + done, ROOM - done))
             if ROOM - done < 3 * RECORD:
                 self._send(done)
                 done = 0
@@ -180,8 +182,7 @@ class SecureTransport(AcceptedTransport):
         """Send what OpenSSL has to say."""
         self._held = 0
         acceptor = self._acceptor
-        read, source, buffer = acceptor.library.BIO_read, self._tls._from_ssl, acceptor.buffer
-        while (size := read(source, buffer, ROOM)) > 0:
+        while (size := acceptor.give(self._sink, acceptor.buffer, ROOM)) > 0:
             self._send(size)
             if size < ROOM:
                 break
@@ -189,7 +190,7 @@ class SecureTransport(AcceptedTransport):
     def _send(self, size: int) -> None:
         """So many octets of the shared buffer: straight to the socket when nothing older waits."""
         sent = 0
-        if not unsent(self):
+        if not (self.dataBuffer or self._tempDataBuffer or self.disconnecting or not self.connected):
             try:  # noqa: SIM105  a third of the cost of suppress()
                 sent = self.socket.send(self._acceptor.view[:size])
             except OSError:
@@ -211,7 +212,7 @@ class SecureTransport(AcceptedTransport):
             self.abortConnection()  # type: ignore[no-untyped-call]
             return
         self._leaving = True
-        self._acceptor.library.SSL_shutdown(self._tls._ssl)
+        self._acceptor.library.SSL_shutdown(self._ssl)
         if not self._reading:
             self._push()
 

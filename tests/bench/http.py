@@ -7,6 +7,7 @@ import resource
 import shutil
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -223,14 +224,18 @@ def report_row(title: str, runs: dict[str, list[Measured]]) -> None:
         print(f"  {name:20} {rate:11.0f} {octets / 1e9:7.2f} {cpu:15.1f} {gigabyte:9.2f}   {ratio:.2f}", flush=True)
 
 
-def idle(subject: Subject, count: int) -> float:
+def idle(subject: Subject, count: int, secure: bool = False) -> float:
     """Octets of memory for each of so many idle keep-alive connections."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     resource.setrlimit(resource.RLIMIT_NOFILE, (count + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     before = subject.resident()
     ends = []
     try:
         for _ in range(count):
-            end = socket.create_connection(("127.0.0.1", subject.port))
+            end = socket.create_connection(("127.0.0.1", subject.tls_port if secure else subject.port))
+            if secure:
+                end = context.wrap_socket(end, server_hostname=NAME)
             ends.append(end)
             end.sendall(f"GET /1k.txt HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
             end.recv(4096)
@@ -246,7 +251,7 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", help="names of servers that begin so")
     parser.add_argument("--load", type=int, action="append", help="number of a load; may be repeated")
-    parser.add_argument("--idle", type=int, default=10_000, help="idle connections")
+    parser.add_argument("--idle", type=int, default=10_000, help="idle connections, and as many under TLS")
     options = parser.parse_args(list(arguments))
     if SERVER_CORE == LOAD_CORE or not shutil.which("wrk"):
         print("two cores and wrk are needed", file=sys.stderr)
@@ -261,7 +266,8 @@ def main(arguments: Sequence[str] = ()) -> int:
                 subject.start()
             print(f"memory of {options.idle} idle connections after one request each, of servers just started")
             for subject in chosen:
-                print(f"  {subject.name:20} {idle(subject, options.idle) / 1024:8.1f} KiB each", flush=True)
+                plain, secure = (idle(subject, options.idle, each) / 1024 for each in (False, True))
+                print(f"  {subject.name:20} {plain:8.1f} KiB each, under TLS {secure:.1f}", flush=True)
             print(f"medians of {options.runs} paired runs of {options.seconds} s, one server at a time on one core")
             for number, load in enumerate(LOADS):
                 if options.load and number not in options.load:
