@@ -17,6 +17,7 @@ from dns.rrset import RRset
 
 from netstack.dns.dnssec.proofs import Proofs, signed
 from netstack.dns.events import NOT_AUTHORITATIVE, ExtendedError
+from netstack.dns.nodes import Node
 from netstack.dns.octets import octets_of, suffixes
 from netstack.dns.options import explain
 from netstack.dns.wire import AA, LARGEST, Query, Question, Refusal, make_reply, parse_query, to_wire
@@ -25,7 +26,6 @@ from netstack.dns.zone import (
     Delegation,
     Found,
     NoData,
-    Node,
     NoName,
     Redirection,
     Zone,

@@ -10,11 +10,11 @@ from typing import Generic, Protocol, TypeVar
 
 from dns.rdatatype import RdataType
 
-from netstack.dns.assembled import Assembler
-from netstack.dns.assembled import ordinary as ordinary
+from netstack.dns.assembled import Assembler, ordinary
 from netstack.dns.authority import Authority
+from netstack.dns.nodes import Node
 from netstack.dns.wire import HEADER
-from netstack.dns.zone import Node, ZoneUnavailable
+from netstack.dns.zone import ZoneUnavailable
 from netstack.sansio import Address
 
 V = TypeVar("V")

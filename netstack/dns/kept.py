@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
 
+from netstack.dns.assembled import ordinary
 from netstack.dns.cache import Entry, Use
-from netstack.dns.compiled import OVERHEAD, Memo, Tallies, Tally, ordinary
+from netstack.dns.compiled import OVERHEAD, Memo, Tallies, Tally
 from netstack.dns.events import Outcome, Proto, ResolverCounts
 from netstack.dns.options import without_cookie
 from netstack.dns.wire import HEADER, Query

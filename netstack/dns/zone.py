@@ -15,8 +15,7 @@ from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rrset import RRset
 
 from netstack.dns.master import BESIDE_CNAME, SINGLE, Include, read_master
-from netstack.dns.nodes import Node as Node
-from netstack.dns.nodes import Nodes
+from netstack.dns.nodes import Node, Nodes
 from netstack.dns.octets import RRsetOctets, octets_of
 from netstack.dns.order import Order
 from netstack.dns.wire import name_text

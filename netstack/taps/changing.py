@@ -182,6 +182,14 @@ def zone_keeper(
     return ZoneKeeper(machine, nameserver, upstreams, targets, config.limits, counts, servers=servers)
 
 
+def keys_of(path: str) -> list[Key]:
+    """What a file that `--tsig` names has; raises UsageError."""
+    try:
+        return keys_from_text(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise usage.UsageError(f"--tsig {path}: {reason(error)}") from None
+
+
 class ChangingOptions(usage.Options):
     """Command line of all this; a tap's Options inherit from it."""
 
@@ -205,10 +213,7 @@ class ChangingOptions(usage.Options):
 
     def opt_tsig(self, path: str) -> None:
         """A file of keys as tsig-keygen writes it (RFC 8945); may be repeated."""
-        try:
-            self.tsig += keys_from_text(Path(path).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise usage.UsageError(f"--tsig {path}: {reason(error)}") from None
+        self.tsig += keys_of(path)
 
     def opt_transfer(self, value: str) -> None:
         """Who may transfer a zone out, ORIGIN=KEY or ORIGIN=NETWORK, ORIGIN * for all zones; may be repeated."""

@@ -1,14 +1,13 @@
 """netstack-registrar: domains are registered by Web form and JSON API, inserted by signed update, looked up by RDAP."""
 
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.dns.access import name_of
-from netstack.dns.tsig import Key, keyring, keys_from_text
+from netstack.dns.tsig import Key, keyring
 from netstack.http.access import AccessLog
 from netstack.http.application import ApplicationLimits, ApplicationServer
 from netstack.http.limits import HTTPLimits
@@ -26,8 +25,8 @@ from netstack.registrar.registry import TTL, Registry, RegistryClient
 from netstack.registrar.server import RegistrarServer
 from netstack.registrar.service import RegistrarService
 from netstack.registrar.store import Store
-from netstack.taps.changing import Peer
-from netstack.taps.standalone import MachineOptions, built, endpoints, placed, reason
+from netstack.taps.changing import Peer, keys_of
+from netstack.taps.standalone import MachineOptions, built, endpoints, placed
 
 _POLICY = Policy(())
 _LIMITS, _HTTP, _APPLICATION = RegistrarLimits(), HTTPLimits(body=64 * 1024), ApplicationLimits()
@@ -165,10 +164,7 @@ class Options(MachineOptions):
 
     def opt_tsig(self, path: str) -> None:
         """A file of keys as tsig-keygen writes it (RFC 8945); may be repeated."""
-        try:
-            self.tsig += keys_from_text(Path(path).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise usage.UsageError(f"--tsig {path}: {reason(error)}") from None
+        self.tsig += keys_of(path)
 
     def opt_answer_to(self, name: str) -> None:
         """A host's name that it answers to; others are 421. May be repeated [default: any]."""

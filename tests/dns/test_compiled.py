@@ -13,9 +13,9 @@ from dns.rdatatype import RdataType
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netstack.dns.assembled import Assembler
+from netstack.dns.assembled import Assembler, ordinary
 from netstack.dns.authority import Authority, Order, at_random, cyclic, fixed
-from netstack.dns.compiled import CompiledAnswers, Memo, ordinary
+from netstack.dns.compiled import CompiledAnswers, Memo
 from netstack.dns.dnssec.signer import Denial
 from netstack.dns.metrics import ServerMetrics
 from netstack.dns.zone import Zone, ZoneError

@@ -9,7 +9,8 @@ from dns.rdatatype import RdataType
 from dns.rrset import RRset
 
 from netstack.dns.dnssec.names import hashed, hashed_name
-from netstack.dns.zone import Alias, Delegation, Found, NoData, Node, NoName, Redirection, Result, Zone
+from netstack.dns.nodes import Node
+from netstack.dns.zone import Alias, Delegation, Found, NoData, NoName, Redirection, Result, Zone
 
 _WILDCARD = dns.name.Name((b"*",))
 
