@@ -306,11 +306,14 @@ def _explain_request_line(line: bytes) -> BadMessage:
 def split_target(method: str, target: str) -> tuple[str, str | None, tuple[str, int | None] | None]:
     """Path, query and the authority in the target (RFC 9112 §3.2)."""
     place = None
+    if method == "CONNECT":
+        place = authority(target)
+        if place is None or place[1] is None:
+            raise BadMessage("the target of CONNECT is a host with a port (RFC 9112 §3.2.3)")
+        return target, None, place
     if target[0] != "/":
         if target == "*" and method == "OPTIONS":
             return "*", None, None
-        if method == "CONNECT":
-            return target, None, authority(target)
         match = _ABSOLUTE.fullmatch(target)
         if match is None:
             raise BadMessage('the request target must begin with "/", or be an absolute http URL (RFC 9112 §3.2)')

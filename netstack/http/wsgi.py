@@ -75,7 +75,7 @@ class WSGIApplication:
     def answer(self, call: Call) -> Awaitable[Respond]:
         """Runs the application in a thread; whatever it raises is 500 and logged with its traceback."""
         environ = self._environ(call)
-        return self._machine.offload(lambda: _run(self._application, environ, call, self._limits), self._limits.seconds)
+        return self._machine.offload(lambda: _run(self._application, environ, self._limits), self._limits.seconds)
 
     def _environ(self, call: Call) -> dict[str, Any]:
         request, scheme = call.request, "https" if call.secure else "http"
@@ -112,9 +112,16 @@ def _fields(fields: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _run(application: WSGI, environ: dict[str, Any], call: Call, limits: WSGILimits) -> Respond:
+def _run(application: WSGI, environ: dict[str, Any], limits: WSGILimits) -> Respond:
     """One call of the application, to the end of its content; raises WSGIError and what the application raises."""
-    head: list[tuple[int, bytes]] = []
+    try:
+        return _called(application, environ, limits)
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as ended:  # an application does not end the server's thread
+        raise WSGIError(f"the application raised {type(ended).__name__}") from ended
+
+
+def _called(application: WSGI, environ: dict[str, Any], limits: WSGILimits) -> Respond:
+    head: list[tuple[int, bytes, int | None]] = []
     parts: list[bytes] = []
     octets = 0
 
@@ -148,13 +155,14 @@ def _run(application: WSGI, environ: dict[str, Any], call: Call, limits: WSGILim
             close()
     if not head:
         raise WSGIError("start_response was not called")
-    [(status, fields)] = head
-    content = b"".join(parts)
-    return Respond(status, fields, content)
+    [(status, fields, length)] = head
+    if environ["REQUEST_METHOD"] == "HEAD" and not octets:  # its length is the one that GET would have (RFC 9110 §8.6)
+        return Respond(status, fields, length=length)
+    return Respond(status, fields, b"".join(parts) if status != HTTPStatus.RESET_CONTENT else b"")
 
 
-def _head(status: str, headers: list[tuple[str, str]]) -> tuple[int, bytes]:
-    """The status and the fields of an answer; what could end a line is refused."""
+def _head(status: str, headers: list[tuple[str, str]]) -> tuple[int, bytes, int | None]:
+    """The status, the fields and the Content-Length of an answer; what could end a line is refused."""
     code = status[:3]
     if not code.isascii() or not code.isdigit() or status[3:4] not in ("", " "):
         raise WSGIError(f"{status!r} is no status such as '200 OK'")
@@ -164,10 +172,12 @@ def _head(status: str, headers: list[tuple[str, str]]) -> tuple[int, bytes]:
         raise WSGIError(f"{code} is no status that is known") from None
     if number < 200:
         raise WSGIError(f"{code} is no status of a whole answer")
-    lines = []
+    lines, length = [], None
     for name, value in headers:
         if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
             raise WSGIError(f"{name[:80]!r}: {value[:80]!r} is no field")
         if name.lower() not in _OURS:
             lines.append(f"{name}: {value}\r\n")
-    return number, "".join(lines).encode("latin-1")
+        elif name.lower() == "content-length" and value.isascii() and value.isdigit() and len(value) <= 18:
+            length = int(value)
+    return number, "".join(lines).encode("latin-1"), length

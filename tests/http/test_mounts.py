@@ -143,6 +143,15 @@ def broken(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes
     raise RuntimeError("of the application")
 
 
+def leaving(error: BaseException) -> Any:
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [])
+        yield b"begun"
+        raise error
+
+    return application
+
+
 def endless(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
     start("200 OK", [])
     while True:
@@ -201,6 +210,8 @@ def outcome(application: Any, method: str = "GET", fields: dict[str, str] | None
         (silent, "before start_response"),
         (broken, "of the application"),
         (endless, "more than 5000 octets"),
+        (leaving(SystemExit(1)), "raised SystemExit"),
+        (leaving(KeyboardInterrupt()), "raised KeyboardInterrupt"),
         (lambda environ, start: [], "was not called"),
         (answering("200"[:2]), "no status"),
         (answering("999 Odd"), "999"),
@@ -218,9 +229,23 @@ def test_answers_of_applications() -> None:
     assert (plain.status, plain.fields, plain.body) == (404, b"X-A: b\r\n", b"content")
     changed = outcome(changed_its_mind)
     assert (changed.status, changed.fields, changed.body) == (409, b"X-Why: late\r\n", b"sorry")
+    assert outcome(answering("205 Reset Content")).body == b""
     closing = Closing()
     assert "in the middle" in str(outcome(closing))
     assert closing.closed == 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "length"), [((("Content-Length", "1000"),), 1000), ((("Content-Length", "many"),), None), ((), None)]
+)
+def test_the_length_of_an_answer_to_head(headers: tuple[tuple[str, str], ...], length: int | None) -> None:
+    """RFC 9110 §8.6: what GET would have, where the application says it."""
+
+    def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+        start("200 OK", [*headers])
+        return []
+
+    assert outcome(application, "HEAD").length == length
 
 
 def test_a_client_s_fields_cannot_be_the_environment_s() -> None:

@@ -46,6 +46,8 @@ BAD = [
     ("tab for space", b"GET\t/ HTTP/1.1\r\n" + H + b"\r\n", 400, "request line"),
     ("space at the end", b"GET / HTTP/1.1 \r\n" + H + b"\r\n", 400, "request line"),
     ("space in the target", b"GET /a b HTTP/1.1\r\n" + H + b"\r\n", 400, "request line"),
+    ("CONNECT of a path", b"CONNECT /a HTTP/1.1\r\n" + H + b"\r\n", 400, "a host with a port"),
+    ("CONNECT without a port", b"CONNECT a.test HTTP/1.1\r\n" + H + b"\r\n", 400, "a host with a port"),
     ("lower-case version", b"GET / http/1.1\r\n" + H + b"\r\n", 400, "request line"),
     ("octet in the target", b"GET /\xff HTTP/1.1\r\n" + H + b"\r\n", 400, "request line"),
     ("null in the target", b"GET /\0 HTTP/1.1\r\n" + H + b"\r\n", 400, "request line"),
