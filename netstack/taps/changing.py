@@ -220,8 +220,7 @@ class ChangingOptions(usage.Options):
         self._pair("transfer", value)
 
     def opt_update(self, value: str) -> None:
-        """Who may change what (RFC 2136), ORIGIN=KEY SCOPE [TYPE...] with SCOPE zone, subdomain NAME, name NAME, self,
-        selfsub, delegations; may be repeated."""
+        """Who may change what (RFC 2136), ORIGIN=KEY SCOPE [TYPE...]; may be repeated."""
         self._pair("update", value)
 
     def opt_notify(self, value: str) -> None:

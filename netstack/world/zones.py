@@ -54,6 +54,8 @@ def parent(world: World, zone: str) -> Zone | None:
 
 def problems(world: World) -> list[Problem]:
     """What is wrong with the records that zones bring along; costs the parsing of every zone."""
+    from netstack.dns.access import name_of
+    from netstack.dns.master import read_master
     from netstack.dns.zone import Zone as ServedZone
     from netstack.dns.zone import ZoneError
 
@@ -62,7 +64,10 @@ def problems(world: World) -> list[Problem]:
         try:
             ServedZone.from_text(name, text)
         except ZoneError as error:
-            found.append(Problem(path("zones", name, "records"), str(error)))
+            before = len(text.splitlines()) - len(world.zones[name].records.strip().splitlines())
+            wrong = [each for each in read_master(name_of(name), text).errors if each.line > before]
+            told = [f"line {each.line - before}: {each.text}" for each in wrong] or [str(error)]
+            found += [Problem(path("zones", name, "records"), each) for each in told]
     return found
 
 
