@@ -24,7 +24,7 @@ from netstack.dns.tsig import Key, keyring, keys_from_text
 from netstack.dns.wire import name_text
 from netstack.kernel.machine import Machine
 from netstack.sansio import Address
-from netstack.taps.standalone import reason
+from netstack.taps.standalone import in_use, reason
 
 EVERY = "*"
 """Stands for all zones in `transfer`."""
@@ -69,7 +69,7 @@ class Peer:
 
     def place(self, machine: Machine) -> Address:
         """Address and port in use."""
-        return self.address, machine.port(self.port)
+        return self.address, in_use(machine, self.port)
 
 
 @dataclass(frozen=True, slots=True)

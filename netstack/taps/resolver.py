@@ -296,6 +296,9 @@ class Options(WorkerOptions):
 
     def postOptions(self) -> None:
         super().postOptions()
+        most = 65535 - self["port-offset"]
+        if not 1 <= self["upstream-port"] <= most:
+            raise usage.UsageError(f"upstream-port: expected a number from 1 to {most}, got {self['upstream-port']}")
         self.config()
 
     def config(self) -> Config:

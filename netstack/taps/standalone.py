@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from signal import SIGHUP, SIGUSR1
-from typing import Any
+from typing import Any, TypeVar
 
 from twisted.application.service import IService, MultiService
 from twisted.python import usage
@@ -28,6 +28,7 @@ from netstack.sansio.bounds import positive
 _LIMITS = StreamLimits()
 _WORKERS = WorkerLimits()
 MOST_WORKERS = 64
+Built = TypeVar("Built")
 
 
 class MachineOptions(LayeredOptions):
@@ -160,7 +161,8 @@ class WorkerOptions(MachineOptions):
         limits = WorkerLimits(silence=self["worker-silence"], stop=self["worker-stop"])
         twistd: Any = self.parent
         command = [twistd.subCommand, *self.arguments]
-        workers: Any = Workers(machine, command, placed(machine, endpoints("listen", listen)), self["workers"], limits)
+        bound = built(lambda: placed(machine, endpoints("listen", listen)))
+        workers: Any = Workers(machine, command, bound, self["workers"], limits)
         workers.setServiceParent(both)
         signals: Any = Signals(machine.reactor, {number: partial(workers.pass_on, number) for number in (SIGHUP, SIGUSR1)})
         signals.setServiceParent(both)
@@ -181,7 +183,7 @@ class Bound(MultiService):
             raise SystemExit(str(error)) from None
 
 
-def built(build: Callable[[], IService]) -> IService:
+def built(build: Callable[[], Built]) -> Built:
     """What `build` makes; a file or an option that it cannot use ends the process, and one line says which."""
     try:
         return build()
@@ -214,10 +216,21 @@ def networks(key: str, texts: tuple[str, ...]) -> tuple[IPv4Network | IPv6Networ
         raise ValueError(f"{key}: expected networks such as 127.0.0.0/8: {error}") from None
 
 
+def in_use(machine: Machine, port: int) -> int:
+    """The port for a standard one; raises ValueError where the offset makes it none."""
+    found = machine.port(port)
+    if found > 65535:
+        raise ValueError(f"port-offset: expected at most {65535 - port} for port {port}, got {found - port}")
+    return found
+
+
 def placed(machine: Machine, found: tuple[Endpoint, ...]) -> list[Endpoint]:
-    """Standard endpoints as they are bound: with the port in use, on each address of the machine where none is named."""
+    """Standard endpoints as they are bound: with the port in use, on each address of the machine where none is named.
+
+    Raises ValueError for ports that cannot be.
+    """
     return [
-        Endpoint(endpoint.kind, machine.port(endpoint.port), interface)
+        Endpoint(endpoint.kind, in_use(machine, endpoint.port), interface)
         for endpoint in found
         for interface in ([endpoint.interface] if endpoint.interface else machine.addresses)
     ]

@@ -67,6 +67,14 @@ def test_numbers_out_of_range(
         import_module(f"netstack.taps.{name.partition('-')[2]}").Options().parseOptions([*least, *options])
 
 
+@pytest.mark.parametrize(("port", "most"), [(0, 65535), (65536, 65535), (60000, 59535)])
+def test_the_port_of_servers_that_are_asked(port: int, most: int) -> None:
+    from netstack.taps.resolver import Options
+
+    with pytest.raises(UsageError, match=f"upstream-port: expected a number from 1 to {most}, got {port}"):
+        Options().parseOptions(["--hint=a=127.0.0.1", f"--port-offset={65535 - most}", f"--upstream-port={port}"])
+
+
 @pytest.mark.parametrize("option", ["--tcp-idle=nan", "--tcp-connections=0", "--udp-payload=70000", "--tcp-pipeline=-1"])
 def test_bounds_of_the_name_server(option: str, tmp_path: Path) -> None:
     from netstack.taps.dns import Options
@@ -113,6 +121,14 @@ def test_after_a_wrong_option_the_error_is_what_is_seen() -> None:
     assert "zones: expected at least one zone" in lines[-2]
     assert "twistd netstack-dns --help lists all options." in lines
     assert len(lines) < 8
+
+
+@pytest.mark.parametrize("more", [(), ("--workers=2",)])
+def test_ports_that_an_offset_makes_impossible(more: tuple[str, ...], tmp_path: Path) -> None:
+    said = "port-offset: expected at most 65482 for port 53, got 65500\n"
+    assert said in shown_by(*dns(tmp_path), "--port-offset=65500", *more)
+    notify = "--notify=example.=127.0.0.1:65000"
+    assert "for port 65000, got 6000\n" in shown_by(*dns(tmp_path), "--port-offset=6000", notify)
 
 
 def test_files_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
