@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from twisted.internet.base import BasePort
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.error import MessageLengthError
+from twisted.internet.error import CannotListenError, MessageLengthError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.udp import Port as UDPPort
+from twisted.python.failure import Failure
 
 from netstack.kernel.links import Link, carry, shaped
 from netstack.kernel.machine import Machine
@@ -229,3 +231,29 @@ class DatagramDriver(DatagramProtocol):
             self._step(self.engine.on_timer, now)
         else:
             self._flush()
+
+
+class QuietPort(UDPPort):
+    """A UDP port that comes and goes without a line in the log: a resolver opens one for each query."""
+
+    def _bindSocket(self) -> None:
+        try:
+            bound = self.createInternetSocket()
+            bound.bind((self.interface, self.port))
+        except OSError as error:
+            raise CannotListenError(self.interface, self.port, error) from error
+        self._realPortNumber = bound.getsockname()[1]
+        self.connected = True
+        self.socket = bound
+        self.fileno = bound.fileno  # type: ignore[method-assign]
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """The socket is closed."""
+        self._realPortNumber = None
+        BasePort.connectionLost(self, reason)
+        self.protocol.doStop()
+        self.socket.close()
+        del self.socket, self.fileno
+        stopped: Deferred[None] | None = self.__dict__.pop("d", None)
+        if stopped is not None:
+            stopped.callback(None)

@@ -13,12 +13,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from twisted.internet.posixbase import PosixReactorBase
 from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from netstack.kernel.accepting import Nursery, first_look
 from netstack.kernel.batch import BatchedPort, available
-from netstack.kernel.datagrams import DatagramDriver, DatagramRole
+from netstack.kernel.datagrams import DatagramDriver, DatagramRole, QuietPort
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
@@ -267,7 +268,12 @@ def open_datagram(
     """A client's datagram socket on the machine's first address; port 0 takes any. Raises ListenError."""
     driver = DatagramDriver(machine, protocol, engine, role, traffic)
     try:
-        machine.reactor.listenUDP(port, driver, interface=machine.address, maxPacketSize=65535)
+        reactor: Any = machine.reactor
+        if isinstance(reactor, PosixReactorBase):
+            quiet: Any = QuietPort
+            quiet(port, driver, machine.address, 65535, reactor).startListening()
+        else:
+            reactor.listenUDP(port, driver, interface=machine.address, maxPacketSize=65535)
     except CannotListenError as error:
         raise ListenError(f"cannot open udp {machine.address} port {port} for {machine.name}: {_reason(error)}") from error
     return driver

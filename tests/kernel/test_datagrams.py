@@ -9,6 +9,7 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
+from twisted.logger import globalLogPublisher
 
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.journal import Journal
@@ -219,6 +220,21 @@ async def test_over_loopback() -> None:
     await client.close()
     await listener.stopService()
     assert not machine.journal.ours
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_client_s_socket_leaves_nothing_in_the_log() -> None:
+    """A resolver opens one for each query."""
+    machine, said = make_machine(reactor), list[Any]()
+    globalLogPublisher.addObserver(said.append)
+    try:
+        client = open_datagram(machine, "echo", EchoDatagrams(), echo_role(), Traffic())
+        with pytest.raises(ListenError, match="in use"):
+            open_datagram(machine, "echo", EchoDatagrams(), echo_role(), Traffic(), client.local[1])
+        await client.close()
+    finally:
+        globalLogPublisher.removeObserver(said.append)
+    assert said == []
 
 
 @pytest_twisted.ensureDeferred
