@@ -224,6 +224,8 @@ class ServerEngine(Recorder):
                     self._send_ready(received.request, ready, now)
                     return ()
                 self._left_requests += 1
+            if not data and not self._ended:  # after an answer: no further request waits
+                return ()
         return self._receive(data, now)
 
     def _send_ready(self, request: Request, ready: Ready, now: Now) -> None:
