@@ -38,7 +38,7 @@ _ALL = (
         "kettle", "Whistling kettle", "kitchen", 4900, "Says when it is done. Never polls.",
         '<path d="M24 76h52l-6-34q-20-14-40 0z"/>'
         '<path d="M34 38q16-24 32 0" fill="none" stroke-width="5" stroke="currentColor"/>'
-        '<path d="M74 52l16-8v8l-13 8z"/>',
+        '<path d="M72 50l14-8v9l-13 8z"/>',
     ),
     Product(
         "radio", "Pocket radio", "sound", 2700, "Streams since 1954, without a buffer.",

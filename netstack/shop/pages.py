@@ -29,8 +29,10 @@ class View:
 class Pages:
     """The pages of one shop."""
 
-    def __init__(self, shop: str) -> None:
+    def __init__(self, shop: str, most: int) -> None:
+        """`most`: characters of what a visitor may write."""
         self._shop = shop
+        self._most = most
 
     @cached_property
     def _environment(self) -> "Environment":
@@ -39,7 +41,7 @@ class Pages:
 
         loader = PackageLoader("netstack.shop", "templates")
         made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, auto_reload=False)
-        made.globals.update(shop=self._shop, kinds=KINDS, products=list(PRODUCTS.values()), names=_names)
+        made.globals.update(shop=self._shop, most=self._most, kinds=KINDS, products=list(PRODUCTS.values()), names=_names)
         made.filters.update(money=lambda cents: f"${cents // 100}.{cents % 100:02}", date=http_date, page=_page_name)
         return made
 

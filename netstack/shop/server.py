@@ -55,7 +55,7 @@ class ShopServer:
         self._machine = machine
         self._limits = limits
         self._plain = plain
-        self._pages = Pages(machine.name)
+        self._pages = Pages(machine.name, limits.text)
         self._full = False
         """That no visitor can be forgotten for another one was told."""
 
