@@ -202,6 +202,10 @@ class SecureTransport(AcceptedTransport):
         self._acceptor.library.ERR_clear_error()
         self.abortConnection()  # type: ignore[no-untyped-call]
 
+    def doWrite(self) -> Any:
+        """Nothing, where reading met the connection's end in the same wake-up."""
+        return super().doWrite() if self.connected else None
+
     # Closing
 
     def loseConnection(self) -> None:

@@ -285,6 +285,20 @@ async def test_a_peer_that_leaves_while_much_is_queued(secure: Serve) -> None:
 
 
 @pytest_twisted.ensureDeferred
+async def test_nothing_is_written_after_the_end(secure: Serve, way: str) -> None:
+    """One wake-up may bring the end and room for more; Twisted has both looked at."""
+    if way == "layer":
+        return
+    server = secure()
+    client = await up(server)
+    driver: Any = server.roles[0].connection
+    driver.transport._dataReceived(b"")
+    assert driver.transport.doWrite() is None
+    assert server.traffic.active == 0
+    client.socket.close()
+
+
+@pytest_twisted.ensureDeferred
 async def test_new_keys_and_no_new_handshakes(secure: Serve) -> None:
     """RFC 8446 §4.6.3, RFC 9325 §3.5: as OpenSSL's own client asks for them."""
     server = secure()
