@@ -6,6 +6,8 @@ from typing import Any
 import dns.message
 import pytest
 
+from netstack.http.client import HTTPClient
+from netstack.http.jar import Jar
 from netstack.kernel.machine import Machine
 from netstack.world.loader import load
 from netstack.world.model import PLUGINS
@@ -104,3 +106,24 @@ def test_idle_services_do_not_tick(up: SimulatedWorld) -> None:
     before = up.simulation.scheduler.events
     up.simulation.run(for_seconds=86400)
     assert up.simulation.scheduler.events - before < 100
+
+
+async def shopping(machine: Machine) -> list[int]:
+    """Statuses of a visit to the chapter's shop and of its two forms."""
+    jar = Jar()
+    client = HTTPClient(machine, jar=jar)
+    form = [("Content-Type", "application/x-www-form-urlencoded")]
+    found = [await client.fetch("https://www.bigshop.com/product/mug")]
+    page = found[0].body.decode()
+    token = page.partition('name="token" value="')[2].partition('"')[0]
+    for path, text in (("cart", "product=mug"), ("account", "name=Susan&address=Here"), ("buy", f"once={'0' * 16}")):
+        body = f"token={token}&{text}".encode()
+        found.append(await client.fetch(f"https://www.bigshop.com/{path}", "POST", form, body))
+    found.append(await client.fetch("http://www.somesite.com/animalsearch?monkeys&bananas"))
+    found.append(await client.fetch("http://www.somesite.com/upload", "POST", form, b"animals=monkeys"))
+    client.close()
+    return [each.status for each in found]
+
+
+def test_applications(up: SimulatedWorld) -> None:
+    assert up.ask(CLIENT, shopping) == [200, 303, 303, 303, 200, 200]
