@@ -14,6 +14,8 @@ REQUESTS = [
     (b"GET / HTTP/1.1\r\nPROXY-AUTHORIZATION:Bearer x\r\n\r\n", b"PROXY-AUTHORIZATION:********\r\n"),
     (b"GET / HTTP/1.1\nauthorization: \tBasic a\nHost: a\n\n", b"authorization: \t*******\nHost: a\n"),
     (b"GET / HTTP/1.1\r\nX-Authorization: a\r\n\r\nAuthorization: b\r\n", b"X-Authorization: a\r\n\r\nAuthorization: b\r\n"),
+    (b"GET / HTTP/1.1\r\nAuthorization : a\r\nHost: a\r\n\r\n", b"Authorization : *\r\nHost: a\r\n"),  # refused, and kept
+    (b"GET / HTTP/1.1\r\nAuthorization: a\r\n b\r\nHost: a\r\n\r\n", b"Authorization: *****\r\nHost: a\r\n"),
     (b"GET / HTTP/1.1\r\nAuthorization: cut o", b"Authorization: *****"),
 ]
 

@@ -5,7 +5,10 @@ import re
 RECORDED = 1024 * 1024
 """Octets of one message that the journal gets at most."""
 
-_CREDENTIALS = re.compile(rb"^((?:proxy-)?authorization:[ \t]*)([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_CREDENTIALS = re.compile(
+    rb"^([ \t]*(?:proxy-)?authorization[ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
+)
+"""Also as they are refused: with white space before the colon, or continued on the next line."""
 
 
 def without_credentials(octets: bytes) -> bytes:
