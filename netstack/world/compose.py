@@ -303,7 +303,11 @@ def _chosen(
                 continue
             below = {entry: getattr(default, entry.name) for entry in fields(default)}
             limits = {entry.name: value_below for entry, value_below in below.items()}
-            chosen[name] = replace(default, **_bounds(limits, value, f"{key}.{name}", found))
+            bounds = _bounds(limits, value, f"{key}.{name}", found)
+            try:
+                chosen[name] = replace(default, **bounds)
+            except ValueError as wrong:  # of the right type, and out of range
+                found.append(Problem(f"{key}.{name}", str(wrong)))
             continue
         fitted = _fitted(value, default)
         if fitted is None:

@@ -159,7 +159,8 @@ def test_options_of_services_are_checked_by_their_configs() -> None:
     [
         ('content = ["news"]', "content"), ("content = {}", "content"), ("listen = [1]", "listen"),
         ('listen = "tcp:80"', "listen"), ("listen = [[]]", "listen"), ("index = [1]", "index"),
-        ("http = 1", "http"), ("http = { head = [] }", "http.head"),
+        ("http = 1", "http"), ("http = { head = [] }", "http.head"), ("shop = { visitors = 0 }", "shop"),
+        ("database = { octets = -1 }", "database"), ("mount = { a = 1 }", "mount"),
     ],
 )  # fmt: skip
 def test_options_of_another_type_are_a_problem(options: str, key: str) -> None:
