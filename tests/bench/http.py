@@ -76,6 +76,7 @@ LOADS = (
     Load("10 MB", "/10m.bin", connections=4),
     Load("1 KB, TLS", "/1k.txt", secure=True, fields=BROWSER),
     Load("1 KB, TLS, a connection each", "/1k.txt", secure=True, fields=("Connection: close",)),
+    Load("10 MB, TLS", "/10m.bin", secure=True, connections=4),
 )
 
 
