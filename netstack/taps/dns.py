@@ -348,6 +348,7 @@ def makeService(options: Options) -> IService:
         found: IService = service
         return found
 
-    served = options.served(config.listen, made)
+    keeps = bool(config.sign or config.changing.update or config.changing.secondary)
+    served = options.served(config.listen, made, keeps)
     options.zones.clear()  # the process keeps its options, and they the zones as they were at the start
     return served

@@ -358,4 +358,4 @@ def makeService(options: Options) -> IService:
         state, machine.disk = machine.disk, RealDisk("/")
         return build(config, machine, state)
 
-    return options.served(config.listen, built)
+    return options.served(config.listen, built, keeps=bool(config.mount))

@@ -223,4 +223,5 @@ class Options(MachineOptions):
 def makeService(options: Options) -> IService:
     """For twistd."""
     machine = options.machine()
+    options.hold_state(machine)
     return options.with_health(built(lambda: build(options.config(), machine)), machine)

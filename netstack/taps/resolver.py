@@ -382,4 +382,5 @@ def makeService(options: Options) -> IService:
         found: IService = service
         return found
 
-    return options.served(config.listen + config.https, made)
+    features = hardening(HARDENED if config.profile == "hardened" else TEXTBOOK, config.features)
+    return options.served(config.listen + config.https, made, keeps=features.follow_anchors)

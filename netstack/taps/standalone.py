@@ -11,7 +11,9 @@ from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
 from netstack.kernel.config import LayeredOptions
+from netstack.kernel.disk import RealDisk
 from netstack.kernel.health import health_listener, unbound
+from netstack.kernel.holding import hold
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, ListenError
 from netstack.kernel.machine import Machine
@@ -49,6 +51,8 @@ class MachineOptions(LayeredOptions):
     ]
     arguments: Sequence[str] = ()
     """The command line."""
+    held = -1
+    """The descriptor that holds the state directory; twistd keeps its options as long as it runs."""
 
     def __init__(self) -> None:
         self.addresses: list[str] = []
@@ -108,6 +112,15 @@ class MachineOptions(LayeredOptions):
             raise usage.UsageError(str(error)) from None
         return machine
 
+    def hold_state(self, machine: Machine) -> None:
+        """Before a service is built that keeps something: its files are this process's and its workers' alone.
+
+        Ends the process where another one has them.
+        """
+        if isinstance(machine.disk, RealDisk) and machine.worker is None:
+            root = machine.disk.root
+            self.held = built(lambda: hold(root))
+
     def with_health(self, service: IService, machine: Machine) -> IService:
         """The service, and beside it the health port where one is asked for; what cannot be bound ends the process.
 
@@ -151,10 +164,15 @@ class WorkerOptions(MachineOptions):
                 "workers: expected endpoints with a port: processes do not share one that is chosen for each"
             )
 
-    def served(self, listen: tuple[str, ...], build: Callable[[Machine], IService]) -> IService:
-        """The service of this process: the only one, a worker, or the parent of workers, which serves nothing itself."""
+    def served(self, listen: tuple[str, ...], build: Callable[[Machine], IService], keeps: bool = False) -> IService:
+        """The service of this process: the only one, a worker, or the parent of workers, which serves nothing itself.
+
+        `keeps`: it writes to its state directory, which nobody else may do meanwhile.
+        """
         machine = self.machine()
         machine.worker = this_worker()
+        if keeps:
+            self.hold_state(machine)
         if machine.worker is not None or self["workers"] == 1:
             return self.with_health(built(lambda: build(machine)), machine)
         both: Any = Bound()  # type: ignore[no-untyped-call]

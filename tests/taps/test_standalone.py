@@ -10,7 +10,7 @@ import pytest
 from twisted.python.usage import UsageError
 
 from tests.addresses import own_address
-from tests.processes import ROOT, twistd
+from tests.processes import ROOT, running, twistd
 
 
 def upper(directory: Path) -> tuple[str, ...]:
@@ -134,11 +134,18 @@ def test_ports_that_an_offset_makes_impossible(more: tuple[str, ...], tmp_path: 
 def test_files_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     state = f"--state={tmp_path / 'file'}"
-    assert f"{tmp_path}/file/zones/a.test/copy: Not a directory\n" in shown_by(
-        "netstack-dns", "--secondary=a.test=127.0.0.1", state
-    )
+    assert f"{tmp_path}/file: Not a directory\n" in shown_by("netstack-dns", "--secondary=a.test=127.0.0.1", state)
     name, *least = dns(tmp_path)
     (tmp_path / "keys").mkdir()
     for suffix in ("key", "private"):
         (tmp_path / f"keys/Kexample.+013+00001.{suffix}").write_text("no key\n")
     assert "keys/Kexample.+013+00001: " in shown_by(name, *least, "--sign=example.", f"--state={tmp_path}")
+
+
+@pytest.mark.parametrize("more", [(), ("--workers=2",)])
+def test_files_are_one_service_s_alone(more: tuple[str, ...], tmp_path: Path) -> None:
+    command = ("netstack-dns", "--secondary=a.test=127.0.0.1", f"--state={tmp_path}/state")
+    with running(*twistd(*command, f"--listen=tcp:0:interface={own_address()}"), ready="serves"):
+        said = shown_by(*command, *more)
+    assert f"{tmp_path}/state: another service keeps its files here (process " in said
+    assert "stop it, or give this one a --state of its own" in said
