@@ -43,9 +43,15 @@ def media_type_of(request: Request) -> str:
     return request.fields.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def from_elsewhere(request: Request) -> bool:
-    """Whether a browser says that another site's page sent this (Fetch Metadata; Origin, RFC 6454 §7)."""
+def from_elsewhere(request: Request, secure: bool) -> bool:
+    """Whether a browser says that another site's page sent this (Fetch Metadata; Origin, RFC 6454 §7).
+
+    `secure`: it came under TLS; then a page of the same host that came in the clear is another site's.
+    """
     if request.fields.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         return True
     origin = request.fields.get("origin")
-    return origin is not None and authority(origin.partition("://")[2]) != (request.host, request.port)
+    if origin is None:
+        return False
+    scheme, _, place = origin.partition("://")
+    return authority(place) != (request.host, request.port) or (secure and scheme != "https")

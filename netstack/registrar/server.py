@@ -113,7 +113,7 @@ class RegistrarServer:
             return self._wrong(
                 request, 415, f"The content has to be {route.media}, not {said}.", f"Accept: {route.media}\r\n"
             )
-        if route.media == URLENCODED and from_elsewhere(request):
+        if route.media == URLENCODED and from_elsewhere(request, peer.security is not None):
             return self._wrong(request, 403, "The form was sent from a page of another site.")
         return None
 

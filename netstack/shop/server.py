@@ -75,7 +75,7 @@ class ShopServer:
             return None
         if media_type_of(request) != URLENCODED:
             return self._refused(Refused(415, "What is sent here has to be a form.", "wrong"), f"Accept: {URLENCODED}\r\n")
-        if from_elsewhere(request):
+        if from_elsewhere(request, peer.security is not None):
             return self._refused(Refused(403, "The form was sent from a page of another site.", "elsewhere"))
         if peer.security is None and not self._plain and request.path != "/cart":
             return self._refused(Refused(403, "Addresses and orders are taken over HTTPS only.", "plain"))
