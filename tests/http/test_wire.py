@@ -16,9 +16,7 @@ from netstack.http.wire import (
     read_field_lines,
     request_head,
 )
-from netstack.http.wire import _join as join
 from netstack.http.wire import _read_fields as read_fields
-from netstack.http.wire import _request_fields as request_fields
 from netstack.sansio import LocalProtocolError
 from tests.http import vectors
 
@@ -90,34 +88,6 @@ def test_llhttp_and_our_own_grammar_agree_on_fields(lines: bytes) -> None:
         theirs, complaint = None, None
     assert complaint is None
     assert theirs == ours
-
-
-@given(
-    st.lists(
-        st.sampled_from([
-            b"A: 1", b"a: 2", b"B:\t3 ", b"b: 4", b"Cookie: x=1", b"cookie: y", b"Host: a.test", b"host: b", b"C:",
-            b"Connection: Upgrade", b"Upgrade: x", b"Content-Length: 5", b"content-length: 5", b"Transfer-Encoding: chunked",
-            b" folded", b"D : 5", b"no colon", b"\xff: x", b"E: \x01", b"",
-        ]),
-        max_size=6,
-    ),
-    st.integers(0, 6),
-)  # fmt: skip
-def test_the_quick_way_to_a_requests_fields_is_the_slow_one(lines: list[bytes], limit: int) -> None:
-    block = b"".join(line + b"\r\n" for line in (*lines, b""))
-
-    def slow() -> tuple[dict[str, str], str | None]:
-        pairs, complaint = read_fields(block, limit)
-        return join(pairs), complaint
-
-    said: list[object] = []
-    for way in (slow, lambda: request_fields(block, block.count(b"\r\n") - 1, limit)):
-        try:
-            fields, complaint = way()
-            said.append(([*fields.items()], complaint))
-        except BadMessage as refusal:
-            said.append((refusal.code, str(refusal)))
-    assert said[0] == said[1]
 
 
 @given(TOKENS, st.lists(st.tuples(TOKENS.filter(lambda name: name.lower() not in ("host", "expect")), VALUES), max_size=8))
