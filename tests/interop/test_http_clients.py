@@ -171,3 +171,14 @@ def test_ab(served: Served, keep_alive: bool) -> None:
     assert re.search(r"Complete requests: +400\n", shown)
     assert re.search(r"Failed requests: +0\n", shown)
     assert (re.search(r"Keep-Alive requests: +400\n", shown) is not None) is keep_alive
+
+
+@pytest.mark.parametrize("base", [PLAIN, SECURE])
+def test_wrk(served: Served, base: str) -> None:
+    """It prints errors of sockets and statuses only where there were some."""
+    shown = output(need("wrk"), "-t1", "-c8", "-d1s", f"{base.replace(NAME, served.address)}{PAGE}").decode()
+    counted = re.search(r"(\d+) requests in", shown)
+    assert counted is not None
+    assert int(counted[1]) > 100
+    assert "Non-2xx" not in shown
+    assert "Socket errors" not in shown
