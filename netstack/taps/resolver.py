@@ -407,4 +407,5 @@ def makeService(options: Options) -> IService:
         return found
 
     features = hardening(HARDENED if config.profile == "hardened" else TEXTBOOK, config.features)
-    return options.served(config.listen + config.https, made, keeps=features.follow_anchors)
+    keeps = features.follow_anchors and bool(config.anchors)
+    return options.served(config.listen + config.https, made, keeps)

@@ -87,8 +87,8 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
         ("ours", ("+cookie", "many.umass.edu"), ("10.2.0.99", "(good)"), ()),
         ("ours", ("+cookie=0102030405060708ff", "+nobadcookie", "umass.edu"), ("status: FORMERR",), ()),
         ("resolver", ("+cookie", "www.umass.edu"), ("status: NOERROR", "(good)", "10.1.0.3"), ("echoed",)),
-        ("resolver", ("x.lost.edu",), ("status: SERVFAIL", "EDE: 22 (No Reachable Authority)"), ()),
-        ("resolver", ("x.lost.edu",), ("status: SERVFAIL", "EDE: 13 (Cached Error)"), ()),
+        # one dig asks twice, so that the second question finds what became of the first
+        ("resolver", ("x.lost.edu", "x.lost.edu"), ("EDE: 22 (No Reachable Authority)", "EDE: 13 (Cached Error)"), ()),
         ("closed", ("umass.edu",), ("status: REFUSED", "EDE: 18 (Prohibited)"), ()),
         ("to_bind", ("www.bind.test", "+cookie"), ("status: NOERROR", "flags: qr rd ra;", "10.1.0.3"), ()),
         ("to_bind", ("many.bind.test",), ("status: NOERROR", "10.2.0.99"), ()),

@@ -291,6 +291,7 @@ async def test_nothing_is_written_after_the_end(secure: Serve, way: str) -> None
         return
     server = secure()
     client = await up(server)
+    await server.settle(lambda: server.roles[0].connection is not None)
     driver: Any = server.roles[0].connection
     driver.transport._dataReceived(b"")
     assert driver.transport.doWrite() is None
