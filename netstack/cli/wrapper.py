@@ -33,10 +33,12 @@ def port_of(table: Table, port: str) -> str:
     offset: int = table["offset"]
     if not (number.isascii() and number.isdigit()) or offset == 0:
         return port
-    shifted = offset <= int(number) <= offset + 1023
+    shifted = offset <= int(number) <= offset + 1023 and number not in _HIGH
     return port if shifted or int(number) + offset > 65535 else str(int(number) + offset)
 
 
+_HIGH = frozenset({"12000"})
+"""Standard ports of a world above 1023, the uppercase servers': standard whatever the offset."""
 _SERVICES = {"domain": "53", "ftp": "21", "http": "80", "https": "443", "imap2": "143", "pop3": "110", "smtp": "25"}
 
 

@@ -133,3 +133,8 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
         timeout=10,
     )
     assert (done.returncode, done.stderr) == (127, "dig: command not found\n")
+
+
+def test_the_uppercase_servers_have_a_standard_port_whatever_the_offset() -> None:
+    assert wrapper.port_of({"offset": 11_353}, "12000") == "23353"
+    assert wrapper.port_of({"offset": 11_353}, "11406") == "11406"
