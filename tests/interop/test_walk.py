@@ -123,7 +123,7 @@ def test_a_request_typed_into_nc(textbook: dict[str, Any]) -> None:
 
 
 def test_nc_speaks_to_the_uppercase_servers(textbook: dict[str, Any]) -> None:
-    assert on(CLIENT, "nc", "-w", "10", "upper.someschool.edu", "12000", given="hello") == "HELLO"
+    assert on(CLIENT, "nc", "-w", "2", "upper.someschool.edu", "12000", given="hello") == "HELLO"
     assert on(CLIENT, "nc", "-u", "-w", "1", "upper.someschool.edu", "12000", given="hello") == "HELLO"
 
 
