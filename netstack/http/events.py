@@ -94,15 +94,33 @@ class Ready:
     """Told each time that it was sent: counts and logs."""
     content: bytes = b""
     """What is sent of the answer's body: nothing for HEAD."""
-    common: bytes = b""
-    """The engine's: the lines that all responses of a second have, and with them the head up to its last line."""
+    lines: Callable[[float], bytes | None] | None = None
+    """Field lines that change from second to second (Age), for a time of the wall clock; None: the answer holds no more."""
+    second: int = -1
+    """The engine's: for which second of the wall clock it has the head, up to its last line, and all of it."""
     head: bytes = b""
     whole: bytes = b""
+
+    def renewed(self, wall: float) -> bytes | None:
+        """The lines of another second, which it is now for; None when the answer holds no more."""
+        lines = b"" if self.lines is None else self.lines(wall)
+        if lines is None:
+            self.until = 0.0
+        else:
+            self.second = int(wall)
+        return lines
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Continue(Command):
     """100 Continue: the role wants the body (RFC 9110 §10.1.1). Without an effect when the client did not ask."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HoldBody(Command):
+    """Read no more of the request's body for now, or go on: what it goes to takes no more. Its client is slowed down."""
+
+    held: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -44,6 +44,11 @@ STATUS_LINES: Mapping[int, bytes] = MappingProxyType(
 """RFC 9110 §15; a server answers HTTP/1.0 clients with its own version too (§6.2)."""
 
 
+def status_line(status: int) -> bytes:
+    """With an empty reason phrase for a status that nobody knows (RFC 9112 §4)."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status
+
+
 class BadMessage(RemoteProtocolError):
     """A message that is refused with the status `code`."""
 
@@ -78,6 +83,8 @@ class Request:
     asks_keep_alive: bool = False
     """Connection: keep-alive was sent; then the answer says how long (RFC 9112 appendix C.2.2)."""
     http2: bool = False
+    scheme: str | None = None
+    """Of an absolute-form target, in lower case, or of HTTP/2's :scheme; None where the connection alone says it."""
 
     @property
     def version(self) -> str:
@@ -161,6 +168,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
         "close" not in asked and (minor == 1 or "keep-alive" in asked), length, chunked,
         expect is not None and minor == 1 and (chunked or length > 0),
         "keep-alive" in asked,
+        scheme=None if target[0] == "/" or place is None or "://" not in target else target.partition("://")[0].lower(),
     )  # fmt: skip
 
 

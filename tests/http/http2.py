@@ -14,8 +14,9 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.http2 import Answers, Counts, HTTP2ServerEngine
-from netstack.http.engine.server import PREFACE, Heads
+from netstack.http.engine.server import PREFACE
 from netstack.http.events import OnStream, RequestReceived, RequestRefused, Respond, ToStream
 from netstack.http.limits import HTTPLimits
 from netstack.sansio import Close, Command, Event, FileSlice, Flush, Now, Peer, RemoteProtocolError

@@ -10,8 +10,8 @@ from h2.events import RequestReceived as LibraryRequest
 from twisted.internet.defer import Deferred, gatherResults
 
 from netstack.http import ClientOptions, FetchError, HTTPClient, HTTPLimits, Result, Site
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.http2 import Answers, Counts, HTTP2ClientEngine, HTTP2ServerEngine
-from netstack.http.engine.server import Heads
 from netstack.http.events import (
     BodyReceived,
     Connected,

@@ -1,16 +1,17 @@
 """The server's side of a connection (RFC 9112 §9): one request in hand at a time, pipelined ones wait in the buffer."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
-from typing import TypeVar
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.record import RECORDED, Record, without_credentials
 from netstack.http.events import (
     BodyReceived,
     Continue,
     Drain,
     EndResponse,
+    HoldBody,
     Ready,
     RequestEnded,
     RequestReceived,
@@ -19,22 +20,18 @@ from netstack.http.events import (
     SendBody,
     StartResponse,
 )
-from netstack.http.limits import HTTPLimits
-from netstack.http.values import http_date
 from netstack.http.wire import (
     REQUEST_LINE_REST,
-    STATUS_LINES,
     BadMessage,
     Request,
     bare_line_end,
     bare_line_feed,
-    parse_request,
     request_line,
+    status_line,
 )
 from netstack.sansio import (
     Close,
     Command,
-    Engine,
     Event,
     FileSlice,
     HandOver,
@@ -101,70 +98,6 @@ SENDING: Transitions[Sending, Step] = Transitions(
 )
 
 
-Key = TypeVar("Key", bound=Hashable)
-
-
-class Heads:
-    """What the connections of one service share: the parse memo and the octets that all responses have."""
-
-    def __init__(self, limits: HTTPLimits, server: str = "", fields: bytes = b"") -> None:
-        """`fields` are field lines for every response."""
-        self.limits = limits
-        self.http2: Callable[[], Engine] | None = None
-        """Makes the engine of a connection whose client speaks HTTP/2."""
-        self.memo: dict[Hashable, RequestReceived] = {}
-        self._older: dict[Hashable, RequestReceived] = {}
-        """Half of what is remembered: heads that come often move from here into `memo` before this half is forgotten."""
-        self._seen: set[int] = set()
-        """Hashes of heads that came while `memo` was full: only who comes again gets in, and a flood drives nobody out."""
-        self._second = -1
-        self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
-        self._server += fields
-        self._common = b""
-
-    @property
-    def lines(self) -> bytes:
-        """The field lines that all responses have and that never change."""
-        return self._server
-
-    def parse(self, head: bytes) -> RequestReceived:
-        """The request of a head; raises BadMessage. A head that was seen before costs one look-up."""
-        return self.remembered(head, len(head), parse_request)
-
-    def remembered(self, head: Key, octets: int, parse: Callable[[Key, HTTPLimits], Request]) -> RequestReceived:
-        """As `parse`, for heads of any form."""
-        found = self.memo.get(head)
-        if found is not None:
-            found.again = True
-            return found
-        found = self._older.pop(head, None)
-        if found is None:
-            found = RequestReceived(parse(head, self.limits))
-            if octets > self.limits.memo_head or not self.limits.memo or "authorization" in found.request.fields:
-                return found
-            if len(self.memo) >= max(1, self.limits.memo // 2):
-                mark = hash(head)
-                if mark not in self._seen:
-                    if len(self._seen) >= 4 * self.limits.memo:
-                        self._seen.clear()
-                    self._seen.add(mark)
-                    return found
-        else:
-            found.again = True
-        if len(self.memo) >= max(1, self.limits.memo // 2):
-            self._older, self.memo = self.memo, {}
-        self.memo[head] = found
-        return found
-
-    def common(self, wall: float) -> bytes:
-        """The Date (RFC 9110 §6.6.1) and Server lines, made once a second."""
-        second = int(wall)
-        if second != self._second:
-            self._second = second
-            self._common = f"Date: {http_date(wall)}\r\n".encode() + self._server
-        return self._common
-
-
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client of HTTP/2 sends first (RFC 9113 §3.4)."""
 _NOBODY = Peer(("", 0), ("", 0))
@@ -195,6 +128,7 @@ class ServerEngine(Recorder):
         self._chunked = False
         self._left: int | None = None
         self._awaits_continue = False
+        self._held = False
         self._first = True
         """Nothing has come that is no HTTP/2, which clients may know beforehand, in the clear (RFC 9113 §3.3)."""
         self._head_begun = False
@@ -206,6 +140,7 @@ class ServerEngine(Recorder):
         self._received_record = Record()
 
     def connected(self, info: Peer, now: Now) -> Iterator[Event]:
+        self._heads = self._heads.choose(info)
         self._due = now.monotonic + self._limits.idle_seconds
         self._peer = info
         if info.security is not None and info.security.alpn == "h2" and self._heads.http2 is not None:
@@ -218,7 +153,12 @@ class ServerEngine(Recorder):
         # The hot path: exactly one head, which came before, on a connection where nothing else is in hand.
         if self._sending is Sending.IDLE and not self._head_begun and not self.recording and not self._close:
             received = self._heads.memo.get(data)
-            if received is not None and (ready := received.ready) is not None and now.monotonic < ready.until:
+            if (
+                received is not None
+                and (ready := received.ready) is not None
+                and now.monotonic < ready.until
+                and (ready.second == int(now.wall) or self._renew(ready, now))
+            ):
                 self._left_requests -= 1
                 if self._left_requests:
                     self._send_ready(received.request, ready, now)
@@ -230,19 +170,23 @@ class ServerEngine(Recorder):
 
     def _send_ready(self, request: Request, ready: Ready, now: Now) -> None:
         """As `_respond`, from octets that were made for an earlier request."""
-        common = self._heads.common(now.wall)
-        if ready.common is not common:
-            answer = ready.answer
-            length = len(answer.body) if answer.length is None and isinstance(answer.body, bytes) else answer.length
-            ready.common = common
-            ready.head = self._begin(answer.status, answer.fields, length, common)
-            ready.whole = ready.head + b"\r\n" + ready.content
         if request.asks_keep_alive:
             self._out.append(ready.head + self._keep_alive() + ready.content)
         else:
             self._out.append(ready.whole)
         self._due = now.monotonic + self._limits.idle_seconds
         ready.sent(self._peer)
+
+    def _renew(self, ready: Ready, now: Now) -> bool:
+        """Another second: other lines. False when the answer holds no more."""
+        lines = ready.renewed(now.wall)
+        if lines is None:
+            return False
+        answer = ready.answer
+        length = len(answer.body) if answer.length is None and isinstance(answer.body, bytes) else answer.length
+        ready.head = self._begin(answer.status, answer.fields + lines, length, self._heads.common(now.wall))
+        ready.whole = ready.head + b"\r\n" + ready.content
+        return True
 
     def _receive(self, data: bytes, now: Now) -> Iterator[Event]:
         if self._closed:
@@ -266,7 +210,7 @@ class ServerEngine(Recorder):
                     if received is None:
                         break
                     yield received
-                if self._receiving is Receiving.BODY:
+                if self._receiving is Receiving.BODY and not self._held:
                     yield from self._take_body()
                 if self._sending is not Sending.SENT:
                     break
@@ -305,6 +249,10 @@ class ServerEngine(Recorder):
             if self._awaits_continue and self._sending is Sending.OWED:
                 self._awaits_continue = False
                 self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif isinstance(command, HoldBody):
+            if self._receiving is Receiving.BODY:
+                self._held = command.held
+                self._due = None if command.held else now.monotonic + self._limits.body_seconds
         elif isinstance(command, Drain):
             self._close = True
             if self._sending is Sending.IDLE:
@@ -456,7 +404,7 @@ class ServerEngine(Recorder):
 
     def _begin(self, status: int, fields: bytes, length: int | None, common: bytes) -> bytes:
         """A head up to what depends on the connection."""
-        begun = STATUS_LINES[status] + common + fields
+        begun = status_line(status) + common + fields
         if length is not None and status >= 200 and status not in (204, 304):
             begun += b"Content-Length: %d\r\n" % length
         return begun
@@ -475,6 +423,7 @@ class ServerEngine(Recorder):
 
     def _respond(self, command: Respond, now: Now) -> None:
         self._sending = SENDING.next(self._sending, Step.RESPOND)
+        self._held = False
         self._closes(command.close)
         body = command.body
         length = command.length
@@ -544,6 +493,7 @@ class ServerEngine(Recorder):
         if self._left:
             raise LocalProtocolError(f"{self._left} octets of the promised Content-Length are missing")
         self._sending = SENDING.next(self._sending, Step.END)
+        self._held = False
         if self._chunked:
             self._write(b"0\r\n\r\n")
         if self._sent_record:
@@ -571,4 +521,4 @@ def _summary(request: Request) -> str:
 
 def status_name(status: int) -> str:
     """Code and reason phrase."""
-    return STATUS_LINES[status][9:-2].decode()
+    return status_line(status)[9:-2].decode()

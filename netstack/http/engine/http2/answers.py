@@ -1,7 +1,7 @@
 """Field blocks of responses that all HTTP/2 connections of a service share."""
 
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.http2.fields import encode_field, encode_lines, encode_status
-from netstack.http.engine.server import Heads
 from netstack.http.values import http_date
 
 KEPT = 1024
@@ -14,6 +14,7 @@ class Answers:
     """Turns what roles say in the lines of HTTP/1 into blocks, once for lines that come again."""
 
     def __init__(self, heads: Heads) -> None:
+        self._dated = heads.dated
         self._lines = encode_lines(heads.lines)
         self._statuses: dict[int, bytes] = {}
         self._kept: dict[bytes, bytes] = {}
@@ -25,7 +26,7 @@ class Answers:
         second = int(wall)
         if second != self._second:
             self._second = second
-            self._common = encode_field(b"date", http_date(wall).encode()) + self._lines
+            self._common = (encode_field(b"date", http_date(wall).encode()) if self._dated else b"") + self._lines
         return self._common
 
     def status(self, status: int) -> bytes:
@@ -35,8 +36,8 @@ class Answers:
             found = self._statuses[status] = encode_status(status)
         return found
 
-    def block(self, status: int, fields: bytes, length: int | None, common: bytes) -> bytes:
-        """The whole field section of a response."""
+    def block(self, status: int, fields: bytes, length: int | None, common: bytes, lines: bytes = b"") -> bytes:
+        """The whole field section of a response; `lines` are fields that will not come again."""
         found = self._kept.get(fields)
         if found is None:
             found = encode_lines(fields)
@@ -45,6 +46,8 @@ class Answers:
                     self._kept.clear()
                 self._kept[fields] = found
         block = self.status(status) + common + found
+        if lines:
+            block += encode_lines(lines)
         if length is not None and status not in (204, 304):
             block += encode_field(b"content-length", b"%d" % length)
         return block

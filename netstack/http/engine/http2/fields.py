@@ -150,6 +150,7 @@ def parse_request(key: tuple[bool, Pairs], limits: HTTPLimits) -> Request:
     return Request(
         method.decode("ascii"), target, where, query, place[0], place[1], 1, MappingProxyType(fields),
         True, length or 0, length is None, expect is not None and length != 0, http2=True,
+        scheme=special[b":scheme"].decode("ascii").lower() if b":scheme" in special else None,
     )  # fmt: skip
 
 

@@ -96,12 +96,14 @@ class Outgoing:
         at_once = size <= min(frames.FRAME, self.window, self.stream_window) and not self.schedule
         if not at_once or self._recorder.recording or self._shrunk:
             return False
-        common = self._answers.common(now.wall)
-        if ready.common is not common:
+        if ready.second != int(now.wall):
+            lines = ready.renewed(now.wall)
+            if lines is None:
+                return False
             answer = ready.answer
             length = body_length(answer.body) if answer.length is None else answer.length
-            ready.common = common
-            ready.head = self._answers.block(answer.status, answer.fields, length, common)
+            common = self._answers.common(now.wall)
+            ready.head = self._answers.block(answer.status, answer.fields, length, common, lines)
         block = ready.head
         if not size:
             self._out.append(frames.header_frames(number, block, True, self._frame))

@@ -2,9 +2,9 @@
 
 from hpack import HPACKError, OversizedHeaderListError
 
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.http2.fields import FieldDecoder, Pairs, parse_request
 from netstack.http.engine.http2.frames import Code, ConnectionFault
-from netstack.http.engine.server import Heads
 from netstack.http.events import RequestReceived
 
 BLOCKS, BLOCK = 64, 512

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 
+from netstack.http.engine.heads import Heads
 from netstack.http.engine.http2 import frames
 from netstack.http.engine.http2.answers import Answers
 from netstack.http.engine.http2.calm import Allowance, Counts
@@ -20,12 +21,13 @@ from netstack.http.engine.http2.reader import EndlessBlock, FrameReader
 from netstack.http.engine.http2.recorded import received_message
 from netstack.http.engine.http2.requests import OversizedFields, RequestReader
 from netstack.http.engine.http2.streams import STREAM, State, Step, Stream
-from netstack.http.engine.server import Heads, Sending
+from netstack.http.engine.server import Sending
 from netstack.http.events import (
     BodyReceived,
     Continue,
     Drain,
     EndResponse,
+    HoldBody,
     OnStream,
     RequestEnded,
     RequestReceived,
@@ -376,7 +378,7 @@ class HTTP2ServerEngine(Recorder):
 
     def _credit_stream(self, stream: Stream, size: int) -> None:
         stream.credit += size
-        if stream.credit >= self._limits.window // 2:
+        if not stream.held and stream.credit >= self._limits.window // 2:
             stream.receive_window += stream.credit
             self._out.open_window(stream.id, stream.credit)
             stream.credit = 0
@@ -466,6 +468,11 @@ class HTTP2ServerEngine(Recorder):
             if stream.awaits_continue and stream.sending is Sending.OWED:
                 stream.awaits_continue = False
                 self._out.interim(stream)
+        elif isinstance(command, HoldBody):
+            stream.held = command.held
+            if stream.state is State.OPEN:
+                stream.body_due = inf if command.held else self._set(now.monotonic + self._limits.body_seconds)
+                self._credit_stream(stream, 0)
         elif isinstance(command, ResetStream):
             self._write_reset(stream.id, Code.INTERNAL_ERROR)
             self._drop(stream, "given up")

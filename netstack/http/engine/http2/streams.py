@@ -75,9 +75,9 @@ class Stream:
     """A request that has come and whose response has not gone."""
 
     __slots__ = (
-        "_at", "awaits_continue", "body_due", "credit", "ending", "expected", "id", "incremental", "left", "progress",
-        "queue", "receive_window", "received", "request", "scheduled", "sending", "stalled_due", "state", "urgency",
-        "window",
+        "_at", "awaits_continue", "body_due", "credit", "ending", "expected", "held", "id", "incremental", "left",
+        "progress", "queue", "receive_window", "received", "request", "scheduled", "sending", "stalled_due", "state",
+        "urgency", "window",
     )  # fmt: skip
 
     def __init__(self, number: int, request: Request | None, window: int, receive_window: int) -> None:
@@ -95,6 +95,8 @@ class Stream:
         """Of the body, as Content-Length says."""
         self.received = 0
         self.awaits_continue = False
+        self.held = False
+        """The client may not send more of the body than its window allows now."""
         self.urgency = 3
         self.incremental = False
         self.scheduled = False
