@@ -67,6 +67,7 @@ class AccessLog:
     def __init__(self, machine: Machine, form: str, path: str = "", limits: LogLimits | None = None) -> None:
         """`path` is a file of the machine's disk; empty for the process's log."""
         self._limits = limits or LogLimits()
+        self._most = self._limits.lines
         self._machine = machine
         self._json = form == "json"
         self._sink: Callable[[Sequence[str]], None] = _File(machine, path, self._limits) if path else _to_log
@@ -77,19 +78,28 @@ class AccessLog:
 
     def record(self, client: str, rest: str, octets: int) -> None:
         """A request: `rest` is what `described` said about it."""
-        wall = int(self._machine.wall())
-        if wall != self._second:
-            self._second = wall
-            self._time = _timestamp(wall, self._json)
-        lines = self._lines
+        before, after = self.around(self._machine.wall(), rest, octets)
+        self.write(f"{before}{client}{after}")
+
+    def around(self, wall: float, rest: str, octets: int) -> tuple[str, str]:
+        """What a line has before and after the client, in the second of `wall`."""
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._time = _timestamp(second, self._json)
         if self._json:
-            lines.append(f'{{"time": "{self._time}", "client": "{client}", "octets": {octets}, {rest}')
-        else:
-            before, after = rest.split("\0")
-            lines.append(f"{client} - - [{self._time}] {before} {octets} {after}")
-        if len(lines) >= self._limits.lines:
+            return f'{{"time": "{self._time}", "client": "', f'", "octets": {octets}, {rest}'
+        first, last = rest.split("\0")
+        return "", f" - - [{self._time}] {first} {octets} {last}"
+
+    def write(self, line: str) -> None:
+        """One line."""
+        lines = self._lines
+        lines.append(line)
+        count = len(lines)
+        if count >= self._most:
             self.flush()
-        elif self._timer is None:
+        elif count == 1 and self._timer is None:
             self._timer = self._machine.reactor.callLater(self._limits.seconds, self._late)
 
     def described(self, request: Request | None, start: str, host: str | None, status: int) -> str:

@@ -90,16 +90,22 @@ class Ready:
     until: float
     """Monotonic seconds; 0.0 when it does not hold any more."""
     answer: Respond
-    sent: Callable[[Peer], None]
-    """Told each time that it was sent: counts and logs."""
+    sent: Callable[[Peer, float], None]
+    """Told each time that it was sent, with the wall time, exact to the second: counts and logs."""
     content: bytes = b""
     """What is sent of the answer's body: nothing for HEAD."""
     lines: Callable[[float], bytes | None] | None = None
     """Field lines that change from second to second (Age), for a time of the wall clock; None: the answer holds no more."""
     second: int = -1
-    """The engine's: for which second of the wall clock it has the head, up to its last line, and all of it."""
+    """The engine's, and what follows too: for which second of the wall clock it has the head and all of it."""
+    wall: float = 0.0
+    """A time in that second."""
+    fresh: float = 0.0
+    """Monotonic seconds: when that second ends."""
     head: bytes = b""
+    """The head up to what depends on the connection."""
     whole: bytes = b""
+    """All that is sent; empty where it depends on the connection."""
 
     def renewed(self, wall: float) -> bytes | None:
         """The lines of another second, which it is now for; None when the answer holds no more."""
@@ -107,7 +113,7 @@ class Ready:
         if lines is None:
             self.until = 0.0
         else:
-            self.second = int(wall)
+            self.second, self.wall = int(wall), wall
         return lines
 
 

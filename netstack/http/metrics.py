@@ -12,16 +12,33 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE",
 """The methods that are known (RFC 9110 §9, RFC 5789); any other is counted as "other"."""
 
 
+class Count:
+    """How many requests of one method got one code."""
+
+    __slots__ = ("requests",)
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+
 class Requests(Exporter):
     """Counts a host's requests and exports `netstack_http_requests_total{method, code}`."""
 
     def __init__(self) -> None:
-        self.counts: dict[tuple[str, int], int] = {}
+        self._counts: dict[tuple[str, int], Count] = {}
+
+    def counter(self, method: str, code: int) -> Count:
+        """What counts such requests, for who has more than one; codes are those that our servers send."""
+        return self._counts.setdefault((method if method in METHODS else "other", code), Count())
 
     def count(self, method: str, code: int) -> None:
-        """One answered request; codes are those that our servers send."""
-        key = (method if method in METHODS else "other", code)
-        self.counts[key] = self.counts.get(key, 0) + 1
+        """One answered request."""
+        self.counter(method, code).requests += 1
+
+    @property
+    def counts(self) -> dict[tuple[str, int], int]:
+        """All so far."""
+        return {key: count.requests for key, count in self._counts.items() if count.requests}
 
     def collect(self) -> Iterator[Metric]:
         family = CounterMetricFamily("netstack_http_requests", "Requests answered.", labels=["method", "code"])

@@ -126,14 +126,19 @@ class Origin:
         return f"https://{host}{'' if port == 443 else f':{port}'}{path}{query}"
 
     def _make_ready(self, request: Request, answer: Respond, until: float) -> Ready:
-        counts, key, log = self._requests.counts, (request.method, answer.status), self.log
+        count, log = self._requests.counter(request.method, answer.status), self.log
         octets = _octets(request, answer)
         logged = "" if log is None else log.described(request, "", request.host, answer.status)
+        second, before, after = -1.0, "", ""
 
-        def sent(peer: Peer) -> None:
-            counts[key] = counts.get(key, 0) + 1
+        def sent(peer: Peer, wall: float) -> None:
+            nonlocal second, before, after
+            count.requests += 1
             if log is not None:
-                log.record(peer.remote[0], logged, octets)
+                if wall != second:
+                    second = wall
+                    before, after = log.around(wall, logged, octets)
+                log.write(f"{before}{peer.remote[0]}{after}")
 
         ready = Ready(until, answer, sent, answer.body if octets and isinstance(answer.body, bytes) else b"")
         if self.uploads is not None:

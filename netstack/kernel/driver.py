@@ -54,10 +54,10 @@ class StreamDriver(TwistedProtocol):
     """Drives one engine over one stream connection."""
 
     __slots__ = (
-        "_active", "_again", "_busy", "_closing", "_deadline", "_direct", "_due", "_eof", "_finished", "_gone", "_idle",
-        "_now", "_nursery", "_on_lost", "_on_up", "_outbox", "_paused", "_queued", "_reading", "_reason", "_seconds",
-        "_server_name", "_timer", "_tls", "_waiting", "engine", "limits", "machine", "opened", "peer", "protocol_name",
-        "role", "traffic",
+        "_active", "_again", "_at_once", "_busy", "_closing", "_deadline", "_direct", "_due", "_eof", "_finished",
+        "_gone", "_idle", "_now", "_nursery", "_on_lost", "_on_up", "_outbox", "_paused", "_queued", "_reading",
+        "_reason", "_seconds", "_server_name", "_timer", "_tls", "_waiting", "engine", "limits", "machine", "opened",
+        "peer", "protocol_name", "role", "traffic",
     )  # fmt: skip
     failure: Failure | None = None
     """Why the connection was lost, as Twisted says it."""
@@ -84,6 +84,8 @@ class StreamDriver(TwistedProtocol):
         self.machine = machine
         self.protocol_name = protocol
         self.engine = engine
+        self._at_once = getattr(type(engine), "at_once", None)
+        """The engine's hot path (`sansio.Hot`), if it has one."""
         self.role = role
         self.traffic = traffic
         self.limits = limits
@@ -159,9 +161,26 @@ class StreamDriver(TwistedProtocol):
             on_up(self)
 
     def dataReceived(self, data: bytes) -> None:
-        self.traffic.received += len(data)
-        if not self._closing:
-            self._step(self.engine.receive, data)
+        traffic = self.traffic
+        traffic.received += len(data)
+        if self._closing:
+            return
+        at_once = self._at_once
+        if at_once is not None and not (self._outbox or self._paused or self._busy or self._waiting is not None):
+            machine = self.machine
+            enabled = machine.journal.enabled
+            if not enabled or machine.name not in enabled:
+                now = self._seconds()
+                answer = at_once(self.engine, data, now)
+                if answer is not None:  # its timer is not due before the one that is set
+                    self._active = now
+                    traffic.sent += len(answer)
+                    if self._direct:
+                        send_now(self.transport, answer, self)
+                    else:
+                        self.transport.write(answer)  # type: ignore[union-attr]
+                    return
+        self._step(self.engine.receive, data)
 
     def readConnectionLost(self) -> None:
         """The peer's FIN. The transport reads no more; starting it again would bring the FIN again, without end."""
@@ -343,6 +362,7 @@ class StreamDriver(TwistedProtocol):
             if ours and isinstance(event, HandOver):
                 self._collect()
                 self.engine = after = event.engine
+                self._at_once = getattr(type(after), "at_once", None)
                 after.recording, now = recording, self._now
                 self._hand_on(chain(after.connected(self.peer, now), after.receive(event.data, now)), True)
                 return

@@ -7,12 +7,14 @@ from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
-from twisted.internet.main import CONNECTION_DONE
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.tcp import Client, Port, Server
 from twisted.python.failure import Failure
 
 from netstack.sansio import Address
 
+RECEIVED = 64 * 1024
+"""Octets received of one connection before others get their turn."""
 _MORE = getattr(socket, "MSG_MORE", 0)  # Linux
 _CLOSED = Failure(ConnectionDone())
 
@@ -22,6 +24,16 @@ class AcceptedTransport(Server):
 
     def _getLogPrefix(self, applicationObject: object) -> str:
         return "StreamDriver"
+
+    def doRead(self) -> Any:
+        """As Twisted's, with a call less for octets of a stream that goes on."""
+        try:
+            data = self.socket.recv(RECEIVED)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        return self._dataReceived(data)
 
     def _dataReceived(self, data: bytes | None) -> ConnectionDone | None:
         if data:

@@ -191,6 +191,17 @@ class Engine(_Recording, Protocol):
         """The time asked for by `next_timer` has come."""
 
 
+class Hot(Protocol):
+    """What an engine may have beside: a way past its events for input that came before (its hot path)."""
+
+    def at_once(self, data: bytes, seconds: float) -> bytes | None:
+        """The whole answer to `data`, which has arrived, counted and logged; None: nothing happened, it goes to `receive`.
+
+        Asked while nothing waits to be written and the journal is off. The engine still wants data afterwards, and its
+        timer is not due before the one that it had: the driver asks for neither.
+        """
+
+
 class DatagramEngine(_Recording, Protocol):
     """One datagram socket; every datagram names its other end."""
 

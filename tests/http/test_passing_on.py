@@ -91,7 +91,8 @@ def test_lines_that_change_from_second_to_second_and_end() -> None:
         return None if wall >= WALL + 3 else b"Age: %d\r\n" % (wall - WALL)
 
     heads.memo[GET] = RequestReceived(
-        heads.parse(GET).request, ready=Ready(10.0, Respond(200, b"A: b\r\n", b"ok"), told.append, b"ok", lines)
+        heads.parse(GET).request,
+        ready=Ready(10.0, Respond(200, b"A: b\r\n", b"ok"), lambda peer, wall: told.append(peer), b"ok", lines),
     )
     sent = []
     for at in (0.0, 0.9, 1.5, 2.5, 3.0):
@@ -104,7 +105,7 @@ def test_lines_that_change_from_second_to_second_and_end() -> None:
 def test_those_who_may_not_share_answers_have_heads_of_their_own() -> None:
     friends, strangers = Heads(HTTPLimits()), Heads(HTTPLimits())
     friends.by_peer = lambda peer: friends if peer.remote[0] == "192.0.2.2" else strangers
-    ready = Ready(10.0, Respond(200, b""), lambda peer: None)
+    ready = Ready(10.0, Respond(200, b""), lambda peer, wall: None)
     friends.memo[GET] = RequestReceived(friends.parse(GET).request, ready=ready)
     found = []
     for address in ("192.0.2.2", "198.51.100.1"):

@@ -72,6 +72,10 @@ class Served:
     def receive(self, data: bytes) -> None:
         if self.closed:
             self.connect()
+        answer = self.engine.at_once(data, self.now.monotonic) if not self.engine.recording else None  # as drivers do
+        if answer is not None:
+            self.sent += answer
+            return
         again = data
         while True:
             before = len(self.sent)
@@ -149,9 +153,12 @@ def test_an_equal_request_is_answered_without_the_role(machine: Machine) -> None
     assert len([*served.engine.receive(HEADS[0], served.now)]) == 1  # the second may be the last: nothing is ready yet
     served.connect()
     served.receive(HEADS[0])
+    assert served.engine.at_once(HEADS[0], served.now.monotonic) is None  # nor is the second's Date
     assert [*served.engine.receive(HEADS[0], served.now)] == []
     assert b"".join(part for part in served.engine.data_to_send() if isinstance(part, bytes)) == first
-    assert served.requests.counts == {("GET", 200): 3}
+    assert served.engine.at_once(HEADS[0], served.now.monotonic + 0.99) == first
+    assert served.engine.at_once(HEADS[0], served.now.monotonic + 1.0) is None
+    assert served.requests.counts == {("GET", 200): 4}
     served.engine.recording = True  # the journal sees every message: the plain path
     assert len([*served.engine.receive(HEADS[0], served.now)]) == 1
 

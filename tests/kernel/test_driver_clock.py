@@ -115,6 +115,44 @@ def test_backpressure_stops_reading_and_asks_the_role_to_wait() -> None:
     assert (run.role.writables, run.driver.writable) == (1, True)
 
 
+class HotEngine(LineEngine):
+    """Knows one answer by heart."""
+
+    def at_once(self, data: bytes, seconds: float) -> bytes | None:
+        return b"by heart\n" if data == b"echo known\n" and not self.busy else None
+
+
+def test_the_hot_path_is_for_connections_with_nothing_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.kernel.test_driver_clock.LineEngine", HotEngine)
+    run = Run(idle=60.0)
+
+    def told() -> bytes:
+        run.transport.clear()
+        run.driver.dataReceived(b"echo known\n")
+        return run.transport.value()
+
+    assert told() == b"by heart\n"
+    assert (run.traffic.received, run.traffic.sent) == (11, 9)
+    run.clock.advance(59)
+    assert told() == b"by heart\n"
+    run.clock.advance(59)
+    assert not run.transport.fin  # it was a sign of life
+    run.machine.journal.enable(run.machine.name)
+    assert told() == b"known\n"
+    run.machine.journal.disable(run.machine.name)
+    run.driver.pauseProducing()
+    assert told() == b""
+    run.driver.resumeProducing()
+    assert run.transport.value() == b"known\n"
+    run.driver.dataReceived(b"slow\n")
+    assert told() == b""
+    run.role.connection.send(Reply((b"answer\n",)))
+    assert run.transport.value() == b"answer\nknown\n"
+    assert told() == b"by heart\n"
+    run.driver.close()
+    assert told() == b""
+
+
 def test_linger_ends_in_a_reset_only_when_output_is_stuck() -> None:
     run = Run(linger=30.0, discard=5.0)
     run.driver.pauseProducing()

@@ -101,6 +101,9 @@ SENDING: Transitions[Sending, Step] = Transitions(
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client of HTTP/2 sends first (RFC 9113 §3.4)."""
 _NOBODY = Peer(("", 0), ("", 0))
+_IDLE = Sending.IDLE
+_EARLY = 1e-6
+"""Seconds by which answers are made anew before the second of their Date ends: sums of times are not exact."""
 
 
 class ServerEngine(Recorder):
@@ -134,6 +137,7 @@ class ServerEngine(Recorder):
         self._head_begun = False
         """An octet of the next head has come, be it of an empty line before it: `head_seconds` run from the first one."""
         self._left_requests = heads.limits.requests or -1
+        self._idle_seconds = heads.limits.idle_seconds
         self._peer = _NOBODY
         self._due: float | None = None
         self._sent_record = Record()
@@ -141,7 +145,7 @@ class ServerEngine(Recorder):
 
     def connected(self, info: Peer, now: Now) -> Iterator[Event]:
         self._heads = self._heads.choose(info)
-        self._due = now.monotonic + self._limits.idle_seconds
+        self._due = now.monotonic + self._idle_seconds
         self._peer = info
         if info.security is not None and info.security.alpn == "h2" and self._heads.http2 is not None:
             self._closed = True
@@ -149,35 +153,38 @@ class ServerEngine(Recorder):
         self._first = info.security is None
         return iter(())
 
+    def at_once(self, data: bytes, seconds: float) -> bytes | None:
+        """The hot path: exactly one head, which came before, on a connection where nothing else is in hand."""
+        if self._sending is _IDLE and not self._head_begun and not self._close:
+            received = self._heads.memo.get(data)
+            if received is not None and (ready := received.ready) is not None and seconds < ready.fresh:
+                left = self._left_requests - 1
+                if left and seconds < ready.until:
+                    self._left_requests = left
+                    self._due = seconds + self._idle_seconds
+                    ready.sent(self._peer, ready.wall)
+                    return ready.whole or ready.head + self._keep_alive() + ready.content
+        return None
+
     def receive(self, data: bytes, now: Now) -> Iterable[Event]:
-        # The hot path: exactly one head, which came before, on a connection where nothing else is in hand.
-        if self._sending is Sending.IDLE and not self._head_begun and not self.recording and not self._close:
+        if self._sending is _IDLE and not self._head_begun and not self.recording and not self._close:
             received = self._heads.memo.get(data)
             if (
                 received is not None
                 and (ready := received.ready) is not None
                 and now.monotonic < ready.until
-                and (ready.second == int(now.wall) or self._renew(ready, now))
+                and (ready.second == int(now.wall) or self._renew(received.request, ready, now))
             ):
-                self._left_requests -= 1
-                if self._left_requests:
-                    self._send_ready(received.request, ready, now)
+                ready.fresh = now.monotonic + 1.0 - now.wall % 1.0 - _EARLY
+                answer = self.at_once(data, now.monotonic)
+                if answer is not None:
+                    self._out.append(answer)
                     return ()
-                self._left_requests += 1
             if not data and not self._ended:  # after an answer: no further request waits
                 return ()
         return self._receive(data, now)
 
-    def _send_ready(self, request: Request, ready: Ready, now: Now) -> None:
-        """As `_respond`, from octets that were made for an earlier request."""
-        if request.asks_keep_alive:
-            self._out.append(ready.head + self._keep_alive() + ready.content)
-        else:
-            self._out.append(ready.whole)
-        self._due = now.monotonic + self._limits.idle_seconds
-        ready.sent(self._peer)
-
-    def _renew(self, ready: Ready, now: Now) -> bool:
+    def _renew(self, request: Request, ready: Ready, now: Now) -> bool:
         """Another second: other lines. False when the answer holds no more."""
         lines = ready.renewed(now.wall)
         if lines is None:
@@ -185,7 +192,10 @@ class ServerEngine(Recorder):
         answer = ready.answer
         length = len(answer.body) if answer.length is None and isinstance(answer.body, bytes) else answer.length
         ready.head = self._begin(answer.status, answer.fields + lines, length, self._heads.common(now.wall))
-        ready.whole = ready.head + b"\r\n" + ready.content
+        if not request.asks_keep_alive:
+            ready.whole = ready.head + b"\r\n" + ready.content
+        elif self._left_requests < 0:  # on any number of requests
+            ready.whole = ready.head + self._keep_alive() + ready.content
         return True
 
     def _receive(self, data: bytes, now: Now) -> Iterator[Event]:

@@ -112,7 +112,7 @@ class Outgoing:
             self._out.append(head + frames.head(size, DATA, END_STREAM, number) + ready.content)
             self.window -= size
             self._calm.earn(2)
-        ready.sent(peer)
+        ready.sent(peer, ready.wall)
         return True
 
     def respond(self, stream: Stream, command: Respond, now: Now) -> None:
