@@ -19,6 +19,7 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "connections": "netstack.lab.connections",
         "cookies": "netstack.lab.cookies",
         "conditional-get": "netstack.lab.conditional_get",
+        "web-cache": "netstack.lab.web_cache",
         "dns-messages": "netstack.lab.dns_messages",
         "dns-caching": "netstack.lab.dns_caching",
         "dns-rotation": "netstack.lab.dns_rotation",

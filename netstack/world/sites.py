@@ -51,6 +51,13 @@ class SiteLinks:
         """The three links of a site now."""
         return {"up": self.up[site], "down": self.down[site], "lan": self.lan[site]}
 
+    def carried(self, site: str, direction: Literal["up", "down", "lan"]) -> tuple[int, float]:
+        """Octets that a link of a site has taken since the start, headers too, and when, by its hosts' clock, it will have
+        sent all that waits for it. A link without any setting counts nothing.
+        """
+        link = {"up": self._up, "down": self._down, "lan": self._lan}[direction][site]
+        return link.octets, link.free
+
     def _path(self, source: str | None, destination: str | None) -> tuple[Link, ...]:
         if source is not None and source == destination:
             return (self._lan[source],)

@@ -1,5 +1,7 @@
 """Access links of a running world."""
 
+from random import Random
+
 import pytest
 
 from netstack.kernel.links import LinkSettings, shaped
@@ -79,3 +81,13 @@ def test_delays_and_losses() -> None:
             parse_loss(bad)
     with pytest.raises(ValueError, match="from 0 to 1"):
         parse_loss("101 %")
+
+
+def test_what_a_link_has_carried() -> None:
+    links = SiteLinks(WORLD, TABLE)
+    rate = WORLD.sites["someschool"].down.rate_bps
+    assert rate is not None
+    for link in links.path(GAIA, STUDENT):
+        link.arrival(2.0, 1000, Random(1))
+    assert links.carried("someschool", "down") == (1000, 2.0 + 8000 / rate)
+    assert links.carried("someschool", "up") == (0, 0.0)

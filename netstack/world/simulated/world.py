@@ -1,7 +1,7 @@
 """The simulated substrate: a World's hosts, services and links on a Simulation, in the shape of every running world."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
@@ -12,7 +12,8 @@ from netstack.world.compose import Composer, certified
 from netstack.world.model import Host, World
 from netstack.world.running import BringUpError, Running, RunningHost
 from netstack.world.simulated.host import SimulatedHost
-from netstack.world.simulated.network import AccessNetwork
+from netstack.world.simulated.network import AccessNetwork, Link
+from netstack.world.simulated.scheduler import NANOSECONDS
 from netstack.world.simulated.simulation import Simulation
 from netstack.world.sites import Direction, SiteLinks
 
@@ -35,6 +36,10 @@ class SimulatedLinks(SiteLinks):
         super().change(site, direction, **settings)
         self.networks[site].up.set(self.up[site])
         self.networks[site].down.set(self.down[site])
+
+    def carried(self, site: str, direction: Literal["up", "down", "lan"]) -> tuple[int, float]:
+        link: Link = getattr(self.networks[site], direction)
+        return link.carried, link.free / NANOSECONDS
 
 
 class SimulatedWorld:
