@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from netstack.http.limits import HTTPLimits
-from netstack.http.wire import BadMessage, bare_line_end, bare_line_feed, read_field_lines
+from netstack.http.wire import TOKEN, BadMessage, bare_line_end, bare_line_feed, read_field_lines
 
-# RFC 9112 §7.1: chunk-size [ chunk-ext ]; extensions are read and ignored.
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
+# RFC 9112 §7.1: chunk-size [ chunk-ext ]; chunk-ext = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] ).
+# Extensions are read and ignored, but one that is none would let the next parser see the line end elsewhere.
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:%b)*" % _EXTENSION)
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 class BodyReader(Protocol):
@@ -130,6 +134,9 @@ class ChunkedReader:
         if bare_line_end(block):
             raise bare_line_feed()
         self.trailers = read_field_lines(block, self._limits.fields)
+        for name, _ in self.trailers:
+            if name.lower() in _FRAMING:
+                raise BadMessage(f"{name} is no trailer: it would frame what has been read (RFC 9110 §6.5.1)")
         del buffer[: end + 4]
         self.ended = True
         return False

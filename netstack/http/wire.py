@@ -35,7 +35,8 @@ _PREFIX = b"POST / HTTP/1.1\r\n"
 
 REQUEST_LINE_REST = 64
 """Octets that a request line may have beside its target: method, version, spaces."""
-_NO_REPEAT = frozenset({"content-length", "host"})
+_ONCE_IN_REQUESTS = frozenset({"content-length", "host"})
+_ONCE_IN_RESPONSES = frozenset({"content-length"})
 
 STATUS_LINES: Mapping[int, bytes] = MappingProxyType(
     {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
@@ -111,8 +112,8 @@ class Response:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether the server means to keep the connection (RFC 9112 §9.3)."""
-        return _keeps_alive(self.fields, self.minor)
+        """Whether the server means to keep the connection (RFC 9112 §9.3), and its framing can be trusted (§6.1)."""
+        return _keeps_alive(self.fields, self.minor) and (self.minor > 0 or "transfer-encoding" not in self.fields)
 
 
 class _Collector:
@@ -141,7 +142,7 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
         raise bare_line_feed()
     minor = 0 if match[4] == b"0" else 1  # RFC 9110 §2.5: a higher minor version is answered as the highest one known
     pairs, complaint = _read_fields(block, limits.fields)
-    fields = _join(pairs)
+    fields = _join(pairs, _ONCE_IN_REQUESTS)
     method, target = match[1].decode("ascii"), match[2].decode("ascii")
     path, query, place = split_target(method, target)
     named = fields.get("host")
@@ -202,7 +203,7 @@ def parse_response(head: bytes, limits: HTTPLimits) -> Response:
         raise BadMessage(complaint)
     return Response(
         int(match[3]), (match[4] or b"").decode("latin-1"), int(match[2] != b"0"),
-        MappingProxyType(_join(pairs)), tuple(pairs),
+        MappingProxyType(_join(pairs, _ONCE_IN_RESPONSES)), tuple(pairs),
     )  # fmt: skip
 
 
@@ -289,13 +290,13 @@ def _read_fields(block: bytes, limit: int) -> tuple[list[tuple[str, str]], str |
     return collector.pairs, None
 
 
-def _join(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _join(pairs: Iterable[tuple[str, str]], once: frozenset[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
         name = name.lower()
         if name not in fields:
             fields[name] = value
-        elif name in _NO_REPEAT:
+        elif name in once:
             raise BadMessage(f"more than one {name.title()} field")
         else:
             fields[name] += ("; " if name == "cookie" else ", ") + value
@@ -357,9 +358,10 @@ def content_length(stated: str) -> int:
     """The value of Content-Length (RFC 9110 §8.6); raises BadMessage."""
     if not _DIGITS.fullmatch(stated):
         raise BadMessage(f"Content-Length: {stated[:80]!r} is not a number of octets")
-    if len(stated) > 18:
+    digits = stated.lstrip("0") or "0"
+    if len(digits) > 18:
         raise BadMessage("Content-Length is too large", 413)
-    return int(stated)
+    return int(digits)
 
 
 def _keeps_alive(fields: Mapping[str, str], minor: int) -> bool:

@@ -6,9 +6,7 @@ Messages are put together from octets: their counts, lengths, pointers and order
 import re
 import struct
 from collections import Counter
-from collections.abc import Callable, Iterator
 from random import Random
-from time import process_time
 
 import dns.name
 import dns.rdata
@@ -26,10 +24,9 @@ from netstack.dns.update import Refused, apply
 from netstack.dns.wire import MalformedMessage
 from netstack.dns.zone import Zone, ZoneError
 from netstack.sansio import Now
+from tests.fuzz import seeded
 from tests.fuzz.garbage import damaged
 
-SLOWEST = 1.0
-"""Seconds of CPU for one input, far above what a sound one of the same size takes."""
 ORIGIN = dns.name.from_text("umass.edu")
 KEY = Key.make("updates", b"0123456789")
 NOW = Now(0.0, 1_700_000_000.0)
@@ -313,7 +310,7 @@ def _mac_of(signed: bytes) -> bytes:
     return signature.mac
 
 
-CHECKS: dict[str, Callable[[Random, Counter[str]], None]] = {
+CHECKS: dict[str, seeded.Check] = {
     "zone files": check_zone_file,
     "updates": check_update,
     "transfers": check_transfer,
@@ -321,20 +318,5 @@ CHECKS: dict[str, Callable[[Random, Counter[str]], None]] = {
 
 
 def run(kind: str, count: int, seed: int) -> Counter[str]:
-    """So many inputs; what became of them. Fails with the seed of the input that did not do what is claimed."""
-    seen: Counter[str] = Counter()
-    for number, each in enumerate(seeds(seed, count)):
-        before = process_time()
-        try:
-            CHECKS[kind](Random(each), seen)
-        except AssertionError as error:
-            raise AssertionError(f"{kind}: input {number}, seed {each}: {error}") from error
-        taken = process_time() - before
-        assert taken < SLOWEST, f"{kind}: input {number}, seed {each}: {taken:.1f} s of CPU"
-    return seen
-
-
-def seeds(seed: int, count: int) -> Iterator[int]:
-    """One of each input, so that it can be made again alone."""
-    rng = Random(seed)
-    return (rng.getrandbits(64) for _ in range(count))
+    """So many inputs of a kind; what became of them."""
+    return seeded.run(kind, CHECKS[kind], count, seed)

@@ -26,8 +26,10 @@ def echo(event: Event) -> Sequence[Command]:
 class Server:
     """A ServerEngine with a role that answers at once, driven as StreamDriver does it."""
 
-    def __init__(self, answer: Answer = echo, limits: HTTPLimits | None = None, recording: bool = False) -> None:
-        self.engine = ServerEngine(Heads(limits or HTTPLimits()))
+    def __init__(
+        self, answer: Answer = echo, limits: HTTPLimits | None = None, recording: bool = False, heads: Heads | None = None
+    ) -> None:
+        self.engine = ServerEngine(heads or Heads(limits or HTTPLimits()))
         self.engine.recording = recording
         self.answer = answer
         self.time = 100.0

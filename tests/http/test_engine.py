@@ -229,6 +229,13 @@ def test_100_continue_is_not_sent_once_the_body_is_on_its_way() -> None:
     assert server.send(Continue()) == b""
 
 
+def test_an_empty_body_in_chunks_has_come_and_the_connection_goes_on() -> None:
+    post = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    server = Server(lambda event: [Respond(200, b"")] if isinstance(event, RequestEnded) else [])
+    assert statuses(server.receive(post + GET.replace(b"GET", b"PUT"))) == [200]
+    assert len(server.events) == 3
+
+
 def test_a_slow_head_is_answered_with_408_however_it_is_fed() -> None:
     server = Server()
     output = b""
@@ -418,6 +425,12 @@ RESPONSES = [
     (b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello", "GET", [200, b"hello", False]),
     (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", "GET", [200, b"hello", False]),
     (b"HTTP/1.1 200 OK\r\n\r\nhello", "GET", [200, b"hello", False]),
+    (b"HTTP/1.1 200 OK\r\nHost: a\r\nHost: b\r\nContent-Length: 0\r\n\r\n", "GET", [200, True]),
+    (
+        b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+        "GET",
+        [200, b"hello", False],
+    ),
     (b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "GET", [103, 200, True]),
 ]
 

@@ -10,6 +10,7 @@ from netstack.http.wire import (
     BadMessage,
     bare_line_end,
     body_framing,
+    content_length,
     field_block,
     parse_request,
     parse_response,
@@ -182,3 +183,8 @@ def test_how_a_response_body_is_delimited(fields: bytes, method: str, status: in
 def test_a_transfer_coding_that_was_not_asked_for_is_refused(fields: bytes) -> None:
     with pytest.raises(BadMessage, match="coding"):
         body_framing(parse_response(b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n", LIMITS), "GET")
+
+
+def test_a_length_may_have_any_number_of_zeros_before_it() -> None:
+    assert content_length("0" * 5000 + "5") == 5
+    assert content_length("0" * 5000) == 0

@@ -357,10 +357,10 @@ class ServerEngine(Recorder):
         if before:
             self._received_record.add(before[: len(before) - len(self._buffer)])
         wanted = self._sending in (Sending.OWED, Sending.STREAMING)
-        if data:
+        if data or body.ended:
             self._awaits_continue = False
-            if wanted:
-                yield BodyReceived(data)
+        if data and wanted:
+            yield BodyReceived(data)
         if body.ended:
             self._receiving = RECEIVING.next(self._receiving, Step.BODY_END)
             self._body = self._due = None
