@@ -231,6 +231,15 @@ def parser() -> argparse.ArgumentParser:
         zone_freeze.add_argument("host", metavar="HOST")
         zone_freeze.add_argument("zone", metavar="ZONE")
 
+    mail = command("mail", "accounts of mail servers", world=False)
+    mails = mail.add_subparsers(metavar="account", required=True)
+    about = "print an account's line for a file of accounts; the password is read from standard input"
+    mail_account = more(mails, "account", about, world=False)
+    mail_account.add_argument("address", metavar="ADDRESS", help="such as alice@crepes.fr")
+    mail_account.add_argument("--no-scram", action="store_true", help="a verifier by scrypt alone, for PLAIN and LOGIN")
+    mail_account.add_argument("--octets", default="0", metavar="SIZE", help="of all its messages, such as 500M")
+    mail_account.add_argument("--messages", default="0", metavar="COUNT", help="that it may have")
+
     lab = command("lab", "run labs", world=False)
     labs = lab.add_subparsers(metavar="list|run", required=True)
     lab_list = labs.add_parser("list", help="which labs there are")

@@ -12,12 +12,12 @@ from netstack.http.conditional import evaluate
 from netstack.http.engine.server import body_length
 from netstack.http.events import BodyReceived, Drain, Ready, RequestEnded, RequestReceived, RequestRefused, Respond
 from netstack.http.metrics import METHODS, Requests
-from netstack.http.passwords import Verifier
 from netstack.http.ranges import asked_ranges, content_range, part_heads, range_applies
 from netstack.http.store import Moved, Representation, Store, StoreLimits
 from netstack.http.uploads import Upload, UploadLimits, Uploads
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
+from netstack.kernel.passwords import Verifier
 from netstack.kernel.roles import Connection
 from netstack.sansio import Event, FileSlice, Peer
 

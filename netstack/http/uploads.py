@@ -10,10 +10,11 @@ from netstack.http.answers import HTML, error
 from netstack.http.conditional import evaluate
 from netstack.http.events import Continue, Respond
 from netstack.http.media import media_type
-from netstack.http.passwords import Verifier, basic_credentials, verify
+from netstack.http.passwords import basic_credentials, verify
 from netstack.http.store import Representation, Store
 from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
+from netstack.kernel.passwords import Verifier
 from netstack.kernel.roles import Connection
 
 CHANGED = "files"

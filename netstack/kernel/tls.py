@@ -1,4 +1,4 @@
-"""TLS: the world's certificate authority, leaves, contexts. With `secure.py` the only modules that touch OpenSSL.
+"""TLS: the world's certificate authority, leaves, contexts. With `secure.py` and `binding.py` alone in touching OpenSSL.
 
 Trust is the world's CA and nothing else; TLS 1.2 at least (RFC 8996). Nothing here asks the system for the time:
 certificates are verified at the machine's wall clock, and Twisted's TLS layer gets the machine's reactor.
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
@@ -44,6 +45,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from netstack.kernel.binding import channel_binding
 from netstack.sansio import Security
 
 Key = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
@@ -369,6 +371,7 @@ def agreed(connection: SSL.Connection) -> Security:
         connection.get_cipher_name() or "",
         name.decode("ascii", "replace") if name else None,
         alpn.decode("ascii") if alpn else None,
+        partial(channel_binding, connection),
     )
 
 

@@ -5,8 +5,8 @@ before it asks for the next one, then writes `data_to_send()`. A role answers wi
 After a `send` the driver calls `receive(b"")`: go on with input that waited while a request was in hand.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 Address = tuple[str, int]
@@ -22,6 +22,10 @@ class Now(NamedTuple):
     """Seconds since 1970-01-01 UTC; may jump."""
 
 
+def _unbound(kind: str) -> bytes | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """What a TLS handshake agreed on."""
@@ -30,6 +34,8 @@ class Security:
     cipher: str
     server_name: str | None = None
     alpn: str | None = None
+    binding: Callable[[str], bytes | None] = field(default=_unbound, compare=False, repr=False)
+    """The channel's binding of a kind ("tls-exporter", "tls-server-end-point"; RFC 5056), None where it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,17 @@
+"""Bounds of mail's vocabulary; those of the store are `store/limits.py`'s."""
+
+from dataclasses import dataclass
+
+from netstack.sansio.bounds import all_positive
+
+
+@dataclass(frozen=True, slots=True)
+class AddressLimits:
+    """Octets (RFC 5321 §4.5.3.1.1 to §4.5.3.1.3): a longer one is refused."""
+
+    local: int = 64
+    domain: int = 255
+    path: int = 256
+
+    def __post_init__(self) -> None:
+        all_positive(self)
