@@ -10,19 +10,21 @@ from urllib.parse import urljoin, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 
-from netstack.http.events import SendRequest
+from netstack.http.dialing import DialLimits
+from netstack.http.engine.http2.client import STREAM_WINDOW
 from netstack.http.jar import Jar
 from netstack.http.limits import HTTPLimits
-from netstack.http.links import FetchError, Link
+from netstack.http.links import FetchError, Place
+from netstack.http.transfer import UpstreamLimits
+from netstack.http.upstream import Upstream, UpstreamOptions
+from netstack.http.wire import Response
 from netstack.kernel.limits import StreamLimits
-from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
-from netstack.kernel.metrics import traffic
-from netstack.kernel.resolver import ResolutionError, is_address
-from netstack.sansio import LocalProtocolError, Peer, Security
+from netstack.kernel.resolver import is_address
+from netstack.sansio import Peer, Security
 
-PROTOCOL = "http"
-ALPN = ("h2", "http/1.1")
+CONNECTIONS = 1000
+"""Of one client, at once; more requests wait."""
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Fields that are not sent on to another host (RFC 9110 §15.4)."""
@@ -92,17 +94,11 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What a URL asks to connect to."""
+    """What a URL asks for, and where."""
 
-    secure: bool
-    host: str
-    port: int
+    place: Place
     authority: str
     target: str
-
-    @property
-    def key(self) -> tuple[bool, str, int]:
-        return self.secure, self.host, self.port
 
 
 class HTTPClient:
@@ -113,11 +109,21 @@ class HTTPClient:
         self.machine = machine
         self.jar = jar
         self.options = options or ClientOptions()
-        self._traffic = traffic(machine.registry, PROTOCOL, "client")
-        self._idle: dict[tuple[bool, str, int], list[Link]] = {}
-        """Connections that serve no request, and those that requests share."""
-        self._opening: dict[tuple[bool, str, int], list[Deferred[None]]] = {}
-        """Who waits for a connection that may be shared."""
+        wanted = self.options
+        longest = max(60.0, 2 * wanted.timeout)  # a fetch is given up before
+        limits = UpstreamLimits(
+            per_host=CONNECTIONS, connections=CONNECTIONS, queue=CONNECTIONS, idle=CONNECTIONS,
+            idle_per_host=wanted.connections_per_host, idle_seconds=wanted.connections.idle, queue_seconds=longest,
+            head_seconds=longest, read_seconds=longest, write_seconds=longest, exchange_seconds=longest,
+            window=STREAM_WINDOW,
+        )  # fmt: skip
+        dial = DialLimits(connect_seconds=wanted.timeout + 1.0)
+        self._upstream = Upstream(
+            machine,
+            UpstreamOptions(
+                limits, dial, wanted.http2, wanted.prior_knowledge, wanted.pipelining, wanted.http, wanted.connections
+            ),
+        )
 
     async def fetch(
         self,
@@ -140,19 +146,7 @@ class HTTPClient:
 
     def close(self) -> None:
         """Close the idle connections."""
-        for links in tuple(self._idle.values()):
-            for link in tuple(links):
-                if link.connection is not None:
-                    link.connection.close()
-        self._idle.clear()
-
-    def forget(self, link: Link) -> None:
-        """The link's connection is gone."""
-        links = self._idle.get(link.key)
-        if links is not None and link in links:
-            links.remove(link)
-            if not links:
-                del self._idle[link.key]
+        self._upstream.close()
 
     async def _follow(
         self, url: str, method: str, fields: tuple[tuple[str, str], ...], body: bytes, page: str | None
@@ -171,7 +165,7 @@ class HTTPClient:
             url = urljoin(url, location)
             if result.status == 303 or (method == "POST" and result.status in (301, 302)):
                 method, body = ("HEAD" if method == "HEAD" else "GET"), b""
-            if _place(url, self.machine).key != place.key:
+            if _place(url, self.machine).place != place.place:
                 fields = tuple(pair for pair in fields if pair[0].lower() not in _PRIVATE)
 
     def _cookies(self, place: _Place, fields: Sequence[tuple[str, str]], same_site: bool) -> tuple[tuple[str, str], ...]:
@@ -179,7 +173,7 @@ class HTTPClient:
         if self.jar is None or any(name.lower() == "cookie" for name, _ in fields):
             return ()
         path = place.target.partition("?")[0]
-        found = self.jar.field(place.host, path, place.secure, self.machine.wall(), same_site, safe=False)
+        found = self.jar.field(place.place.host, path, place.place.secure, self.machine.wall(), same_site, safe=False)
         return (("Cookie", found),) if found else ()
 
     def _keep_cookies(self, place: _Place, result: Result, same_site: bool) -> None:
@@ -188,157 +182,65 @@ class HTTPClient:
         path = place.target.partition("?")[0]
         for name, value in result.fields:
             if name.lower() == "set-cookie":
-                self.jar.take(value, place.host, path, place.secure, self.machine.wall(), same_site)
+                self.jar.take(value, place.place.host, path, place.place.secure, self.machine.wall(), same_site)
 
     async def _once(self, url: str, place: _Place, method: str, fields: tuple[tuple[str, str], ...], body: bytes) -> Result:
-        link = self._kept(place, method)
-        while link is None and place.key in self._opening:  # a connection that may be shared is on its way
-            turn: Deferred[None] = Deferred()
-            self._opening[place.key].append(turn)
-            await turn
-            link = self._kept(place, method)
-        if link is not None:
-            try:
-                return await self._exchange(link, url, place, method, fields, body, None)
-            except FetchError as error:
-                # RFC 9112 §9.3.1: the server may have closed while we sent; only what is safe to repeat is repeated.
-                if not error.repeatable and (error.heard or method not in ("GET", "HEAD", "OPTIONS", "PUT", "DELETE")):
-                    raise
-        return await self._exchange(None, url, place, method, fields, body, self.machine.reactor.seconds())
-
-    def _kept(self, place: _Place, method: str) -> Link | None:
-        """A connection that takes a request."""
-        links = self._idle.get(place.key, [])
-        for link in links:
-            if link.shared and link.takes(method):
-                return link
-        if not links or links[-1].shared:
-            return None
-        link = links.pop()
-        if not links:
-            del self._idle[place.key]
-        return link
-
-    async def _exchange(
-        self,
-        link: Link | None,
-        url: str,
-        place: _Place,
-        method: str,
-        fields: tuple[tuple[str, str], ...],
-        body: bytes,
-        fresh: float | None,
-    ) -> Result:
-        seconds = self.machine.reactor.seconds
-        start = fresh if fresh is not None else seconds()
-        resolved = connected = secured = None
-        if link is None:
-            if self._may_share(place):
-                self._opening.setdefault(place.key, [])
-            try:
-                addresses = await self._addresses(place.host)
-                resolved = None if is_address(place.host) else seconds() - start
-                link, up = await self._connect(addresses, place)
-                if link.shared:
-                    self._keep(link)
-            finally:
-                for turn in self._opening.pop(place.key, ()):
-                    if not turn.called:
-                        self.machine.reactor.callLater(0, _fire, turn)
-            connected = up - start
-            secured = seconds() - start if place.secure else None
-        connection = link.connection
         names = {name.lower() for name, _ in fields}
         sent = [] if "host" in names else [("Host", place.authority)]
         if "user-agent" not in names and self.options.user_agent:
             sent.append(("User-Agent", self.options.user_agent))
         if "accept" not in names:
             sent.append(("Accept", "*/*"))
+        got = _Got()
+        transfer = self._upstream.open(place.place, method, place.target, (*sent, *fields), body, got)
         try:
-            number, exchange = await link.begin(SendRequest(method, place.target, (*sent, *fields), body))
-        except LocalProtocolError as error:
-            raise FetchError(f"{url}: {error}") from None
-        except FetchError as error:
-            raise error.about(url) from None
-        try:
-            await exchange.ended
+            await got.ended
         except CancelledError:
-            link.give_up(number)
+            transfer.abort()
             raise
         except FetchError as error:
-            raise error.about(url) from None
-        response = exchange.response
-        if response is None or connection is None:
+            raise error if transfer.link is None else error.about(url) from None
+        response, link, start = got.response, transfer.link, transfer.started
+        if response is None or link is None or link.connection is None:
             raise FetchError(f"{url}: no response")
-        result = Result(
-            url, response.status, response.reason, response.version, response.field_lines,
-            b"".join(exchange.body), connection.peer,
-            Timing(resolved, connected, secured, exchange.first_octet - start, seconds() - start), exchange.reused,
+        resolved = connected = secured = None
+        if not transfer.reused:
+            resolved = None if link.resolved is None else max(0.0, link.resolved - start)
+            connected = max(0.0, link.opened - start)
+            secured = max(0.0, link.up - start) if place.place.secure else None
+        seconds = self.machine.reactor.seconds
+        return Result(
+            url, response.status, response.reason, response.version, response.field_lines, b"".join(got.body),
+            link.connection.peer,
+            Timing(resolved, connected, secured, transfer.first_octet - start, seconds() - start), transfer.reused,
         )  # fmt: skip
-        if not link.shared:
-            self._keep(link)
-        elif not link.busy and link not in self._idle.get(link.key, ()):
-            connection.close()
-        return result
-
-    def _keep(self, link: Link) -> None:
-        if not link.reusable:
-            return
-        kept = self._idle.setdefault(link.key, [])
-        if len(kept) < self.options.connections_per_host:
-            kept.append(link)
-        elif link.connection is not None and not link.shared:
-            link.connection.close()
-
-    def _may_share(self, place: _Place) -> bool:
-        """Whether other requests may go on a connection while it serves one."""
-        options = self.options
-        return options.pipelining or (options.http2 if place.secure else options.prior_knowledge)
-
-    async def _addresses(self, host: str) -> Sequence[str]:
-        if is_address(host):
-            return [host]
-        try:
-            found = await self.machine.resolver.addresses(host)
-        except ResolutionError as error:
-            raise FetchError(str(error)) from None
-        if not found:
-            raise FetchError(f"{host} has no address")
-        return found
-
-    async def _connect(self, addresses: Sequence[str], place: _Place) -> tuple[Link, float]:
-        """A link that is up and when its TCP connection was; the addresses are tried in turn."""
-        failed = FetchError(f"{place.host} has no address")
-        prior = self.options.prior_knowledge and not place.secure
-        for address in addresses:
-            link = Link(
-                place.key, self.options.http, self.machine.reactor.seconds, prior, self.options.pipelining, self.forget
-            )
-            try:
-                driver = await connect_stream(
-                    self.machine, address, place.port, PROTOCOL, link.engine, link, self._traffic,
-                    self.options.connections, place.host if place.secure else None, ALPN if self.options.http2 else ALPN[1:],
-                )  # fmt: skip
-            except CancelledError:
-                raise
-            except Exception as error:  # a handshake fails in more ways than can be listed
-                failed = FetchError(f"{place.host} ({address} port {place.port}): {_why(error)}")
-                continue
-            link.connection = driver
-            return link, driver.opened
-        raise failed
 
 
-def _fire(turn: Deferred[None]) -> None:
-    if not turn.called:
-        turn.callback(None)
+class _Got:
+    """A response that is collected."""
 
+    def __init__(self) -> None:
+        self.response: Response | None = None
+        self.body: list[bytes] = []
+        self.ended: Deferred[None] = Deferred()
 
-def _why(error: Exception) -> str:
-    """OpenSSL's errors are lists of (library, function, reason)."""
-    if error.args and isinstance(error.args[0], list):
-        return "TLS: " + ", ".join(str(each[-1]) for each in error.args[0])
-    return str(error) or type(error).__name__
+    def interim(self, response: Response) -> None:
+        pass
+
+    def head(self, response: Response) -> None:
+        self.response = response
+
+    def data(self, data: bytes) -> None:
+        self.body.append(data)
+
+    def end(self, trailers: Sequence[tuple[str, str]]) -> None:
+        self.ended.callback(None)
+
+    def failed(self, error: FetchError) -> None:
+        self.ended.errback(error)
+
+    def writable(self) -> None:
+        pass
 
 
 def _same_site(url: str, page: str) -> bool:
@@ -388,4 +290,4 @@ def _place(url: str, machine: Machine) -> _Place:
     secure = parts.scheme == "https"
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query or "?" in url.partition("#")[0] else "")
     actual = port if port is not None else machine.port(443 if secure else 80)
-    return _Place(secure, host.rstrip("."), actual, parts.netloc, target)
+    return _Place(Place(secure, host.rstrip("."), actual), parts.netloc, target)

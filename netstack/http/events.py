@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from netstack.http.faults import ErrorType
 from netstack.http.wire import Request, Response
 from netstack.sansio import Command, Event, FileSlice, Peer
 
@@ -59,11 +60,31 @@ class StreamReset(Event):
     reason: str
     repeatable: bool = False
     """The server did nothing about the request: any may be sent again (RFC 9113 §8.7)."""
+    kind: ErrorType | None = None
+    """Where the reason is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BodyTaken(Event):
     """All that was given by SendBody has gone out."""
+
+
+# Commands to either side's engine
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SendBody(Command):
+    """More of the body of the message in hand."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HoldBody(Command):
+    """Read no more of the body that comes for now, or go on: what it goes to takes no more, and its sender is slowed down.
+    What is on its way may still come: what was read of a connection, the window of a stream."""
+
+    held: bool
 
 
 # Commands to the server's engine
@@ -123,13 +144,6 @@ class Continue(Command):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class HoldBody(Command):
-    """Read no more of the request's body for now, or go on: what it goes to takes no more. Its client is slowed down."""
-
-    held: bool
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class StartResponse(Command):
     """The head of a response whose body follows by SendBody; chunked for HTTP/1.1 when `length` is None."""
 
@@ -137,13 +151,6 @@ class StartResponse(Command):
     fields: bytes
     length: int | None = None
     close: bool = False
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SendBody(Command):
-    """More of the body."""
-
-    data: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -213,3 +220,21 @@ class SendRequest(Command):
     target: str
     fields: Sequence[tuple[str, str]]
     body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartRequest(Command):
+    """The head of a request whose body follows by SendBody, until EndRequest. Of `length` octets; None: nobody knows yet,
+    and it goes in chunks where the version has them."""
+
+    method: str
+    target: str
+    fields: Sequence[tuple[str, str]]
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EndRequest(Command):
+    """The request's body is complete. Trailers go where the framing has a place for them (RFC 9110 §6.5.1)."""
+
+    trailers: Sequence[tuple[str, str]] = ()

@@ -1,28 +1,33 @@
 """Connections of a client that requests share: one after another on HTTP/1, or pipelined; at once on HTTP/2."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-
-from twisted.internet.defer import Deferred
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from netstack.http.engine import ClientEngine
 from netstack.http.engine.http2 import HTTP2ClientEngine
 from netstack.http.events import (
     BodyReceived,
+    BodyTaken,
+    InterimReceived,
     OnStream,
     ResetStream,
     ResponseEnded,
     ResponseReceived,
     SendRequest,
+    StartRequest,
     StreamReset,
     ToStream,
 )
+from netstack.http.faults import ErrorType
 from netstack.http.limits import HTTPLimits
 from netstack.http.wire import Response
 from netstack.kernel.roles import Connection
-from netstack.sansio import Engine, Event, LocalProtocolError
+from netstack.sansio import Command, Engine, Event
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+HIGH = 64 * 1024
+"""Octets of a request's body that wait for a window of HTTP/2; then its sender is asked to pause."""
 
 
 class FetchError(Exception):
@@ -33,70 +38,85 @@ class FetchError(Exception):
     heard = False
     """Some of a response came."""
 
+    def __init__(self, message: str, kind: ErrorType = ErrorType.HTTP_PROTOCOL_ERROR, rcode: str | None = None) -> None:
+        """`rcode`: what the DNS said, where that is the reason (RFC 9209 §2.3.2)."""
+        super().__init__(message)
+        self.kind = kind
+        self.rcode = rcode
+
     def about(self, url: str) -> "FetchError":
         """The same, with the URL that was fetched."""
-        error = FetchError(f"{url}: {self}")
+        error = FetchError(f"{url}: {self}", self.kind, self.rcode)
         error.repeatable, error.heard = self.repeatable, self.heard
         return error
 
 
-@dataclass(eq=False)
-class Exchange:
-    """A request and what has come of its response."""
+class Exchange(Protocol):
+    """What is told of a request that is under way. After `complete` and `fail` nothing more."""
 
-    reused: bool
-    """The connection had served a request before."""
-    method: str
-    response: Response | None = None
-    body: list[bytes] = field(default_factory=list)
-    first_octet: float = 0.0
-    ended: Deferred[None] = field(default_factory=Deferred)
-    """Fires when the response has ended, fails with a FetchError when there will be none."""
+    def interim(self, response: Response) -> None: ...
 
-    def end(self, error: FetchError | None = None) -> None:
-        """There is nothing more to come."""
-        if self.ended.called:
-            return
-        if error is None:
-            self.ended.callback(None)
-        else:
-            own = FetchError(str(error))
-            own.repeatable, own.heard = error.repeatable, self.response is not None
-            self.ended.errback(own)
+    def head(self, response: Response) -> None: ...
+
+    def data(self, data: bytes) -> None: ...
+
+    def complete(self, trailers: Sequence[tuple[str, str]]) -> None: ...
+
+    def fail(self, error: FetchError) -> None: ...
+
+    def room(self) -> None:
+        """The request's body may go on."""
+
+
+class Owner(Protocol):
+    """Who keeps connections."""
+
+    def freed(self, link: "Link") -> None:
+        """A response has ended: there may be room for another request."""
+
+    def gone(self, link: "Link") -> None:
+        """The connection is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where requests go."""
+
+    secure: bool
+    host: str
+    port: int
 
 
 class Link:
     """The role of one connection."""
 
     def __init__(
-        self,
-        key: tuple[bool, str, int],
-        limits: HTTPLimits,
-        seconds: Callable[[], float],
-        prior_knowledge: bool,
-        pipelining: bool,
-        forget: Callable[["Link"], None],
+        self, place: Place, limits: HTTPLimits, prior_knowledge: bool, pipelining: bool, window: int, owner: Owner
     ) -> None:
-        """`forget` is told when the connection is gone, or takes no more requests."""
-        self.key = key
+        """`window`: as of HTTP2ClientEngine."""
+        self.place = place
         self.connection: Connection | None = None
         self.error: FetchError | None = None
         self.used = False
-        self._limits = limits
-        self._seconds = seconds
-        self._forget = forget
-        self._pipelining = pipelining
+        self.resolved: float | None = None
+        """When the addresses were known, the TCP connection was up, and with it TLS: monotonic seconds."""
+        self.opened = self.up = 0.0
+        self._limits, self._owner = limits, owner
+        self._pipelining, self._window = pipelining, window
         self._http2: HTTP2ClientEngine | None = None
         self._http1 = ClientEngine(limits, self._take_over)
         self.engine: Engine = self._take_over() if prior_knowledge else self._http1
         """The connection's at first: when the server agrees on HTTP/2 another one takes over."""
         self._exchanges: dict[int, Exchange] = {}
         """By number, the oldest first."""
+        self._safe = True
+        """All of them are of safe methods."""
         self._begun = 0
-        self._waiting: list[Deferred[None]] = []
+        self._unsent: dict[int, int] = {}
+        """Octets of bodies that wait for windows."""
 
     def _take_over(self) -> HTTP2ClientEngine:
-        self._http2 = HTTP2ClientEngine(self._limits)
+        self._http2 = HTTP2ClientEngine(self._limits, self._window)
         return self._http2
 
     @property
@@ -109,62 +129,68 @@ class Link:
         """Whether there are requests whose response has not ended."""
         return bool(self._exchanges)
 
-    def takes(self, method: str) -> bool:
-        """Whether a request may be sent now: on HTTP/1 only what is safe follows what is safe (RFC 9112 §9.3.2)."""
-        if self._http2 is not None or not self._exchanges:
-            return True
-        return method in SAFE and all(each.method in SAFE for each in self._exchanges.values())
-
     @property
     def reusable(self) -> bool:
         """Whether it takes another request, now or later."""
-        return self.connection is not None and self.error is None and (self._http2 or self._http1).reusable
+        engine = self._http2 or self._http1
+        return self.connection is not None and self.error is None and engine.fault is None and engine.reusable
 
-    async def begin(self, request: SendRequest) -> tuple[int, Exchange]:
-        """Send a request, on HTTP/2 when the server has room for it; raises FetchError and LocalProtocolError."""
-        engine = self._http2
-        while engine is not None and self.error is None and engine.reusable and not engine.room:
-            turn: Deferred[None] = Deferred()
-            self._waiting.append(turn)
-            await turn
-        if self.error is not None:
-            raise self.error
-        if self.connection is None:
-            raise FetchError("the connection is not up")
-        exchange = Exchange(self.used, request.method)
-        self.used = True
-        if engine is None:
+    def suits(self, method: str) -> bool:
+        """Whether it takes such a request, now or when the server has room for it."""
+        if not self.reusable:
+            return False
+        if self._http2 is not None or not self._exchanges:
+            return True
+        return self._pipelining and self._safe and method in SAFE  # RFC 9112 §9.3.2
+
+    def takes(self, method: str) -> bool:
+        """Whether such a request may be sent now."""
+        return self.suits(method) and (self._http2 is None or self._http2.room)
+
+    def start(self, request: SendRequest | StartRequest, exchange: Exchange) -> int:
+        """Send a request, when it `takes` its method; its number. Raises LocalProtocolError."""
+        assert self.connection is not None  # noqa: S101  it takes requests
+        if self._http2 is None:
+            self.connection.send(request)
             self._begun += 1
-            self._exchanges[self._begun] = exchange
-            try:
-                self.connection.send(request)
-            except LocalProtocolError:
-                self.give_up(self._begun)
-                raise
-            return self._begun, exchange
-        if not engine.reusable:
-            error = FetchError("the server closes the connection")
-            error.repeatable = True
-            raise error
-        number = engine.next_stream
-        self._exchanges[number] = exchange
-        try:
+            number = self._begun
+            self._safe = request.method in SAFE and (self._safe or not self._exchanges)
+        else:
+            number = self._http2.next_stream
             self.connection.send(ToStream(number, request))
-        except LocalProtocolError:
-            del self._exchanges[number]
-            raise
-        return number, exchange
+        self.used = True
+        self._exchanges[number] = exchange
+        return number
+
+    def send(self, number: int, command: Command, octets: int = 0) -> None:
+        """More of a request, or about its response; raises LocalProtocolError. `octets`: of a body."""
+        if self.connection is None or number not in self._exchanges:
+            return
+        if self._http2 is None:
+            self.connection.send(command)
+        else:
+            if octets:
+                self._unsent[number] = self._unsent.get(number, 0) + octets
+            self.connection.send(ToStream(number, command))
+            if octets and not self._http2.waits(number):
+                del self._unsent[number]
+
+    def has_room(self, number: int) -> bool:
+        """Whether more of a request's body may be sent."""
+        return self.connection is not None and self.connection.writable and self._unsent.get(number, 0) < HIGH
 
     def give_up(self, number: int) -> None:
         """Nobody waits for a response any more."""
-        self._exchanges.pop(number, None)
-        if self.connection is None:
+        if self._exchanges.pop(number, None) is None or self.connection is None:
             return
+        self._unsent.pop(number, None)
         if self._http2 is None:
             self.connection.abort()
         else:
             self.connection.send(ToStream(number, ResetStream()))
-            self._next()
+            self._owner.freed(self)
+
+    # What the driver calls
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, OnStream):
@@ -175,34 +201,38 @@ class Link:
         if exchange is None:
             return
         if isinstance(event, BodyReceived):
-            exchange.body.append(event.data)
+            exchange.data(event.data)
         elif isinstance(event, ResponseReceived):
-            exchange.response = event.response
-            exchange.first_octet = self._seconds()
+            exchange.head(event.response)
+        elif isinstance(event, InterimReceived):
+            exchange.interim(event.response)
         elif isinstance(event, ResponseEnded):
-            del self._exchanges[number]
-            exchange.end()
-            self._next()
+            self._end(number)
+            exchange.complete(event.trailers)
+        elif isinstance(event, BodyTaken):
+            self._unsent.pop(number, None)
+            exchange.room()
         elif isinstance(event, StreamReset):
-            del self._exchanges[number]
-            error = FetchError(event.reason)
+            self._end(number)
+            error = FetchError(event.reason, event.kind or ErrorType.CONNECTION_TERMINATED)
             error.repeatable = event.repeatable
-            exchange.end(error)
-            self._next()
+            exchange.fail(error)
 
-    def _next(self) -> None:
-        """There is room for those who wait."""
-        if self.shared and not self.reusable:
-            self._forget(self)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+    def _end(self, number: int) -> None:
+        del self._exchanges[number]
+        self._unsent.pop(number, None)
+        self._owner.freed(self)
+
+    def writable(self, connection: Connection) -> None:
+        """The transport takes more."""
+        for exchange in tuple(self._exchanges.values()):
+            exchange.room()
 
     def lost(self, reason: str) -> None:
-        fault = (self._http2 or self._http1).fault
-        self.error = FetchError(fault or f"the connection was lost: {reason}")
-        self._forget(self)
+        engine = self._http2 or self._http1
+        kind = engine.kind or ErrorType.CONNECTION_TERMINATED
+        self.error = FetchError(engine.fault or f"the connection was lost: {reason}", kind)
         exchanges, self._exchanges = self._exchanges, {}
+        self._owner.gone(self)
         for exchange in exchanges.values():
-            exchange.end(self.error)
-        self._next()
+            exchange.fail(self.error)

@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, Metric
 
 from netstack.http.engine.http2.calm import Counts
+from netstack.http.faults import ErrorType
 from netstack.kernel.metrics import Exporter
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
@@ -67,6 +68,34 @@ class HTTP2Collector(Exporter):
         for kind, count in counts.abuses.items():
             abuses.add_metric([kind], count)
         yield abuses
+
+
+class Fetches(Exporter):
+    """Counts of a host's requests to others, as `netstack_http_upstream_*`."""
+
+    def __init__(self) -> None:
+        self.reused = 0
+        self.failures: dict[ErrorType, int] = {}
+
+    def failed(self, kind: ErrorType) -> None:
+        """A response that could not be had."""
+        self.failures[kind] = self.failures.get(kind, 0) + 1
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily(
+            "netstack_http_upstream_reused", "Requests on connections that had served one before.", self.reused
+        )
+        failures = CounterMetricFamily(
+            "netstack_http_upstream_failures", "Responses that could not be had.", labels=["type"]
+        )
+        for kind, count in sorted(self.failures.items()):
+            failures.add_metric([kind], count)
+        yield failures
+
+
+def upstream_counts(registry: CollectorRegistry) -> Fetches:
+    """The counts of a registry; the same object each time."""
+    return Fetches.of(registry, "netstack_http_upstream_reused")
 
 
 def http2_counts(registry: CollectorRegistry) -> Counts:

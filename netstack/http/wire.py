@@ -217,7 +217,7 @@ def body_framing(response: Response, method: str) -> int | bool | None:
         if stated is not None:
             raise BadMessage("Content-Length beside Transfer-Encoding")
         if [*tokens(coding)] != ["chunked"]:
-            raise BadMessage(f"transfer coding {coding[:80]!r} is not known")
+            raise BadMessage(f"transfer coding {coding[:80]!r} is not known", 501)
         return True
     return None if stated is None else content_length(stated)
 

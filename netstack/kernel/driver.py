@@ -347,7 +347,7 @@ class StreamDriver(TwistedProtocol):
             due = idle
         if due < self._due:
             self._arm(due)
-        if self._reading != (engine.wants_data() and not self._paused):
+        if self._reading != (engine.wants_data() and not (self._paused and self._stuck())):
             self._read_or_not()
 
     def _hand_on(self, events: Iterable[Event], first: bool) -> None:
@@ -355,7 +355,7 @@ class StreamDriver(TwistedProtocol):
         recording = self.engine.recording
         for event in (iterator := iter(events)):
             ours = type(event) in _OURS
-            if not first and (self._paused if ours else not self._room()):
+            if not first and (self._paused and self._stuck() if ours else not self._room()):
                 self._waiting = chain((event,), iterator)
                 return
             first = False
@@ -380,7 +380,11 @@ class StreamDriver(TwistedProtocol):
         self._collect()
         if self._queued >= self.limits.output_high:
             self._flush()
-        return not self._paused
+        return not (self._paused and self._stuck())
+
+    def _stuck(self) -> bool:
+        """Whether output that waits holds input up: of a duplex engine only when it has become much."""
+        return not getattr(self.engine, "duplex", False) or self._queued >= self.limits.output_high
 
     def _carry_out(self, event: Event) -> None:
         kind = type(event)
@@ -536,7 +540,7 @@ class StreamDriver(TwistedProtocol):
     def _read_or_not(self) -> None:
         if self._eof or self._gone:
             return
-        wanted = self._closing or (not self._paused and self.engine.wants_data())
+        wanted = self._closing or (self.engine.wants_data() and not (self._paused and self._stuck()))
         if wanted != self._reading:
             self._reading = wanted
             transport: Any = self.transport

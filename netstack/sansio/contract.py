@@ -170,6 +170,10 @@ class Engine(_Recording, Protocol):
 
     A `RemoteProtocolError` raised by `receive`, `eof` or `on_timer` makes the driver write what is queued, count it and
     close. A `LocalProtocolError` raised by `send` goes to the caller.
+
+    With an attribute `duplex` that is true, input is read also while output waits: for engines whose two directions do
+    not depend on each other, such as a client's, whose server may answer before it has read all. Their roles send only
+    while the connection is `writable`.
     """
 
     def connected(self, info: Peer, now: Now) -> Iterable[Event]:
