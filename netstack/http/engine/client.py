@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader, UntilCloseReader
-from netstack.http.engine.record import RECORDED, Record, without_credentials
+from netstack.http.engine.record import without_credentials
 from netstack.http.events import (
     BodyReceived,
     Connected,
@@ -42,6 +42,7 @@ from netstack.sansio import (
     Recorder,
     Timeless,
 )
+from netstack.sansio.record import RECORDED, Record
 
 _KINDS = {
     (431, False): ErrorType.HTTP_RESPONSE_HEADER_SECTION_SIZE,

@@ -1,9 +1,6 @@
-"""What the journal gets of a message: without credentials, and of one that comes or goes in many pieces its beginning."""
+"""What the journal gets of a request: without its credentials."""
 
 import re
-
-RECORDED = 1024 * 1024
-"""Octets of one message that the journal gets at most."""
 
 _CREDENTIALS = re.compile(
     rb"^([ \t]*(?:proxy-)?authorization[ \t]*:[ \t]*)([^\r\n]*(?:\r?\n[ \t][^\r\n]*)*)", re.IGNORECASE | re.MULTILINE
@@ -16,31 +13,3 @@ def without_credentials(octets: bytes) -> bytes:
     end = octets.find(b"\r\n\r\n")
     head = octets if end < 0 else octets[:end]
     return _CREDENTIALS.sub(lambda found: found[1] + b"*" * len(found[2]), head) + octets[len(head) :]
-
-
-class Record:
-    """The first RECORDED octets of a message, and how many there were beyond them."""
-
-    __slots__ = ("_kept", "_omitted")
-
-    def __init__(self) -> None:
-        self._kept = bytearray()
-        self._omitted = 0
-
-    def __len__(self) -> int:
-        return len(self._kept) + self._omitted
-
-    def add(self, data: bytes) -> None:
-        """Some more octets of the flow."""
-        room = RECORDED - len(self._kept)
-        self._kept += data[:room]
-        self._omitted += max(0, len(data) - room)
-
-    def take(self, unread: bytes = b"") -> tuple[bytes, int]:
-        """The octets kept and the number of those omitted; the last ones, `unread`, begin the next message's record."""
-        total = len(self) - len(unread)
-        octets = bytes(self._kept[:total])
-        self._kept.clear()
-        self._omitted = 0
-        self.add(unread)
-        return octets, total - len(octets)

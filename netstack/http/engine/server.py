@@ -5,7 +5,7 @@ from enum import IntEnum
 
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
 from netstack.http.engine.heads import Heads
-from netstack.http.engine.record import RECORDED, Record, without_credentials
+from netstack.http.engine.record import without_credentials
 from netstack.http.events import (
     BodyReceived,
     Continue,
@@ -41,6 +41,7 @@ from netstack.sansio import (
     Recorder,
     Transitions,
 )
+from netstack.sansio.record import RECORDED, Record
 
 
 class Receiving(IntEnum):

@@ -1,0 +1,1 @@
+"""SMTP: mail servers and clients that lose no message."""

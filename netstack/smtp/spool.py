@@ -1,0 +1,377 @@
+"""Messages that were acknowledged and have not reached everybody: on disk, synced, before anybody is told (RFC 5321 §6.1).
+
+Messages that come together share one write and one sync. Files only grow; one whose messages are all done is removed, and
+one in which little is left has that copied to the newest. A crash loses nothing that was acknowledged.
+"""
+
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from zlib import crc32
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from netstack.kernel.disk import Appender, OpenFile
+from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import all_positive
+from netstack.smtp.records import Record, encode, scan
+
+COST = 0.002
+"""Seconds that a write with its sync takes, in the simulation alone."""
+Head = dict[str, Any]
+_log = Logger()
+
+
+class SpoolFull(Exception):
+    """As much waits to be written, or is kept, as may."""
+
+
+class Damaged(Exception):
+    """What the disk gives back is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoolLimits:
+    """Bounds of a spool; sizes in octets."""
+
+    segment: int = 64 * 1024 * 1024
+    """A file that has grown beyond is followed by a new one."""
+    waiting: int = 256 * 1024 * 1024
+    """Of messages that wait to be written."""
+    together: int = 1000
+    """Records of one write."""
+    messages: int = 1_000_000
+    """Kept at once."""
+    octets: int = 16 * 1024 * 1024 * 1024
+    """Of all files."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
+
+
+class _Segment:
+    """One file."""
+
+    __slots__ = ("file", "live", "live_octets", "name", "size")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.size = 0
+        self.live = self.live_octets = 0
+        """Messages in it that are not done, and their octets."""
+        self.file: OpenFile | None = None
+
+
+@dataclass(slots=True)
+class Place:
+    """Where a message's content is."""
+
+    segment: _Segment
+    offset: int
+    length: int
+    check: int
+
+
+@dataclass(slots=True)
+class _Item:
+    """A record to be written."""
+
+    kind: Record
+    number: int
+    head: Head | None
+    content: bytes
+    written: Deferred[int]
+    is_copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A message that was there when the spool was opened: its head, with all changes, oldest first."""
+
+    number: int
+    head: Head
+    changes: tuple[Head, ...]
+
+
+class Spool:
+    """One for each queue; only one process may have it."""
+
+    def __init__(
+        self, machine: Machine, limits: SpoolLimits, describe: Callable[[int], Head], directory: str = "queue"
+    ) -> None:
+        """`describe` gives the head of a message that is kept as it is now, changes included."""
+        self.commits = 0
+        self.damaged = 0
+        """Files that ended in the middle of a record, and contents that were not what was written."""
+        self._machine = machine
+        self._limits = limits
+        self._describe = describe
+        self._directory = directory
+        self._places: dict[int, Place] = {}
+        self._segments: list[_Segment] = []
+        self._appender: Appender | None = None
+        self._next = 1
+        self._queue: deque[_Item] = deque()
+        self._waiting = 0
+        self._busy = self._closed = self._broken = False
+        self._on_idle: list[Deferred[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def octets(self) -> int:
+        """Of all files."""
+        return sum(segment.size for segment in self._segments)
+
+    def open(self) -> list[Spooled]:
+        """What is kept, oldest first. Blocks for as long as it takes to read the heads."""
+        disk = self._machine.disk
+        kept: dict[int, tuple[Head, list[Head]]] = {}
+        try:
+            names = [name for name in disk.list(self._directory) if name.startswith("segment-")]
+        except FileNotFoundError:
+            names = []
+        for name in names:
+            segment = _Segment(f"{self._directory}/{name}")
+            self._segments.append(segment)
+            self._next = max(self._next, int(name.removeprefix("segment-"), 16) + 1)
+            self._read(segment, kept, verify=name == names[-1])
+        for segment in [*self._segments]:
+            self._drop_if_done(segment)
+        return [Spooled(number, head, tuple(changes)) for number, (head, changes) in sorted(kept.items())]
+
+    def accept(self, head: Head, content: bytes) -> Deferred[int]:
+        """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError."""
+        if len(self._places) >= self._limits.messages or self.octets >= self._limits.octets:
+            raise SpoolFull("the queue is full")
+        if self._waiting + len(content) > self._limits.waiting:
+            raise SpoolFull("too much waits to be written")
+        number = self._next
+        self._next += 1
+        return self._write(Record.MESSAGE, number, head, content)
+
+    def change(self, number: int, change: Head) -> Deferred[int]:
+        """Note something about a message; fires when that survives."""
+        return self._write(Record.CHANGE, number, change, b"") if number in self._places else succeed(number)
+
+    def done(self, number: int) -> Deferred[int]:
+        """Nothing more is to be done for a message: forget it."""
+        place = self._places.pop(number, None)
+        if place is None:
+            return succeed(number)
+        place.segment.live -= 1
+        place.segment.live_octets -= place.length
+        written = self._write(Record.DONE, number, None, b"")
+        written.addCallback(lambda _: self._tidy(place.segment, number))
+        return written
+
+    def content(self, number: int) -> bytes:
+        """A message's octets; raises KeyError, Damaged, OSError."""
+        place = self._places[number]
+        segment = place.segment
+        if segment.file is None:
+            segment.file = self._machine.disk.open(segment.name)
+        content = segment.file.read_at(place.offset, place.length)
+        if crc32(content) != place.check:
+            self.damaged += 1
+            raise Damaged(f"message {number:X} in {segment.name} is damaged")
+        return content
+
+    def length(self, number: int) -> int:
+        """Octets of a message; raises KeyError."""
+        return self._places[number].length
+
+    def close(self) -> Deferred[None]:
+        """Take nothing more; fires when what waits is written."""
+        self._closed = True
+        idle: Deferred[None] = Deferred()
+        self._on_idle.append(idle)
+        self._go_on()
+        return idle
+
+    # Writing
+
+    def _write(self, kind: Record, number: int, head: Head | None, content: bytes, is_copy: bool = False) -> Deferred[int]:
+        if self._closed:
+            raise SpoolFull("the spool is closed")
+        item = _Item(kind, number, head, content, Deferred(), is_copy)
+        self._queue.append(item)
+        self._waiting += len(content)
+        self._go_on()
+        return item.written
+
+    def _go_on(self) -> None:
+        if self._busy:
+            return
+        if not self._queue:
+            if self._closed:
+                self._close_files()
+            return
+        batch = [self._queue.popleft() for _ in range(min(self._limits.together, len(self._queue)))]
+        segment, appender = self._current(batch[0].number)
+        if appender is None:  # the disk does not even take a new file
+            self._failed(batch, Failure())
+            self._go_on()
+            return
+        self._busy = True
+
+        def write() -> list[int]:
+            """In a thread: the octets of each record."""
+            records = [encode(item.kind, item.number, item.head, item.content) for item in batch]
+            appender.write(b"".join(records))
+            appender.sync()
+            return [len(record) for record in records]
+
+        def finished(result: list[int] | Failure) -> None:
+            self._busy = False
+            self.commits += 1
+            if isinstance(result, Failure):
+                self._give_up(segment)
+                self._failed(batch, result)
+            else:
+                self._written(segment, batch, result)
+            self._go_on()
+
+        self._machine.offload(write, COST).addBoth(finished)
+
+    def _current(self, number: int) -> tuple[_Segment, Appender | None]:
+        """The newest file, or a new one; None in the place of its appender when there cannot be one."""
+        last = self._segments[-1] if self._segments else None
+        if last is None or self._appender is None or self._broken or last.size >= self._limits.segment:
+            if self._appender is not None:
+                self._appender.close()
+                self._appender = None
+            first = max(number, self._next - 1)
+            last = _Segment(f"{self._directory}/segment-{first:016x}")
+            while any(each.name == last.name for each in self._segments):
+                self._next += 1
+                last.name = f"{self._directory}/segment-{self._next - 1:016x}"
+            try:
+                self._appender = self._machine.disk.append(last.name)
+            except OSError:
+                return last, None
+            self._broken = False
+            self._segments.append(last)
+            if len(self._segments) > 1:
+                self._drop_if_done(self._segments[-2])
+        return last, self._appender
+
+    def _give_up(self, segment: _Segment) -> None:
+        """Nobody knows how much of a failed write is there: the next record goes into a new file."""
+        self._broken = True
+        if segment.size == 0:
+            self._segments.remove(segment)
+            self._remove(segment)
+
+    def _failed(self, batch: list[_Item], failure: Failure) -> None:
+        for item in batch:
+            self._waiting -= len(item.content)
+            item.written.errback(failure)
+
+    def _written(self, segment: _Segment, batch: list[_Item], sizes: list[int]) -> None:
+        for item, size in zip(batch, sizes, strict=True):
+            self._waiting -= len(item.content)
+            segment.size += size
+            if item.kind is Record.MESSAGE and (not item.is_copy or item.number in self._places):
+                length = len(item.content)
+                self._keep(item.number, Place(segment, segment.size - length, length, crc32(item.content)))
+            item.written.callback(item.number)
+
+    def _keep(self, number: int, place: Place) -> None:
+        before = self._places.get(number)
+        if before is not None:  # it was copied
+            before.segment.live -= 1
+            before.segment.live_octets -= before.length
+        self._places[number] = place
+        place.segment.live += 1
+        place.segment.live_octets += place.length
+
+    # Reading
+
+    def _read(self, segment: _Segment, kept: dict[int, tuple[Head, list[Head]]], verify: bool) -> None:
+        """`verify`: the contents too, since this file may have been written when the power went."""
+        file = segment.file = self._machine.disk.open(segment.name)
+        size = file.stat.size
+        end = 0
+        for found in scan(file.read_at, size):
+            end = found.end
+            self._next = max(self._next, found.number + 1)
+            if verify and crc32(file.read_at(found.offset, found.length)) != found.check:
+                self.damaged += 1  # written, but not synced when the power went: nobody was told of it
+            elif found.kind is Record.MESSAGE:
+                kept[found.number] = (dict(found.head), [])
+                self._keep(found.number, Place(segment, found.offset, found.length, found.check))
+            elif found.number in kept and found.kind is Record.CHANGE:
+                kept[found.number][1].append(dict(found.head))
+            elif found.number in kept:
+                del kept[found.number]
+                place = self._places.pop(found.number)
+                place.segment.live -= 1
+                place.segment.live_octets -= place.length
+        segment.size = size
+        if end < size:
+            self.damaged += 1
+            _log.warn("{name}: {count} octets after a crash are no whole record", name=segment.name, count=size - end)
+
+    # Files that are no longer needed
+
+    def _tidy(self, segment: _Segment, number: int) -> int:
+        if segment is not self._segments[-1] and segment in self._segments:
+            if segment.live == 0:
+                self._drop_if_done(segment)
+            elif segment.live_octets * 8 < segment.size and segment.size >= self._limits.segment // 2:
+                self._copy(segment)
+        return number
+
+    def _drop_if_done(self, segment: _Segment) -> None:
+        """Remove a file of which nothing is left, and nothing in later files refers to: changes follow their message."""
+        if segment.live or segment is self._segments[-1] or segment not in self._segments:
+            return
+        if segment is not self._segments[0]:
+            return  # a DONE in it may be of a message in an earlier file: those go first
+        self._segments.remove(segment)
+        self._remove(segment)
+        self._drop_if_done(self._segments[0])
+
+    def _remove(self, segment: _Segment) -> None:
+        if segment.file is not None:
+            segment.file.close()
+        try:
+            self._machine.disk.remove(segment.name)
+        except OSError as error:
+            _log.warn("{name} cannot be removed: {error}", name=segment.name, error=error)
+
+    def _copy(self, segment: _Segment) -> None:
+        for number, place in [*self._places.items()]:
+            if place.segment is segment:
+                try:
+                    content = self.content(number)
+                except (Damaged, OSError) as error:
+                    _log.error("message {number} stays where it is: {error}", number=f"{number:X}", error=error)
+                    continue
+                copied = self._write(Record.MESSAGE, number, self._describe(number), content, is_copy=True)
+                copied.addCallbacks(lambda _: self._drop_if_done(segment), lambda failure: None)
+
+    def _close_files(self) -> None:
+        if self._appender is not None:
+            self._appender.close()
+            self._appender = None
+        for segment in self._segments:
+            if segment.file is not None:
+                segment.file.close()
+                segment.file = None
+        waiting, self._on_idle = self._on_idle, []
+        for each in waiting:
+            each.callback(None)
+
+
+def merged(head: Mapping[str, Any], changes: tuple[Head, ...], merge: Callable[[Head, Head], None]) -> Head:
+    """A head with its changes."""
+    result = dict(head)
+    for change in changes:
+        merge(result, change)
+    return result
