@@ -44,3 +44,39 @@ class SMTPLimits:
 
     def __post_init__(self) -> None:
         all_positive(self)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueLimits:
+    """When mail is tried again and given up (RFC 5321 §4.5.4.1), and how much is on its way at once. Times in seconds."""
+
+    first_retry: float = 1800.0
+    """From the first attempt to the second; the pauses after it grow."""
+    growth: float = 1.5
+    """A pause to the one before it; 1 for pauses that are all alike."""
+    longest_retry: float = 4 * 3600.0
+    jitter: float = 0.1
+    """Part of a pause by which it is longer or shorter, at random: what failed together does not come back together."""
+    delay_notice: float = 4 * 3600.0
+    """Age at which the sender is told that a message waits."""
+    lifetime: float = 5 * 86400.0
+    """Age at which a message is given up."""
+    report_lifetime: float = 2 * 86400.0
+    """The same for reports, whose sender is nobody."""
+    per_destination: int = 5
+    """Connections to one domain at once."""
+    connections: int = 100
+    """To all domains at once."""
+    local: int = 100
+    """Messages on their way into mailboxes at once."""
+    per_connection: int = 100
+    """Messages of one connection."""
+    keep: float = 2.0
+    """A connection waits for more messages to the same domain."""
+    returned: int = 64 * 1024
+    """Octets of a message that a report about it brings back; of a longer one the header alone (RFC 3461 §6.2)."""
+
+    def __post_init__(self) -> None:
+        all_positive(self, or_none=("jitter", "keep"))
+        if self.growth < 1 or not 0 <= self.jitter < 1:
+            raise ValueError("growth: expected a number from 1; jitter: expected a number from 0 to below 1")

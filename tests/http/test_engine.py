@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstack.http.engine import Heads, ServerEngine
-from netstack.http.engine.record import RECORDED, Record
+from netstack.sansio.record import RECORDED, Record
 from netstack.http.engine.server import RECEIVING, SENDING, Receiving, Sending, Step
 from netstack.http.events import (
     BodyReceived,
