@@ -172,10 +172,14 @@ class Queue:
         self._check_stopped()
         return stopped
 
-    def accept(self, envelope: Envelope, content: bytes) -> Deferred[int]:
+    def next_number(self) -> int:
+        """A number for a message that `accept` will be given: it stands in the message's own trace field."""
+        return self._spool.take_number()
+
+    def accept(self, envelope: Envelope, content: bytes, number: int | None = None) -> Deferred[int]:
         """Take a message: fires with its number once it is safe. Raises SpoolFull; fails with OSError."""
         envelope.length = len(content)
-        written = self._spool.accept(envelope.head(), content)
+        written = self._spool.accept(envelope.head(), content, number)
 
         def taken(number: int) -> int:
             self.counts.accepted += 1

@@ -144,15 +144,19 @@ class Spool:
             self._drop_if_done(segment)
         return [Spooled(number, head, tuple(changes)) for number, (head, changes) in sorted(kept.items())]
 
-    def accept(self, head: Head, content: bytes) -> Deferred[int]:
+    def take_number(self) -> int:
+        """A number for a message that `accept` will be given."""
+        number = self._next
+        self._next += 1
+        return number
+
+    def accept(self, head: Head, content: bytes, number: int | None = None) -> Deferred[int]:
         """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError."""
         if len(self._places) >= self._limits.messages or self.octets >= self._limits.octets:
             raise SpoolFull("the queue is full")
         if self._waiting + len(content) > self._limits.waiting:
             raise SpoolFull("too much waits to be written")
-        number = self._next
-        self._next += 1
-        return self._write(Record.MESSAGE, number, head, content)
+        return self._write(Record.MESSAGE, self.take_number() if number is None else number, head, content)
 
     def change(self, number: int, change: Head) -> Deferred[int]:
         """Note something about a message; fires when that survives."""

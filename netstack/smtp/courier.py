@@ -1,0 +1,242 @@
+"""Mail to other servers: a route, its hosts in turn, a connection that takes message after message (RFC 5321 §5.1).
+
+What a server or the network says becomes an Outcome for each recipient: for good (5yz), for now (4yz), or done.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+
+from netstack.kernel.limits import StreamLimits
+from netstack.kernel.machine import Machine
+from netstack.kernel.metrics import Traffic
+from netstack.kernel.resolver import NameNotFound, ResolutionError
+from netstack.sansio import Peer
+from netstack.smtp.dialogue import Dialogue, DialogueError, connect
+from netstack.smtp.envelope import Destination, Envelope, Fate
+from netstack.smtp.events import Recipient
+from netstack.smtp.limits import SMTPLimits
+from netstack.smtp.queue import Job, Outcome, Unreachable
+from netstack.smtp.routes import NoRoute, Route, route
+from netstack.smtp.wire import Reply, encode_xtext
+
+
+@dataclass(frozen=True, slots=True)
+class CourierOptions:
+    """How mail goes out; times in seconds."""
+
+    name: str
+    """Said in EHLO: a name that has this host's address (RFC 5321 §4.1.4)."""
+    own_names: frozenset[str] = frozenset()
+    """Hosts that are this one: as exchanges they are left out (§5.1)."""
+    routes: Mapping[str, Route] = field(default_factory=dict)
+    starttls: bool = True
+    """TLS where the other server offers it, whoever it is (RFC 3207, RFC 7435)."""
+    extended: bool = True
+    """EHLO, and not HELO alone."""
+    chunking: bool = False
+    """BDAT where the other server takes it; binary content goes so in any case."""
+    addresses: int = 10
+    """Of all hosts of a route that are tried in one attempt."""
+    smtp: SMTPLimits = field(default_factory=SMTPLimits)
+    connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=900.0, connect=30.0))
+
+
+class Courier:
+    """Opens the ways to other servers for the queue; one for each host."""
+
+    def __init__(self, machine: Machine, options: CourierOptions, traffic: Traffic) -> None:
+        self.machine = machine
+        self.options = options
+        self.traffic = traffic
+        self.rng = Random(machine.rng.getrandbits(64))
+        self.secured = self.in_the_clear = self.failed_tls = 0
+        """Connections by what became of TLS."""
+
+    def session(self, destination: str) -> "RemoteSession":
+        """The way to a domain."""
+        return RemoteSession(self, destination)
+
+
+class RemoteSession:
+    """A connection to one of a domain's hosts, made for the first message."""
+
+    def __init__(self, courier: Courier, destination: str) -> None:
+        self._courier = courier
+        self._destination = destination
+        self._dialogue: Dialogue | None = None
+        self._host = ""
+
+    @property
+    def usable(self) -> bool:
+        return self._dialogue is None or self._dialogue.usable
+
+    def close(self) -> None:
+        if self._dialogue is not None:
+            self._dialogue.quit()
+
+    async def deliver(self, job: Job) -> Sequence[Outcome]:
+        """Send a message, over the connection there is or a new one. Raises Unreachable."""
+        dialogue = self._dialogue
+        if dialogue is None:
+            dialogue = self._dialogue = await self._connect()
+        return await self._send(dialogue, job)
+
+    # Connecting
+
+    async def _connect(self) -> Dialogue:
+        """With the first host that greets us. Raises Unreachable, with what the last one said."""
+        courier = self._courier
+        options, machine = courier.options, courier.machine
+        try:
+            found = await route(machine.resolver, courier.rng, self._destination, options.own_names, options.routes)
+        except NoRoute as nowhere:
+            fate = Fate.WAITING if nowhere.temporary else Fate.FAILED
+            raise Unreachable(Outcome(fate, nowhere.status, str(nowhere))) from None
+        last = Outcome(Fate.WAITING, "4.4.4", f"no host of {self._destination} has an address")
+        tried = 0
+        missing = True
+        for host in found.hosts:
+            try:
+                addresses = await machine.resolver.addresses(host)
+            except ResolutionError as error:
+                if not isinstance(error, NameNotFound):
+                    missing = False
+                    last = Outcome(Fate.WAITING, "4.4.3", f"{host} cannot be looked up: {error}")
+                continue
+            for address in addresses:
+                missing = False
+                tried += 1
+                if tried > options.addresses:
+                    raise Unreachable(last)
+                try:
+                    self._host = host
+                    return await self._greet(host, address, machine.port(found.port))
+                except DialogueError as error:
+                    last = _of_connection(error, host)
+        if missing:  # names that do not exist, or have no address
+            last = Outcome(Fate.FAILED, "5.4.4", f"no host of {self._destination} has an address: {', '.join(found.hosts)}")
+        raise Unreachable(last)
+
+    async def _greet(self, host: str, address: str, port: int) -> Dialogue:
+        """A connection that can take mail; raises DialogueError."""
+        courier = self._courier
+        options = courier.options
+        try:
+            return await self._open(host, address, port, options.starttls)
+        except _NoTLS:
+            courier.failed_tls += 1
+            return await self._open(host, address, port, False)  # mail in the clear rather than none (RFC 7435 §4)
+
+    async def _open(self, host: str, address: str, port: int, starttls: bool) -> Dialogue:
+        courier = self._courier
+        options = courier.options
+        dialogue, greeting = await connect(
+            courier.machine, address, port, courier.traffic, options.smtp, options.connections, start_tls_name=host
+        )
+        try:
+            await _accepted(dialogue, greeting)
+            await _accepted(dialogue, await dialogue.hello(options.name, options.extended))
+            if starttls and "STARTTLS" in dialogue.extensions:
+                await self._secure(dialogue)
+                courier.secured += 1
+            else:
+                courier.in_the_clear += 1
+        except DialogueError:
+            dialogue.quit()
+            raise
+        return dialogue
+
+    async def _secure(self, dialogue: Dialogue) -> None:
+        try:
+            secured = await dialogue.start_tls()
+        except DialogueError as error:
+            raise _NoTLS(str(error)) from None
+        if not isinstance(secured, Peer):
+            raise _NoTLS(f"STARTTLS: {secured}")
+        await _accepted(dialogue, await dialogue.hello(self._courier.options.name))
+
+    # Sending
+
+    async def _send(self, dialogue: Dialogue, job: Job) -> Sequence[Outcome]:
+        envelope, extensions = job.envelope, dialogue.extensions
+        recipients = [envelope.recipients[index] for index in job.indexes]
+        refused = _impossible(envelope, extensions)
+        if refused is not None:
+            return [refused] * len(recipients)
+        sent = await dialogue.send(
+            "" if envelope.sender is None else str(envelope.sender),
+            [Recipient(str(each.mailbox), _recipient_parameters(each, extensions)) for each in recipients],
+            job.content,
+            _mail_parameters(envelope, extensions),
+            "CHUNKING" in extensions and (self._courier.options.chunking or envelope.body == "BINARYMIME"),
+        )
+        return [_outcome(sent.of(place), self._host, "DSN" in extensions) for place in range(len(recipients))]
+
+
+class _NoTLS(DialogueError):
+    """The server offers TLS and does not manage it."""
+
+
+def _impossible(envelope: Envelope, extensions: Mapping[str, str]) -> Outcome | None:
+    """Why a message cannot be sent to this server at all."""
+    size = extensions.get("SIZE", "")
+    if size.isdigit() and 0 < int(size) < envelope.length:
+        return Outcome(Fate.FAILED, "5.3.4", f"the message has {envelope.length} octets, and the server takes {size}")
+    if envelope.utf8 and "SMTPUTF8" not in extensions:  # RFC 6531 §3.2
+        return Outcome(Fate.FAILED, "5.6.7", "the message needs SMTPUTF8, which the server does not offer")
+    if envelope.require_tls and "REQUIRETLS" not in extensions:  # RFC 8689 §4.2.1
+        return Outcome(Fate.FAILED, "5.7.30", "the message needs REQUIRETLS, which the server does not offer")
+    if envelope.body == "BINARYMIME" and ("BINARYMIME" not in extensions or "CHUNKING" not in extensions):
+        return Outcome(Fate.FAILED, "5.6.1", "the message is binary, and the server does not take that")
+    return None
+
+
+def _mail_parameters(envelope: Envelope, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+    if "SIZE" in extensions:
+        found.append(("SIZE", str(envelope.length)))
+    if envelope.body != "7BIT" and envelope.body in extensions:
+        found.append(("BODY", envelope.body))
+    if envelope.utf8:
+        found.append(("SMTPUTF8", None))
+    if envelope.require_tls:
+        found.append(("REQUIRETLS", None))
+    if "DSN" in extensions:
+        found += [("RET", envelope.returns)] if envelope.returns else []
+        found += [("ENVID", encode_xtext(envelope.envelope_id))] if envelope.envelope_id else []
+    return found
+
+
+def _recipient_parameters(recipient: Destination, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
+    found: list[tuple[str, str | None]] = []
+    if "DSN" in extensions:
+        if recipient.notify is not None:
+            found.append(("NOTIFY", ",".join(sorted(recipient.notify))))
+        if recipient.original:
+            kind, _, address = recipient.original.partition(";")
+            found.append(("ORCPT", f"{kind};{address if kind.lower() == 'utf-8' else encode_xtext(address)}"))
+    return found
+
+
+def _outcome(reply: Reply, host: str, dsn: bool) -> Outcome:
+    """What a server's reply means for a recipient."""
+    if reply.code in (250, 251, 252):
+        return Outcome(Fate.RELAYED, reply.enhanced or "2.0.0", str(reply), host, relayed_dsn=dsn)
+    lasting = reply.lasting
+    status = reply.enhanced or ("5.0.0" if lasting else "4.0.0")
+    return Outcome(Fate.FAILED if lasting else Fate.WAITING, status, str(reply), host)
+
+
+def _of_connection(error: DialogueError, host: str) -> Outcome:
+    """What a connection that failed means: a server that is not there may be there later; one that refuses us says so."""
+    if error.reply is not None:
+        found = _outcome(error.reply, host, False)
+        return Outcome(found.fate, found.status, found.said, host)
+    return Outcome(Fate.WAITING, "4.4.1", f"{host}: {error}", host)
+
+
+async def _accepted(dialogue: Dialogue, reply: Reply) -> None:
+    """Go on only with a server that takes us; raises DialogueError."""
+    if reply.code // 100 != 2:
+        raise DialogueError(str(reply), reply)

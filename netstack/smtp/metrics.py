@@ -1,0 +1,101 @@
+"""The metrics of this house, shaped as postfix_exporter has them: plain integers, exported when scraped."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from netstack.kernel.metrics import Exporter
+from netstack.sansio.durations import Durations
+from netstack.smtp.envelope import Fate
+from netstack.smtp.queue import Queue
+
+CODES = frozenset({
+    421, 450, 451, 452, 454, 455, 500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 550, 551, 552, 553, 554, 555, 556,
+})  # fmt: skip
+"""Of refusals; any other is counted as 0."""
+BOUNDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 5 * 86400.0)
+"""Seconds from a message's arrival to the end of its way."""
+
+
+class Receptions:
+    """What one kind of listener counts: "mx" or "submission"."""
+
+    def __init__(self) -> None:
+        self.messages = self.octets = 0
+        self.refusals: Counter[int] = Counter()
+        self.logins: Counter[str] = Counter()
+
+    def taken(self, octets: int) -> None:
+        """A message that is ours now."""
+        self.messages += 1
+        self.octets += octets
+
+    def refused(self, code: int) -> None:
+        """A command or message that got this reply."""
+        self.refusals[code if code in CODES else 0] += 1
+
+    def logged_in(self, successfully: bool) -> None:
+        """A log-in that came to an end."""
+        self.logins["ok" if successfully else "failed"] += 1
+
+
+class MailCollector(Exporter):
+    """Exports what a host's reception and queue count, as `netstack_smtp_*`."""
+
+    def __init__(self) -> None:
+        self.receptions: dict[str, Receptions] = {}
+        self.delays: dict[Fate, Durations] = {}
+        self.queue: Queue | None = None
+        self.tls: Callable[[], dict[str, int]] = dict
+        """Connections to other servers by what became of TLS."""
+
+    def delayed(self, fate: Fate, seconds: float) -> None:
+        """How long a recipient's mail took, whatever became of it."""
+        self.delays.setdefault(fate, Durations(BOUNDS)).add(seconds)
+
+    def collect(self) -> Iterator[Metric]:
+        labels = ["kind"]
+        taken = CounterMetricFamily("netstack_smtp_messages_accepted", "Messages taken.", labels=labels)
+        octets = CounterMetricFamily("netstack_smtp_messages_accepted_bytes", "Octets of messages taken.", labels=labels)
+        refused = CounterMetricFamily("netstack_smtp_rejections", "Commands and messages refused.", labels=[*labels, "code"])
+        logins = CounterMetricFamily("netstack_smtp_logins", "Log-ins.", labels=[*labels, "result"])
+        for kind, counts in self.receptions.items():
+            taken.add_metric([kind], counts.messages)
+            octets.add_metric([kind], counts.octets)
+            for code, count in sorted(counts.refusals.items()):
+                refused.add_metric([kind, str(code)], count)
+            for result, count in sorted(counts.logins.items()):
+                logins.add_metric([kind, result], count)
+        yield from (taken, octets, refused, logins)
+        queue = self.queue
+        counted = queue.counts if queue is not None else None
+        ends = CounterMetricFamily("netstack_smtp_deliveries", "Recipients whose mail came to an end.", labels=["fate"])
+        for fate in ("delivered", "relayed", "failed", "expired"):
+            ends.add_metric([fate], getattr(counted, fate) if counted is not None else 0)
+        yield ends
+        for name, text in (("deferred", "Attempts put off"), ("reports", "Reports to senders"), ("attempts", "Attempts")):
+            value = getattr(counted, name) if counted is not None else 0
+            yield CounterMetricFamily(f"netstack_smtp_{name}", f"{text}.", value)
+        spool = queue.spool if queue is not None else None
+        messages = len(queue.messages) if queue is not None else 0
+        yield GaugeMetricFamily("netstack_smtp_queue_messages", "Messages in the queue.", messages)
+        yield GaugeMetricFamily("netstack_smtp_queue_bytes", "Octets of the queue's files.", spool.octets if spool else 0)
+        yield CounterMetricFamily("netstack_smtp_queue_commits", "Writes with their sync.", spool.commits if spool else 0)
+        yield CounterMetricFamily("netstack_smtp_queue_damaged", "Damage found on disk.", spool.damaged if spool else 0)
+        tls = CounterMetricFamily("netstack_smtp_client_tls", "Connections to other servers by TLS.", labels=["result"])
+        for result, count in self.tls().items():
+            tls.add_metric([result], count)
+        yield tls
+        delays = HistogramMetricFamily(
+            "netstack_smtp_delivery_delay_seconds", "From a message's arrival to its recipient's.", labels=["fate"]
+        )
+        for fate, durations in self.delays.items():
+            delays.add_metric([fate.value], durations.cumulated(), durations.seconds)
+        yield delays
+
+
+def collector(registry: CollectorRegistry) -> MailCollector:
+    """That of a registry; the same object each time."""
+    return MailCollector.of(registry, "netstack_smtp_messages_accepted")

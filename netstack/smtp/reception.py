@@ -1,0 +1,404 @@
+"""Taking mail in: from other servers for our users, and from our users for everybody (RFC 5321 §3.3, RFC 6409).
+
+Nothing is relayed but for those who have logged in and for the networks that were named. Whoever gets 250 for a message
+can forget it: it is on disk.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import Literal
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from netstack.kernel.machine import Machine
+from netstack.kernel.roles import Connection
+from netstack.mail import sasl
+from netstack.mail.addresses import Mailbox
+from netstack.mail.credentials import Authenticator, TooManyLogins
+from netstack.sansio import Event, Peer
+from netstack.sansio.bounds import all_positive
+from netstack.smtp.directory import Directory, NoSuchUser
+from netstack.smtp.engine import ServerEngine
+from netstack.smtp.envelope import Destination, Envelope
+from netstack.smtp.events import (
+    Answer,
+    AuthenticationBegun,
+    AuthenticationContinued,
+    Challenge,
+    ClientConnected,
+    CommandRefused,
+    ContentReceived,
+    Drain,
+    HelloReceived,
+    LookupReceived,
+    MailReceived,
+    MessageBegun,
+    MessageDropped,
+    MessageEnded,
+    RecipientReceived,
+    ResetReceived,
+    Secured,
+)
+from netstack.smtp.metrics import Receptions
+from netstack.smtp.queue import Queue
+from netstack.smtp.spool import SpoolFull
+from netstack.smtp.wire import Reply
+
+OK = "2.0.0"
+_RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionLimits:
+    """Bounds of all connections of one service together."""
+
+    memory: int = 256 * 1024 * 1024
+    """Octets of messages that are coming in: 452."""
+    hops: int = 50
+    """Received fields of a message; one that has more goes in circles (RFC 5321 §6.3): 554."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceptionOptions:
+    """How one kind of listener takes mail."""
+
+    name: str
+    """This host's, in the greeting and in Received."""
+    kind: Literal["mx", "submission"] = "mx"
+    """An MX takes mail for our users from anybody; submission, from our users for anybody, who log in."""
+    relay_for: Sequence[IPv4Network | IPv6Network] = ()
+    """Networks whose hosts may send to anybody without logging in."""
+    any_sender: bool = False
+    """Who has logged in may write in other people's names."""
+    verify: bool = False
+    """VRFY says who is here; else 252 (RFC 5321 §7.3)."""
+    limits: ReceptionLimits = ReceptionLimits()
+
+
+@dataclass(slots=True)
+class Transaction:
+    """One message on its way in."""
+
+    mail: MailReceived
+    recipients: list[tuple[RecipientReceived, Sequence[Mailbox]]]
+    lists: list[tuple[Mailbox, Sequence[Mailbox]]]
+    content: list[bytes]
+    octets: int = 0
+
+
+@dataclass(slots=True)
+class Client:
+    """What is known of who is connected."""
+
+    peer: Peer
+    hello: str = ""
+    extended: bool = False
+    account: str = ""
+    """Who has logged in."""
+
+    @property
+    def address(self) -> str:
+        return self.peer.remote[0]
+
+
+Check = Callable[[Client, Transaction, bytes], Awaitable["Verdict"]]
+"""Looks at a whole message before it is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check says: fields to put in front of the message, or a refusal."""
+
+    fields: bytes = b""
+    refusal: Reply | None = None
+
+
+class Reception:
+    """What the connections of one kind of listener share."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        options: ReceptionOptions,
+        directory: Directory,
+        queue: Queue,
+        authenticator: Authenticator,
+        counts: Receptions,
+        checks: Sequence[Check] = (),
+    ) -> None:
+        self.machine = machine
+        self.options = options
+        self.directory = directory
+        self.queue = queue
+        self.authenticator = authenticator
+        self.counts = counts
+        self.checks = checks
+        self.octets = 0
+        """Of messages that are coming in."""
+
+    def conversation(self, engine: ServerEngine) -> "Conversation":
+        """The role of one connection."""
+        return Conversation(self, engine)
+
+    def may_relay(self, client: Client) -> bool:
+        """Whether mail for anybody is taken from this client."""
+        if client.account:
+            return True
+        address = ip_address(client.address)
+        return any(address in network for network in self.options.relay_for)
+
+
+class Conversation:
+    """One connection: who it is, and the message that is coming in."""
+
+    __slots__ = ("_client", "_engine", "_exchange", "_reception", "_transaction")
+
+    def __init__(self, reception: Reception, engine: ServerEngine) -> None:
+        self._reception = reception
+        self._engine = engine
+        self._client = Client(Peer(("", 0), ("", 0)))
+        self._transaction: Transaction | None = None
+        self._exchange: sasl.Server | None = None
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        if isinstance(event, ContentReceived):
+            self._receive(event.data)
+        elif isinstance(event, RecipientReceived):
+            connection.send(Answer(self._counted(self._recipient(event))))
+        elif isinstance(event, MailReceived):
+            connection.send(Answer(self._counted(self._mail(event))))
+        elif isinstance(event, MessageBegun):
+            connection.send(Answer(self._begin()))
+        elif isinstance(event, MessageEnded):
+            self._later(self._take(), connection)
+        elif isinstance(event, HelloReceived):
+            self._client.hello, self._client.extended = event.name, event.extended
+            connection.send(Answer(Reply(250, (f"Hello {event.name}, pleased to meet you",))))
+        elif isinstance(event, ClientConnected):
+            self._client.peer = event.peer
+            connection.send(Answer(Reply(220, (f"{self._reception.options.name} ESMTP",))))
+        elif isinstance(event, Secured):
+            self._client = Client(event.peer)
+        elif isinstance(event, ResetReceived | MessageDropped):
+            self._drop()
+        elif isinstance(event, AuthenticationBegun | AuthenticationContinued):
+            self._later(self._log_in(event), connection)
+        elif isinstance(event, LookupReceived):
+            connection.send(Answer(self._look_up(event)))
+        elif isinstance(event, CommandRefused):
+            self._reception.counts.refused(event.reply.code)
+
+    def lost(self, reason: str) -> None:
+        self._drop()
+
+    def drain(self, connection: Connection) -> None:
+        """Finish the message in hand."""
+        connection.send(Drain())
+
+    def _counted(self, reply: Reply) -> Reply:
+        if reply.code >= 400:
+            self._reception.counts.refused(reply.code)
+        return reply
+
+    def _later(self, work: Awaitable[Answer | Challenge], connection: Connection) -> None:
+        async def answer() -> None:
+            try:
+                command = await work
+            except Exception:
+                _log.failure("a command failed")
+                command = Answer(Reply(451, ("local error, try again later",), "4.3.0"))
+            if isinstance(command, Answer):
+                self._counted(command.reply)
+            connection.send(command)
+
+        Deferred.fromCoroutine(answer())
+
+    # The envelope
+
+    def _mail(self, event: MailReceived) -> Reply:
+        reception, client = self._reception, self._client
+        self._drop()
+        if reception.options.kind == "submission":
+            if not client.account:
+                return Reply(530, ("log in first",), "5.7.0")
+            if event.sender is None:
+                return Reply(550, ("reports come from servers",), "5.7.1")
+            if not reception.options.any_sender and not self._is_own(event.sender):
+                return Reply(553, (f"{event.sender} is not an address of {client.account}",), "5.7.1")
+        if reception.octets + event.size > reception.options.limits.memory:
+            return Reply(452, ("too much is coming in, try again later",), "4.3.1")
+        self._transaction = Transaction(event, [], [], [])
+        sender = event.sender if event.sender is not None else "<>"
+        return Reply(250, (f"{sender} Sender ok",), "2.1.0")
+
+    def _is_own(self, sender: Mailbox) -> bool:
+        directory = self._reception.directory
+        account = directory.account(sender)
+        if account is not None:
+            return account.name == self._client.account
+        alias = directory.aliases.get(sender.key)  # who gets an alias's mail may write in its name
+        targets = () if alias is None else alias.targets
+        return any((found := directory.account(each)) is not None and found.name == self._client.account for each in targets)
+
+    def _recipient(self, event: RecipientReceived) -> Reply:
+        reception, transaction = self._reception, self._transaction
+        mailbox = event.recipient
+        if transaction is None:
+            return Reply(503, ("say MAIL first",), "5.5.1")
+        directory = reception.directory
+        if not directory.is_ours(mailbox):
+            if not reception.may_relay(self._client):
+                return Reply(550, (f"relaying denied: {mailbox} is elsewhere, and you have not logged in",), "5.7.1")
+            transaction.recipients.append((event, (mailbox,)))
+            return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
+        try:
+            found = directory.find(mailbox)
+        except NoSuchUser:
+            return Reply(550, (f"{mailbox} is nobody's address here",), "5.1.1")
+        if found.mailboxes:
+            transaction.recipients.append((event, found.mailboxes))
+        transaction.lists += found.lists
+        return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
+
+    def _look_up(self, event: LookupReceived) -> Reply:
+        if event.verb == "EXPN":
+            return Reply(502, ("lists are not expanded",), "5.7.0")
+        if not self._reception.options.verify:
+            return Reply(252, ("send mail, and see",), "2.7.0")
+        name = event.argument.removeprefix("<").removesuffix(">")
+        account = self._reception.authenticator.accounts.login(name)
+        return Reply(550, ("nobody of that name",), "5.1.1") if account is None else Reply(250, (f"<{account.name}>",), "2.1.5")
+
+    # The message
+
+    def _begin(self) -> Reply:
+        reception = self._reception
+        if reception.octets >= reception.options.limits.memory:
+            return Reply(452, ("too much is coming in, try again later",), "4.3.1")
+        return Reply(354, ('Enter mail, end with "." on a line by itself',))
+
+    def _receive(self, data: bytes) -> None:
+        transaction = self._transaction
+        if transaction is not None:
+            transaction.content.append(data)
+            transaction.octets += len(data)
+            self._reception.octets += len(data)
+
+    def _drop(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            self._reception.octets -= transaction.octets
+
+    async def _take(self) -> Answer:
+        """The message is there: look at it, keep it, say so."""
+        transaction, reception = self._transaction, self._reception
+        if transaction is None:
+            return Answer(Reply(451, ("local error, try again later",), "4.3.0"))
+        self._transaction = None
+        try:
+            return Answer(await self._keep(transaction))
+        finally:
+            reception.octets -= transaction.octets
+
+    async def _keep(self, transaction: Transaction) -> Reply:
+        reception, client = self._reception, self._client
+        content = b"".join(transaction.content)
+        end = content.find(b"\r\n\r\n")
+        header = content if end < 0 else content[:end]
+        if len(_RECEIVED.findall(header)) > reception.options.limits.hops:
+            return Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
+        added = b""
+        for check in reception.checks:
+            verdict = await check(client, transaction, content)
+            if verdict.refusal is not None:
+                return verdict.refusal
+            added += verdict.fields
+        number = reception.queue.next_number()
+        now = reception.machine.wall()
+        content = self._received(transaction, number, now) + added + content
+        envelopes = self._envelopes(transaction, now)
+        try:
+            waiting = [
+                reception.queue.accept(envelope, content, None if place else number)
+                for place, envelope in enumerate(envelopes)
+            ]
+            for each in waiting:
+                await each
+        except (SpoolFull, OSError) as error:
+            _log.error("a message could not be kept: {error}", error=error)
+            return Reply(452, ("the queue takes nothing now, try again later",), "4.3.1")
+        reception.counts.taken(len(content))
+        return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
+
+    def _envelopes(self, transaction: Transaction, now: float) -> list[Envelope]:
+        """One for the recipients, and one more for each list, whose owner takes the place of the sender."""
+        mail = transaction.mail
+        source = self._client.account or f"{self._client.hello} [{self._client.address}]"
+        recipients: dict[Mailbox, Destination] = {}
+        for event, mailboxes in transaction.recipients:
+            for mailbox in mailboxes:
+                original = event.original or ("" if len(mailboxes) == 1 else f"rfc822;{event.recipient}")
+                recipients.setdefault(mailbox, Destination(mailbox, event.notify, original))
+        parts: list[tuple[Mailbox | None, list[Destination]]] = [(mail.sender, list(recipients.values()))]
+        for owner, members in transaction.lists:
+            parts.append((owner, [Destination(member, frozenset({"FAILURE"})) for member in members]))
+        return [
+            Envelope(sender, to, now, mail.body, mail.utf8, mail.require_tls, mail.returns, mail.envelope_id, source)
+            for sender, to in parts
+            if to
+        ]
+
+    def _received(self, transaction: Transaction, number: int, now: float) -> bytes:
+        """The trace field (RFC 5321 §4.4; protocol types of RFC 3848, RFC 6531 §4.3)."""
+        client, options = self._client, self._reception.options
+        secure, known = client.peer.security, bool(client.account)
+        protocol = "SMTP"
+        if client.extended:
+            protocol = ("UTF8SMTP" if transaction.mail.utf8 else "ESMTP") + "S" * (secure is not None) + "A" * known
+        version = "" if secure is None else f"\r\n\t(using {secure.version} with cipher {secure.cipher})"
+        address = client.address if ":" not in client.address else f"IPv6:{client.address}"
+        to = transaction.recipients[0][0].recipient if len(transaction.recipients) == 1 else None
+        shown = "" if to is None else f"\r\n\tfor <{to}>"
+        when = format_datetime(datetime.fromtimestamp(now, UTC))
+        return (
+            f"Received: from {client.hello} ([{address}]){version}\r\n\tby {options.name} with {protocol} id {number:X}"
+            f"{shown};\r\n\t{when}\r\n"
+        ).encode()
+
+    # Logging in
+
+    async def _log_in(self, event: AuthenticationBegun | AuthenticationContinued) -> Answer | Challenge:
+        authenticator, security = self._reception.authenticator, self._client.peer.security
+        try:
+            if isinstance(event, AuthenticationBegun):
+                self._exchange = authenticator.server(event.mechanism, security)
+                step = self._exchange.begin(event.initial)
+            elif self._exchange is None:
+                return Answer(Reply(503, ("no log-in is under way",), "5.5.1"))
+            else:
+                step = self._exchange.respond(event.response)
+            step = await authenticator.answer(self._exchange, step)
+        except LookupError:
+            return Answer(Reply(504, ("that mechanism is not possible here",), "5.5.4"))
+        except TooManyLogins as error:
+            return Answer(Reply(454, (str(error),), "4.7.0"))
+        if isinstance(step, sasl.Challenge):
+            return Challenge(step.data)
+        self._exchange = None
+        if isinstance(step, sasl.Success):
+            self._client.account = step.name
+            self._reception.counts.logged_in(True)
+            return Answer(Reply(235, ("welcome",), "2.7.0"))
+        self._reception.counts.logged_in(False)
+        if isinstance(step, sasl.Failure) and step.malformed:
+            return Answer(Reply(501, (step.reason,), "5.5.2"))
+        return Answer(Reply(535, ("the name or the password is wrong",), "5.7.8"))
