@@ -23,7 +23,6 @@ from netstack.mail.credentials import Authenticator, TooManyLogins
 from netstack.sansio import Event, Peer
 from netstack.sansio.bounds import all_positive
 from netstack.smtp.directory import Directory, NoSuchUser
-from netstack.smtp.engine import ServerEngine
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.events import (
     Answer,
@@ -145,9 +144,9 @@ class Reception:
         self.octets = 0
         """Of messages that are coming in."""
 
-    def conversation(self, engine: ServerEngine) -> "Conversation":
+    def conversation(self) -> "Conversation":
         """The role of one connection."""
-        return Conversation(self, engine)
+        return Conversation(self)
 
     def may_relay(self, client: Client) -> bool:
         """Whether mail for anybody is taken from this client."""
@@ -160,11 +159,10 @@ class Reception:
 class Conversation:
     """One connection: who it is, and the message that is coming in."""
 
-    __slots__ = ("_client", "_engine", "_exchange", "_reception", "_transaction")
+    __slots__ = ("_client", "_exchange", "_reception", "_transaction")
 
-    def __init__(self, reception: Reception, engine: ServerEngine) -> None:
+    def __init__(self, reception: Reception) -> None:
         self._reception = reception
-        self._engine = engine
         self._client = Client(Peer(("", 0), ("", 0)))
         self._transaction: Transaction | None = None
         self._exchange: sasl.Server | None = None
@@ -276,7 +274,9 @@ class Conversation:
             return Reply(252, ("send mail, and see",), "2.7.0")
         name = event.argument.removeprefix("<").removesuffix(">")
         account = self._reception.authenticator.accounts.login(name)
-        return Reply(550, ("nobody of that name",), "5.1.1") if account is None else Reply(250, (f"<{account.name}>",), "2.1.5")
+        return (
+            Reply(550, ("nobody of that name",), "5.1.1") if account is None else Reply(250, (f"<{account.name}>",), "2.1.5")
+        )
 
     # The message
 
