@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import Enum
-from random import Random
 
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.wire import encode_xtext
@@ -50,18 +49,21 @@ def notice(
     recipients: Sequence[Destination],
     original: bytes,
     now: float,
-    rng: Random,
+    unique: str,
     returned: int,
 ) -> Notice:
-    """The report to `envelope.sender` about some recipients. Of the original at most `returned` octets come back."""
-    boundary = f"report-{rng.getrandbits(96):024x}"
+    """The report to `envelope.sender` about some recipients. Of the original at most `returned` octets come back.
+
+    `unique`: letters and digits that nobody can guess, for its Message-ID and between its parts.
+    """
+    boundary = f"report-{unique}"
     subject, opening = kind.value
     head = [
         f"From: Mail delivery system <MAILER-DAEMON@{host}>",
         f"To: {envelope.sender}",
         f"Subject: {subject}",
         f"Date: {_date(now)}",
-        f"Message-ID: <{rng.getrandbits(96):024x}@{host}>",
+        f"Message-ID: <{unique}@{host}>",
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
         f"Content-Type: multipart/report; report-type=delivery-status;\r\n boundary={boundary}",

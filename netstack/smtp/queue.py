@@ -470,8 +470,8 @@ class Queue:
                     original = self._spool.content(number)
                 except (Damaged, OSError, KeyError):
                     original = b""
-                now = self._machine.wall()
-                message = notice(kind, self._name, envelope, recipients, original, now, self._rng, self.limits.returned)
+                now, unique = self._machine.wall(), f"{self._machine.rng.getrandbits(96):024x}"
+                message = notice(kind, self._name, envelope, recipients, original, now, unique, self.limits.returned)
                 assert envelope.sender is not None  # noqa: S101  no reports about reports
                 about = Envelope(
                     None, [Destination(envelope.sender, frozenset({"NEVER"}))], now, message.body, envelope.utf8
