@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstack.http.engine import Heads, ServerEngine
-from netstack.sansio.record import RECORDED, Record
 from netstack.http.engine.server import RECEIVING, SENDING, Receiving, Sending, Step
 from netstack.http.events import (
     BodyReceived,
@@ -28,6 +27,7 @@ from netstack.http.events import (
 )
 from netstack.http.limits import HTTPLimits
 from netstack.sansio import Command, Event, FileSlice, LocalProtocolError, Now
+from netstack.sansio.record import RECORDED, Record
 from tests.http import vectors
 from tests.http.conversation import WALL, Client, Server, echo, statuses
 
