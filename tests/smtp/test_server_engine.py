@@ -6,7 +6,7 @@ import pytest
 
 from netstack.sansio import Command, Event, LocalProtocolError
 from netstack.smtp.engine import ServerEngine
-from netstack.smtp.engine.server import STATES, State, Step
+from netstack.smtp.engine.states import STATES, State, Step
 from netstack.smtp.events import (
     Answer,
     AuthenticationBegun,
