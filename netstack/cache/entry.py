@@ -47,8 +47,8 @@ class Entry:
     key: bytes
     status: int
     head: bytes
-    """Field lines, each with its CRLF, as they are served: Date among them, without Content-Length, Age, Via, Cache-Status
-    of ours, and whatever belonged to the connection."""
+    """Field lines, each with its CRLF, as they are served: Date and Via among them, without Content-Length, Age, our
+    Cache-Status, and whatever belonged to the connection."""
     request_time: float
     """A clock that shows less than this has jumped back: then nothing is fresh."""
     response_time: float

@@ -1,8 +1,7 @@
-"""Fields that tell what a cache and a proxy did: Cache-Status (RFC 9211), Proxy-Status (RFC 9209), Via, Age."""
+"""Fields that tell what a cache and a proxy did: Cache-Status (RFC 9211), Proxy-Status (RFC 9209)."""
 
 from netstack.cache.entry import Entry
 from netstack.cache.keys import key_url
-from netstack.cache.policy.forwarding import via
 from netstack.cache.policy.plans import Why
 from netstack.cache.rules import Rules
 from netstack.cache.structured import Token, parameters, token_or_string
@@ -71,11 +70,6 @@ def proxy_status(rules: Rules, error: str, detail: str | None = None, next_hop: 
     if detail is not None:
         said["details"] = detail
     return token_or_string(rules.name) + parameters(said)
-
-
-def via_line(before: str | None, version: str, rules: Rules) -> str:
-    """The value of Via in a response; `version` is that of the message received, "1.1" or "2.0"."""
-    return via(before, version, rules.name)
 
 
 def _member(rules: Rules, said: Parameters, key: bytes, detail: str | None) -> str:

@@ -1,6 +1,6 @@
 """The caching rules with a store and an origin in memory: a cache without sockets and without a clock of its own."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from netstack.cache.entry import Entry, head_lines
@@ -65,9 +65,7 @@ class MemoryCache:
         key = request_key(request, self.scheme)
         what = plan(request, key, self.stored(key), self.wall, self.rules)
         if isinstance(what, Final):
-            return self._made(
-                Answer(what.status, b""), what.body or b"", None, own(self.rules, what.detail), dict(what.fields)
-            )
+            return self._made(Answer(what.status, b""), what.body or b"", None, own(self.rules, what.detail), what.fields)
         if isinstance(what, Serve):
             got = self._served(what.entry, what.answer, hit(self.rules, what.entry, self.wall))
             if what.refresh is not None:
@@ -105,10 +103,7 @@ class MemoryCache:
         if outcome.action is Action.SERVE:
             assert outcome.entry is not None
             assert outcome.answer is not None
-            kept = {id(old): new for old, new in outcome.freshened}
-            body = next(
-                body for entry, body in self.bodies[what.key] if kept.get(id(entry), entry) is outcome.entry
-            )  # fmt: skip
+            body = next(body for entry, body in self.bodies[what.key] if entry is outcome.base)
             self._remove(what.key, outcome)
             status = forwarded(self.rules, what.why, what.key, reply.status)
             return self._made(outcome.answer, body, outcome.entry, status)
@@ -129,7 +124,7 @@ class MemoryCache:
         status = forwarded(self.rules, what.why, what.key, stored=stored)
         if outcome.answer is not None:
             return self._made(outcome.answer, body, outcome.entry, status)
-        return self._made(Answer(reply.status, b""), came, None, status, dict(outcome.fields))
+        return self._made(Answer(reply.status, b""), came, None, status, outcome.fields)
 
     def _remove(self, key: bytes, outcome: Outcome) -> None:
         changed = {id(old): new for old, new in outcome.freshened}
@@ -143,15 +138,16 @@ class MemoryCache:
         return self._made(answer, body, entry, status)
 
     def _made(
-        self, answer: Answer, body: bytes, entry: Entry | None, status: str, fields: dict[str, str] | None = None
+        self, answer: Answer, body: bytes, entry: Entry | None, status: str, fields: Sequence[tuple[str, str]] = ()
     ) -> Got:
         lines: dict[str, str] = {}
-        for name, value in [*head_lines(answer.head), *(fields or {}).items()]:
+        for name, value in [*head_lines(answer.head), *fields, ("cache-status", status)]:
             lines[name.lower()] = f"{lines[name.lower()]}, {value}" if name.lower() in lines else value
-        lines["cache-status"] = status
         if entry is None:
             return Got(answer.status, lines, body)
         lines["age"] = str(entry.age(self.wall))
+        if answer.length is not None and answer.status != 304:
+            lines["content-length"] = str(answer.length)
         if len(answer.parts) < 2:
             return Got(answer.status, lines, b"".join(
                 body[at:] if length < 0 else body[at : at + length] for at, length in answer.parts

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from netstack.http.limits import HTTPLimits
 from netstack.http.wire import Request, Response, parse_request, parse_response, request_head
 
-NOW = 1_000_000_000.0
+NOW = 1_800_000_000.0
 Lines = Iterable[tuple[str, str]]
 
 

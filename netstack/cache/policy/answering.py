@@ -18,7 +18,7 @@ _NOT_IN_304 = frozenset({
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response out of a stored one. Who sends it adds Age, Via and Cache-Status, and Content-Length or chunks."""
+    """A response out of a stored one. Who sends it adds Age, Cache-Status, and Content-Length or chunks."""
 
     status: int
     head: bytes

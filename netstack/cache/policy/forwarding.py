@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from netstack.http.values import tokens
-from netstack.http.wire import Request
+from netstack.http.wire import Request, Response
 
 HOP_BY_HOP = frozenset({
     "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
@@ -81,14 +81,16 @@ def last_hop(request: Request) -> bool:
     return request.method in ("TRACE", "OPTIONS") and value is not None and value.strip("0") == "" and value != ""
 
 
-def downstream_fields(lines: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The field lines of a response as it is passed on, without framing: Via is added by who sends it."""
-    options = [value for name, value in lines if name.lower() == "connection"]
-    kept = end_to_end(lines, ", ".join(options) if options else None)
-    return [
-        (name, value) for name, value in kept
-        if name.lower() != "content-length" and not (name.lower() == "warning" and obsolete_warning(value))
-    ]  # fmt: skip
+def downstream_fields(response: Response, name: str) -> list[tuple[str, str]]:
+    """The field lines of a response as it is passed on and stored: with Via, without framing."""
+    lines = []
+    for line in end_to_end(response.field_lines, response.fields.get("connection")):
+        key = line[0].lower()
+        if key not in ("content-length", "via") and not (key == "warning" and obsolete_warning(line[1])):
+            lines.append(line)
+    version = "2.0" if response.http2 else f"1.{response.minor}"
+    lines.append(("Via", via(response.fields.get("via"), version, name)))
+    return lines
 
 
 def obsolete_warning(value: str) -> bool:

@@ -109,10 +109,10 @@ class Outcome:
     """Keys whose responses all go (RFC 9111 §4.4)."""
     pieces: Sequence[Piece] = ()
     base: Entry | None = None
-    """The stored response that `pieces` take octets from."""
+    """The stored response, as it was, whose body `answer` or `pieces` take octets from."""
     stale: Stale | None = None
     again: Forward | None = None
     detail: str = ""
     """Why it is not stored, or what went wrong: a word of a closed set, for logs and metrics."""
     fields: Sequence[tuple[str, str]] = field(default=())
-    """The response's field lines as they go to the client when no `answer` is given, without framing and Via."""
+    """The response's field lines as they go to the client when no `answer` is given, with Via, without framing."""

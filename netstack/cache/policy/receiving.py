@@ -15,7 +15,7 @@ from netstack.cache.policy.storing import make_entry, refreshed, storable, usefu
 from netstack.cache.policy.validating import agrees, identified
 from netstack.cache.policy.variants import matches
 from netstack.cache.rules import Rules
-from netstack.http.values import entity_tags
+from netstack.http.values import entity_tags, http_date
 from netstack.http.wire import Request, Response
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"})
@@ -30,7 +30,10 @@ def received(
     """What becomes of the final response to a request that went forward. Wall seconds: request sent, head received."""
     outcome = _received(plan, request, response, request_time, response_time, rules)
     if outcome.answer is None and outcome.action in (Action.PASS, Action.STORE, Action.COMBINE):
-        outcome = replace(outcome, fields=downstream_fields(response.field_lines))
+        lines = downstream_fields(response, rules.name)
+        if "date" not in response.fields:
+            lines.append(("Date", http_date(response_time)))  # RFC 9110 §6.6.1
+        outcome = replace(outcome, fields=lines)
     return outcome
 
 
@@ -82,7 +85,7 @@ def _received(
     if status == 304:
         return _unmodified(plan, request, response, request_time, response_time, rules)
     if status in FAILURES and (served := failed(plan, request, response_time, rules)):
-        return Outcome(Action.SERVE, served.entry, served.answer, stale=served.stale, detail="failed")
+        return Outcome(Action.SERVE, served.entry, served.answer, base=served.entry, stale=served.stale, detail="failed")
     if status == 206:
         return _partial(plan, request, response, request_time, response_time, rules)
     if status == 416 and plan.completes and plan.selected is not None:
@@ -139,7 +142,7 @@ def _unmodified(
             )
         return Outcome(Action.FAIL, detail="304 to an unconditional request")
     pairs = [(old, refreshed(old, request, response, request_time, response_time, rules)) for old in found]
-    chosen = next((new for old, new in pairs if old is plan.selected), pairs[-1][1])
+    base, chosen = next(((old, new) for old, new in pairs if old is plan.selected), pairs[-1])
     pairs = [
         (old, new if new is chosen or new.vary != old.vary else replace(new, selecting=old.selecting)) for old, new in pairs
     ]  # fmt: skip
@@ -148,8 +151,8 @@ def _unmodified(
     if served is None:
         return Outcome(Action.AGAIN, again=unconditional(plan, request, rules), detail="partial")
     if said.no_store or said.private or "no-store" in request.fields.get("cache-control", "").lower():
-        return Outcome(Action.SERVE, chosen, served, removes=[old for old, _ in pairs], detail="no-store")
-    return Outcome(Action.SERVE, chosen, served, freshened=pairs)
+        return Outcome(Action.SERVE, chosen, served, base=base, removes=[old for old, _ in pairs], detail="no-store")
+    return Outcome(Action.SERVE, chosen, served, base=base, freshened=pairs)
 
 
 def _is_clients(plan: Forward, request: Request, response: Response) -> bool:

@@ -69,7 +69,7 @@ def make_entry(
     rules: Rules,
 ) -> Entry:
     """The entry of a complete response whose body is to come."""
-    lines = kept_lines(response.field_lines, said, response_time)
+    lines = kept_lines(downstream_fields(response, rules.name), said, response_time)
     return describe(
         key, request, response.status, lines, said, siblings, request_time, response_time, rules, response.fields
     )
@@ -127,7 +127,7 @@ def kept_lines(lines: Iterable[tuple[str, str]], said: ResponseControl, response
     """The field lines that are stored (RFC 9111 §3.1): without the connection's, Age, and those that no-cache and private
     name; with a Date if there was none (RFC 9110 §6.6.1)."""
     kept = [
-        (name, value) for name, value in downstream_fields([*lines])
+        (name, value) for name, value in lines
         if name.lower() not in _NOT_KEPT and name.lower() not in said.withheld
     ]  # fmt: skip
     dates = [value for name, value in kept if name.lower() == "date"]
@@ -147,7 +147,7 @@ def refreshed(
     body, and Set-Cookie, which is this client's. Where it has no directives of its own, those that were stored still count.
     """
     fresh = [
-        (name, value) for name, value in downstream_fields(response.field_lines)
+        (name, value) for name, value in downstream_fields(response, rules.name)
         if name.lower() not in _NOT_KEPT
     ]  # fmt: skip
     names = {name.lower() for name, _ in fresh} | {"date"}
