@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from netstack.http.wire import Request
 from netstack.kernel.disk import Appender
 from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import all_positive
 
 FORMATS = ("combined", "json")
 _log = Logger(namespace="netstack.http.access")
@@ -29,6 +30,9 @@ class LogLimits:
     """That a line waits at most."""
     file: int = 64 * 1024 * 1024
     """Octets of a file, which is then renamed to NAME.1; the one of that name before is gone."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
 
 
 def _to_log(lines: Sequence[str]) -> None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from netstack.sansio.bounds import all_positive
+
 
 @dataclass(frozen=True, slots=True)
 class HTTPLimits:
@@ -43,3 +45,6 @@ class HTTPLimits:
     """Streams of one HTTP/2 connection that are reset within ten seconds: ENHANCE_YOUR_CALM."""
     control_frames: int = 1000
     """Frames within ten seconds that carry neither requests nor contents: ENHANCE_YOUR_CALM."""
+
+    def __post_init__(self) -> None:
+        all_positive(self, or_none=("memo", "requests"))

@@ -10,6 +10,7 @@ from netstack.http.versions import Resource, Version, Versions
 from netstack.http.wire import BadMessage
 from netstack.kernel.disk import TEMPORARY, Disk, FileStat, OpenFile
 from netstack.sansio import FileSlice
+from netstack.sansio.bounds import all_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,9 @@ class StoreLimits:
     """Large files kept open; then all are let go."""
     check: float = 1.0
     """A path that was looked up less than so many seconds ago is not looked up again."""
+
+    def __post_init__(self) -> None:
+        all_positive(self, or_none=("inline", "kept", "paths", "files", "check"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

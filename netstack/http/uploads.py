@@ -16,6 +16,7 @@ from netstack.http.wire import BadMessage, Request
 from netstack.kernel.machine import Machine
 from netstack.kernel.passwords import Verifier
 from netstack.kernel.roles import Connection
+from netstack.sansio.bounds import all_positive
 
 CHANGED = "files"
 """What workers are told when one has changed a file."""
@@ -31,6 +32,9 @@ class UploadLimits:
     """Octets of contents that are on their way to the disk: 503."""
     verifying: int = 32
     """Passwords that wait to be verified: 503."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
 
 
 class Upload:

@@ -18,6 +18,7 @@ from netstack.http.metrics import METHODS
 from netstack.http.wire import Request
 from netstack.kernel.machine import Machine
 from netstack.sansio import Peer
+from netstack.sansio.bounds import all_positive
 
 WSGI = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -40,6 +41,9 @@ class WSGILimits:
     """Octets of an answer: 500."""
     seconds: float = 0.0
     """Time of one answer, in the simulation alone."""
+
+    def __post_init__(self) -> None:
+        all_positive(self, or_none=("seconds",))
 
 
 def load(text: str) -> WSGI:

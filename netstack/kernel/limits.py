@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from netstack.sansio.bounds import all_positive
+
 
 @dataclass(frozen=True, slots=True)
 class StreamLimits:
@@ -24,3 +26,6 @@ class StreamLimits:
     """Octets in a shaped link's queue below which reading and roles go on; Twisted's transports wait until all is taken."""
     connect: float = 10.0
     """For a client's connection to be set up."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)

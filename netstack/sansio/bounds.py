@@ -1,7 +1,10 @@
 """Checks of bounds: what is wrong with one is said with its name, as it is an option or a field of a configuration."""
 
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
+
+Bounds = TypeVar("Bounds")
 
 
 def positive(key: str, value: float, at_least: float = 0.0) -> None:
@@ -16,3 +19,13 @@ def all_positive(limits: Any, or_none: tuple[str, ...] = ()) -> None:
         value = getattr(limits, field.name)
         if value != 0 or field.name not in or_none:
             positive(field.name, value)
+
+
+def bounds_of(kind: type[Bounds], options: Mapping[str, Any], names: Mapping[str, str]) -> Bounds:
+    """Bounds from options; raises ValueError that names the option. `names`: option -> field."""
+    try:
+        return kind(**{field: options[option] for option, field in names.items()})
+    except ValueError as error:
+        said, colon, rest = str(error).partition(":")
+        option = next((option for option, field in names.items() if field == said), said)
+        raise ValueError(f"{option}{colon}{rest}") from None

@@ -12,6 +12,7 @@ from netstack.http.wsgi import WSGIApplication, WSGILimits, load
 from netstack.kernel.database import DatabaseLimits
 from netstack.kernel.disk import Disk
 from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import bounds_of
 from netstack.shop.limits import ShopLimits
 
 NAMES = ("search", "shop", "tracker", "upload")
@@ -80,14 +81,10 @@ def parameters(read: Callable[[str, type[Any]], Callable[[str], float]]) -> list
 
 def chosen(options: Any) -> dict[str, Any]:
     """The bounds that a command line gives, as fields of the Config."""
-    given: dict[type[Any], dict[str, Any]] = {}
-    for option, bounds, name, _ in _GIVEN:
-        given.setdefault(type(bounds), {})[name] = options[option]
+    kinds = {"application": ApplicationLimits, "wsgi_limits": WSGILimits, "database": DatabaseLimits, "shop": ShopLimits}
     return {
-        "application": ApplicationLimits(**given[ApplicationLimits]),
-        "wsgi_limits": WSGILimits(**given[WSGILimits]),
-        "database": DatabaseLimits(**given[DatabaseLimits]),
-        "shop": ShopLimits(**given[ShopLimits]),
+        key: bounds_of(kind, options, {option: name for option, bounds, name, _ in _GIVEN if isinstance(bounds, kind)})
+        for key, kind in kinds.items()
     }
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from netstack.kernel.database import DatabaseLimits
 from netstack.kernel.disk import Disk, RealDisk
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import bounds_of
 from netstack.shop.limits import ShopLimits
 from netstack.taps.mounting import Mounting, chosen, mounts, parameters
 from netstack.taps.standalone import WorkerOptions, endpoints, placed
@@ -125,10 +126,6 @@ class Config:
             if not number >= 0:
                 raise ValueError(f"{name}: a number not below zero was expected")
         _ = self.mounting
-        for bounds in (self.http, self.store, self.connections, self.log, self.uploads):
-            for bound in fields(bounds):
-                if not getattr(bounds, bound.name) >= 0:
-                    raise ValueError(f"{bound.name}: a number not below zero was expected")
 
 
 def build(config: Config, machine: Machine, state: Disk | None = None) -> IService:
@@ -174,6 +171,15 @@ def told(origin: Origin) -> bytes:
 
 
 _CONNECTIONS, _HTTP, _STORE, _LOG, _UPLOADS = StreamLimits(), HTTPLimits(), StoreLimits(), LogLimits(), UploadLimits()
+
+_HTTP_OPTIONS = {
+    "max-head": "head", "max-target": "target", "max-fields": "fields", "max-body": "body", "memo": "memo",
+    "head-seconds": "head_seconds", "body-seconds": "body_seconds", "idle-seconds": "idle_seconds",
+    "max-requests": "requests", "max-streams": "streams", "stream-window": "window",
+    "connection-window": "connection_window", "stalled-seconds": "stalled_seconds",
+    "max-resets": "resets", "max-control-frames": "control_frames",
+}  # fmt: skip
+_STORE_OPTIONS = {"inline": "inline", "kept": "kept", "paths": "paths", "open-files": "files", "check": "check"}
 
 
 def _number(option: str, kind: type[int] | type[float]) -> Callable[[str], float]:
@@ -322,27 +328,11 @@ class Options(WorkerOptions):
             access_log=not self["no-access-log"],
             access_file=str(Path(self["access-file"]).resolve()).lstrip("/") if self["access-file"] else "",
             access_format=self["access-format"],
-            log=LogLimits(self["access-lines"], self["access-seconds"], self["access-octets"]),
-            uploads=UploadLimits(self["upload-memory"], self["verifying"]),
-            http=HTTPLimits(
-                head=self["max-head"],
-                target=self["max-target"],
-                fields=self["max-fields"],
-                body=self["max-body"],
-                head_seconds=self["head-seconds"],
-                body_seconds=self["body-seconds"],
-                idle_seconds=self["idle-seconds"],
-                memo=self["memo"],
-                requests=self["max-requests"],
-                streams=self["max-streams"],
-                window=self["stream-window"],
-                connection_window=self["connection-window"],
-                stalled_seconds=self["stalled-seconds"],
-                resets=self["max-resets"],
-                control_frames=self["max-control-frames"],
-            ),
-            store=StoreLimits(self["inline"], self["kept"], self["paths"], self["open-files"], self["check"]),
-            connections=StreamLimits(connections=self["max-connections"]),
+            log=bounds_of(LogLimits, self, {"access-lines": "lines", "access-seconds": "seconds", "access-octets": "file"}),
+            uploads=bounds_of(UploadLimits, self, {"upload-memory": "memory", "verifying": "verifying"}),
+            http=bounds_of(HTTPLimits, self, _HTTP_OPTIONS),
+            store=bounds_of(StoreLimits, self, _STORE_OPTIONS),
+            connections=bounds_of(StreamLimits, self, {"max-connections": "connections"}),
             mount=tuple(self.mounted),
             wsgi=tuple(self.wsgi),
             cleartext=bool(self["cleartext"]),

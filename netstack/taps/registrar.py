@@ -25,10 +25,14 @@ from netstack.registrar.registry import TTL, Registry, RegistryClient
 from netstack.registrar.server import RegistrarServer
 from netstack.registrar.service import RegistrarService
 from netstack.registrar.store import Store
+from netstack.sansio.bounds import bounds_of
 from netstack.taps.changing import Peer, keys_of
 from netstack.taps.standalone import MachineOptions, built, endpoints, placed
 
 _POLICY = Policy(())
+_HTTP_OPTIONS = {
+    "max-body": "body", "head-seconds": "head_seconds", "body-seconds": "body_seconds", "idle-seconds": "idle_seconds",
+}  # fmt: skip
 _LIMITS, _HTTP, _APPLICATION = RegistrarLimits(), HTTPLimits(body=64 * 1024), ApplicationLimits()
 
 
@@ -206,14 +210,9 @@ class Options(MachineOptions):
                     self["first-retry"],
                     self["most-retry"],
                 ),
-                HTTPLimits(
-                    body=self["max-body"],
-                    head_seconds=self["head-seconds"],
-                    body_seconds=self["body-seconds"],
-                    idle_seconds=self["idle-seconds"],
-                ),
+                bounds_of(HTTPLimits, self, _HTTP_OPTIONS),
                 ApplicationLimits(self["bodies"], self["answers"]),
-                StreamLimits(connections=self["max-connections"]),
+                bounds_of(StreamLimits, self, {"max-connections": "connections"}),
                 not self["no-access-log"],
             )
         except ValueError as error:

@@ -104,7 +104,7 @@ class MachineOptions(LayeredOptions):
             connect=self["connect"],
             discard=self["discard"],
             output_high=self["output"],
-            output_low=self["output"] // 4,
+            output_low=max(1, self["output"] // 4),
         )
         try:
             machine.tls = HostTLS.from_files(machine.reactor, machine.wall, self["certificate"], self["key"], self["trust"])

@@ -67,6 +67,24 @@ def test_wrong_options_are_named(arguments: list[str], message: str) -> None:
         parsed(*arguments)
 
 
+MAY_BE_NOTHING = {"memo", "inline", "kept", "paths", "open-files", "check", "ranges", "max-requests", "hsts", "grace"}
+NUMBERS = [
+    row[0]
+    for row in Options.optParameters
+    if isinstance(row[2], int | float) and row[0] not in ("workers", "health", "port-offset")
+]
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_a_bound_that_bounds_nothing_is_named_by_its_option(option: str) -> None:
+    for value in ("-1", "0"):
+        if value == "0" and option in MAY_BE_NOTHING:
+            assert parsed("--site", "a.test=.", f"--{option}=0")[option] == 0
+        else:
+            with pytest.raises(UsageError, match=rf"^{option}: .*expected"):
+                parsed("--site", "a.test=.", f"--{option}={value}")
+
+
 def test_the_plugin_is_found() -> None:
     found = [plugin for plugin in getPlugins(IServiceMaker) if isinstance(plugin, ServiceMaker)]
     assert [plugin.module for plugin in found if plugin.tapname == "netstack-origin"] == ["netstack.taps.origin"]
