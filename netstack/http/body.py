@@ -65,10 +65,12 @@ class UntilCloseReader:
 class ChunkedReader:
     """The chunked transfer coding (RFC 9112 §7.1), strictly: CRLF only, sizes of at most 16 digits, bounded trailers."""
 
-    __slots__ = ("_left", "_limits", "_part", "_total", "ended", "trailers")
+    __slots__ = ("_left", "_limits", "_part", "_searched", "_total", "ended", "trailers")
 
     def __init__(self, limits: HTTPLimits) -> None:
         self._limits = limits
+        self._searched = 0
+        """Octets of trailers that have not ended: no end and no bare line feed is in them."""
         self._left = 0
         self._total = 0
         self._part = "size"
@@ -123,12 +125,14 @@ class ChunkedReader:
             del buffer[:2]
             self.ended = True
             return False
-        end = buffer.find(b"\r\n\r\n", 0, self._limits.head)
+        end = buffer.find(b"\r\n\r\n", max(0, self._searched - 3), self._limits.head)
         if end < 0:
-            if bare_line_end(buffer[:-1] if buffer.endswith(b"\r") else buffer):
+            complete = len(buffer) - buffer.endswith(b"\r")
+            if bare_line_end(buffer[self._searched : complete]):
                 raise bare_line_feed()
             if len(buffer) > self._limits.head:
                 raise BadMessage(f"the trailers are longer than {self._limits.head} octets", 431)
+            self._searched = complete
             return False
         block = bytes(buffer[: end + 4])
         if bare_line_end(block):

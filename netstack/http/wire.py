@@ -256,11 +256,10 @@ def read_field_lines(block: bytes, limit: int) -> list[tuple[str, str]]:
     """
     if not block.endswith(b"\r\n"):
         raise BadMessage("the empty line after the fields is missing")
-    pairs = []
-    lines = block.split(b"\r\n")[:-2]
-    if len(lines) > limit:
+    if block.count(b"\r\n") > limit + 1:
         raise BadMessage(f"more than {limit} field lines", 431)
-    for line in lines:
+    pairs = []
+    for line in block.split(b"\r\n")[:-2]:
         if line[:1] in (b" ", b"\t"):
             raise BadMessage("a field continued on the next line (obs-fold) is not accepted (RFC 9112 §5.2)")
         name, colon, value = line.partition(b":")
@@ -278,6 +277,8 @@ def read_field_lines(block: bytes, limit: int) -> list[tuple[str, str]]:
 
 def _read_fields(block: bytes, limit: int) -> tuple[list[tuple[str, str]], str | None]:
     """The field lines, and llhttp's complaint when only it has one; raises BadMessage where we know better why."""
+    if block.count(b"\r\n") > limit + 1:
+        raise BadMessage(f"more than {limit} field lines", 431)
     collector = _Collector()
     try:
         HttpRequestParser(collector).feed_data(_PREFIX + block)
@@ -285,8 +286,6 @@ def _read_fields(block: bytes, limit: int) -> tuple[list[tuple[str, str]], str |
         pass  # RFC 9110 §7.8: a server may ignore Upgrade
     except HttpParserError as error:
         return read_field_lines(block, limit), str(error)
-    if len(collector.pairs) > limit:
-        raise BadMessage(f"more than {limit} field lines", 431)
     return collector.pairs, None
 
 

@@ -184,7 +184,8 @@ STRICTER: llhttp.Rules = {
         "chunk's size line is longer", lambda octets: len(octets) > LIMITS.chunk_line
     ),
     "too large a body": (
-        "octets; 4096 are allowed|more than 4096 octets", lambda octets: llhttp.too_large(octets, LIMITS.body)
+        "octets; 4096 are allowed|more than 4096 octets|longer than allowed",
+        lambda octets: llhttp.too_large(octets, LIMITS.body) or len(octets) > LIMITS.body,
     ),
     "too large a head": (
         "more than 20 field lines|the (response's head is|trailers are) longer",

@@ -114,7 +114,7 @@ def response(octets: bytes) -> Judgement:
 def _feed(parser: Callable[[Judgement], HttpRequestParser | HttpResponseParser], octets: bytes) -> Judgement:
     head = _HEAD.match(octets)
     end = head.end() if head else 0
-    octets = _UPGRADE.sub(rb"\1pgrad_", octets[:end]) + octets[end:]
+    octets = _UPGRADE.sub(rb"\1~gr|d^", octets[:end]) + octets[end:]
     judgement = Judgement(octets)
     made = parser(judgement)
     judgement.keeps_alive = made.should_keep_alive
@@ -135,7 +135,7 @@ def _feed(parser: Callable[[Judgement], HttpRequestParser | HttpResponseParser],
 
 
 def _restored(pairs: Pairs) -> Pairs:
-    return [(name[:-1] + "e" if re.fullmatch("(?i)upgrad_", name) else name, value) for name, value in pairs]
+    return [("upgrade" if re.fullmatch(r"(?i)u~gr\|d\^", name) else name, value) for name, value in pairs]
 
 
 def stricter(rules: Rules, octets: bytes, reason: str, seen: Counter[str]) -> None:

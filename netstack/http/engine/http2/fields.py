@@ -117,6 +117,8 @@ def parse_request(key: tuple[bool, Pairs], limits: HTTPLimits) -> Request:
     Raises Malformed for what ends the stream, BadMessage for what is answered.
     """
     ended, pairs = key
+    if len(pairs) > limits.fields + len(_PSEUDO):
+        raise BadMessage(f"more than {limits.fields} field lines", 431)
     special, listed = parse_fields(pairs, _PSEUDO)
     method, path = special.get(b":method"), special.get(b":path")
     if method is None or not _METHOD.fullmatch(method):
