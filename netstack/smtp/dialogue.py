@@ -81,8 +81,10 @@ class Dialogue:
         self.error: DialogueError | None = None
         self._waiting: Deferred[object] | None = None
         self._sent: Sent | None = None
-        self._content: bytes = b""
+        self._content = b""
+        """Of the message in hand, whole; empty once all of it was given."""
         self._at = 0
+        self._wanted = False
 
     @property
     def extensions(self) -> Mapping[str, str]:
@@ -135,7 +137,7 @@ class Dialogue:
     ) -> Sent:
         """One message; the result has what the server said, also when the connection was lost in the middle."""
         sent = self._sent = Sent(len(recipients))
-        self._content, self._at = content, 0
+        self._content, self._at, self._wanted = content, 0, False
         try:
             await self._ask(SendMessage(sender, recipients, parameters, chunked))
         except DialogueError as error:
@@ -168,6 +170,7 @@ class Dialogue:
             if sent is not None:
                 sent.sender = event.reply
         elif isinstance(event, ContentWanted):
+            self._wanted = True
             self._more(connection)
         elif isinstance(event, MessageAnswered):
             if sent is not None:
@@ -188,7 +191,7 @@ class Dialogue:
 
     def writable(self, connection: Connection) -> None:
         """There is room for more of the message."""
-        if self._content:
+        if self._content and self._wanted:
             self._more(connection)
 
     def lost(self, reason: str) -> None:

@@ -1,0 +1,144 @@
+"""Two mail hosts of the simulated Internet, crepes.fr and hamburger.edu, and mailboxes that are lists."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from netstack.kernel.limits import StreamLimits
+from netstack.kernel.listen import Endpoint
+from netstack.kernel.metrics import traffic
+from netstack.kernel.resolver import FakeResolver
+from netstack.mail.accounts import Accounts, new_account
+from netstack.mail.credentials import Authenticator
+from netstack.smtp.courier import Courier, CourierOptions
+from netstack.smtp.dialogue import Dialogue, connect
+from netstack.smtp.directory import Directory, parse_aliases
+from netstack.smtp.envelope import Fate
+from netstack.smtp.limits import QueueLimits, SMTPLimits
+from netstack.smtp.metrics import Receptions, collector
+from netstack.smtp.offer import Offer
+from netstack.smtp.queue import LOCAL, Job, Outcome, Queue, Session
+from netstack.smtp.reception import Reception, ReceptionOptions
+from netstack.smtp.service import Door, SMTPService
+from netstack.smtp.wire import Reply
+from netstack.world.simulated import Simulation
+
+PASSWORD = "ketchup"
+TABLE = {
+    ("crepes.fr", "MX"): ["10 mail.crepes.fr."],
+    ("mail.crepes.fr", "A"): ["192.0.2.1"],
+    ("hamburger.edu", "MX"): ["10 mail.hamburger.edu.", "20 backup.hamburger.edu."],
+    ("mail.hamburger.edu", "A"): ["192.0.2.2"],
+    ("backup.hamburger.edu", "A"): ["192.0.2.3"],
+    ("elsewhere.test", "A"): ["192.0.2.4"],
+}
+SMTP = SMTPLimits(message=100_000, command_seconds=60, greeting_seconds=60, final_seconds=120)
+
+
+class Boxes:
+    """Where local mail ends, across restarts."""
+
+    usable = True
+
+    def __init__(self) -> None:
+        self.mail: list[tuple[str, str, bytes]] = []
+        """Sender, recipient, octets."""
+
+    async def deliver(self, job: Job) -> Sequence[Outcome]:
+        for index in job.indexes:
+            self.mail.append((str(job.envelope.sender or ""), str(job.envelope.recipients[index].mailbox), job.content))
+        return [Outcome(Fate.DELIVERED, "2.0.0", "") for _ in job.indexes]
+
+    def close(self) -> None:
+        pass
+
+
+class Office:
+    """A mail host: port 25 for all, 587 for its users."""
+
+    def __init__(
+        self, simulation: Simulation, name: str, address: str, domain: str, users: Sequence[str], aliases: str = ""
+    ) -> None:
+        self.simulation, self.domain = simulation, domain
+        self.accounts = Accounts(
+            [new_account(f"{user}@{domain}", PASSWORD, b"salt" * 4, scram=False) for user in users], [domain]
+        )
+        self.aliases = parse_aliases(aliases.splitlines())
+        self.boxes = Boxes()
+        self.limits = QueueLimits()
+        self.host = simulation.host(name, address)
+        self.host.program = self.program
+        self.host.start()
+        self.service: Any = None
+
+    def program(self, host: Any) -> None:
+        machine = self.simulation.machine(host, resolver=FakeResolver(TABLE))
+        directory = Directory(self.accounts, frozenset({self.domain}), self.aliases)
+        metrics = collector(machine.registry)
+        own = frozenset({machine.name})
+        courier = Courier(machine, CourierOptions(machine.name, own, smtp=SMTP), traffic(machine.registry, "smtp", "client"))
+
+        def session(destination: str) -> Session:
+            return self.boxes if destination == LOCAL else courier.session(destination)
+
+        queue = metrics.queue = Queue(machine, machine.name, directory.lane, session, self.limits, delayed=metrics.delayed)
+        authenticator = Authenticator(machine, self.accounts)
+        doors = []
+        for kind, port in (("mx", 25), ("submission", 587)):
+            counts = metrics.receptions.setdefault(kind, Receptions())
+            options = ReceptionOptions(machine.name, kind)  # type: ignore[arg-type]
+            reception = Reception(machine, options, directory, queue, authenticator, counts)
+            mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
+            offer = Offer(machine.name, starttls=True, mechanisms=mechanisms)
+            doors.append(Door([Endpoint("tcp", port, machine.address)], offer, reception))
+        self.service = SMTPService(machine, doors, queue, SMTP, StreamLimits())
+        self.service.privilegedStartService()
+        self.service.startService()
+
+    @property
+    def queue(self) -> Queue:
+        queue: Queue = self.service.queue
+        return queue
+
+
+class Town:
+    """Both offices, and a client somewhere."""
+
+    def __init__(self, seed: int = 1) -> None:
+        self.simulation = Simulation(seed)
+        self.crepes = Office(self.simulation, "mail.crepes.fr", "192.0.2.1", "crepes.fr", ["alice"], ALIASES)
+        self.hamburger = Office(self.simulation, "mail.hamburger.edu", "192.0.2.2", "hamburger.edu", ["bob", "eve"], ALIASES)
+        self.client = self.simulation.host("client", "192.0.2.9")
+        self.run(1)
+
+    def run(self, seconds: float) -> None:
+        self.simulation.run(for_seconds=seconds)
+
+    def ask(self, work: Any, *arguments: Any, **named: Any) -> Any:
+        """Run a coroutine function on the client."""
+        return self.simulation.ask(self.client, lambda: Deferred.fromCoroutine(work(*arguments, **named)))
+
+    async def dialogue(self, address: str, port: int = 25, hello: str = "client.test", log_in: str = "") -> Dialogue:
+        """A connection to a server, after EHLO; `log_in` as that user, under TLS."""
+        machine = self.simulation.machine(self.client)
+        name = {"192.0.2.1": "mail.crepes.fr", "192.0.2.2": "mail.hamburger.edu"}[address]
+        dialogue, _ = await connect(
+            machine, address, port, traffic(machine.registry, "smtp", "client"), SMTP, StreamLimits(), start_tls_name=name
+        )
+        await dialogue.hello(hello)
+        if log_in:
+            await dialogue.start_tls()
+            await dialogue.hello(hello)
+            reply = await dialogue.authenticate("PLAIN", f"\0{log_in}\0{PASSWORD}".encode())
+            assert isinstance(reply, Reply)
+            assert reply.code == 235, reply
+        return dialogue
+
+
+ALIASES = """
+postmaster@hamburger.edu: bob@hamburger.edu
+both@hamburger.edu: bob@hamburger.edu, eve@hamburger.edu, both@hamburger.edu
+list@hamburger.edu: owner=eve@hamburger.edu bob@hamburger.edu gone@elsewhere.test
+away@hamburger.edu: alice@crepes.fr
+"""
