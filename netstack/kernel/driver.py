@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from netstack.kernel.accepting import Nursery, first_look
 from netstack.kernel.closing import REASONS, Deadline, HalfClose
-from netstack.kernel.files import FileChanged, read_part, rest_of, sent_directly
+from netstack.kernel.files import FileChanged, Part
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
@@ -102,7 +102,7 @@ class StreamDriver(TwistedProtocol):
         self._closing = self._finished = self._eof = self._gone = False
         self._reading = True
         self._reason: str | None = None
-        self._outbox: deque[bytes | FileSlice | HalfClose] | tuple[()] = ()
+        self._outbox: deque[bytes | Part | HalfClose] | tuple[()] = ()
         """What is to be written before new output; a queue only while there is something."""
         self._queued = 0
         """Octets in the outbox, files not counted."""
@@ -302,6 +302,7 @@ class StreamDriver(TwistedProtocol):
             self._again = True
             return
         self._busy = True
+        paused = self._paused
         machine, engine = self.machine, self.engine
         self._active = active = self._seconds()
         self._now = now = Now(active, machine.wall())
@@ -347,7 +348,8 @@ class StreamDriver(TwistedProtocol):
             due = idle
         if due < self._due:
             self._arm(due)
-        if self._reading != (engine.wants_data() and not (self._paused and self._stuck())):
+        # Who was just paused reads on until something comes: most send nothing before they have what they asked for.
+        if self._reading != (engine.wants_data() and not (paused and self._paused and self._stuck())):
             self._read_or_not()
 
     def _hand_on(self, events: Iterable[Event], first: bool) -> None:
@@ -420,17 +422,17 @@ class StreamDriver(TwistedProtocol):
         outbox = self._outbox
         if not isinstance(outbox, deque):
             self._outbox = outbox = deque()
-        outbox.extend(output)
         for item in output:
             if type(item) is bytes:
                 self._queued += len(item)
+            outbox.append(Part(item) if isinstance(item, FileSlice) else item)
 
     def _flush(self) -> None:
         """Write the outbox as far as the transport takes it."""
         outbox = self._outbox
         while outbox and not self._paused:
             item = outbox.popleft()
-            if isinstance(item, FileSlice):
+            if isinstance(item, Part):
                 if not self._send_file(item):
                     break
             elif item is HalfClose.HERE:
@@ -456,40 +458,39 @@ class StreamDriver(TwistedProtocol):
         else:
             self.transport.write(data)  # type: ignore[union-attr]
 
-    def _send_file(self, part: FileSlice) -> bool:
-        """Send of a file what can be sent now; False when the rest waits or there is none.
+    def _send_file(self, part: Part) -> bool:
+        """Send of a file what can be sent now; False when the rest waits for the transport, or there is none.
 
         A file that has become shorter breaks the connection: its length was promised.
         """
         transport: Any = self.transport
-        if part.length == 0:
-            part.file.close()
-            return True
         try:
-            sent = sent_directly(transport, part) if self._direct else None
-            data = b"" if sent is not None else read_part(part)
+            sent = part.send(transport) if self._direct else None
+            data = part.read() if sent is None else b""
         except FileChanged:
-            part.file.close()
+            part.close()
             self.abort("file changed")
             return False
-        rest = rest_of(part, len(data) if sent is None else sent)
-        if rest is not None:
-            assert isinstance(self._outbox, deque)  # noqa: S101  it was just taken from there
-            self._outbox.appendleft(rest)
+        if part.left:
+            self._outbox.appendleft(part)  # type: ignore[union-attr]  # it was just taken from there
+        else:
+            part.close()
         if sent is None:
-            self._write(data)
+            if data:
+                self._write(data)
             return True
         self.traffic.sent += sent
-        if rest is not None:
-            register(transport, self)
-            self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
-            transport.startWriting()
-        return rest is None
+        if not part.left:
+            return True
+        register(transport, self)
+        self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
+        transport.startWriting()
+        return False
 
     def _drop_output(self) -> None:
         for item in self._outbox:
-            if isinstance(item, FileSlice):
-                item.file.close()
+            if isinstance(item, Part):
+                item.close()
         if isinstance(self._outbox, deque):
             self._outbox.clear()
         self._queued = 0

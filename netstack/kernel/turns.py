@@ -3,7 +3,7 @@
 import errno
 import sys
 from functools import partial
-from select import EPOLLIN
+from select import EPOLLIN, EPOLLOUT
 from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
@@ -11,9 +11,9 @@ from twisted.python import log
 
 
 def quick(reactor: Any) -> None:
-    """Have an epoll reactor read without log contexts; any other, or one of a derived type, stays as it is.
+    """Have an epoll reactor read and write without log contexts; any other, or one of a derived type, stays as it is.
 
-    What goes wrong is logged with the same prefix; what is written by Twisted's old `log.msg` while reading has none.
+    What goes wrong is logged with the same prefix; what is written by Twisted's old `log.msg` meanwhile has none.
     """
     if type(reactor) is EPollReactor:
         reactor.doIteration = partial(_turn, reactor)  # type: ignore[method-assign]
@@ -32,13 +32,13 @@ def _turn(reactor: Any, timeout: float | None) -> None:
         selectable = selectables.get(descriptor)
         if selectable is None:  # lost in this turn
             continue
-        if event != EPOLLIN:
+        if event != EPOLLIN and event != EPOLLOUT:
             log.callWithLogger(selectable, reactor._doReadOrWrite, selectable, descriptor, event)
             continue
         try:
-            why = selectable.doRead()
+            why = selectable.doRead() if event == EPOLLIN else selectable.doWrite()
         except BaseException:
             why = sys.exc_info()[1]
             log.err(system=selectable.logPrefix())
         if why:
-            reactor._disconnectSelectable(selectable, why, True)
+            reactor._disconnectSelectable(selectable, why, event == EPOLLIN)

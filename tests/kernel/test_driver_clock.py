@@ -115,6 +115,28 @@ def test_backpressure_stops_reading_and_asks_the_role_to_wait() -> None:
     assert (run.role.writables, run.driver.writable) == (1, True)
 
 
+def test_who_waits_with_a_file_reads_until_something_comes() -> None:
+    run = Run()
+    write, took = run.transport.write, []
+
+    def full(data: bytes) -> None:
+        write(data)
+        took.append(data)
+        run.driver._paused = True  # as where a socket takes no more of a file
+
+    run.transport.write = full  # type: ignore[method-assign]
+    run.driver.dataReceived(b"echo a\n")
+    assert (took, run.transport.producerState) == ([b"a\n"], "producing")
+    run.driver.dataReceived(b"echo b\n" * 3)
+    assert (took, run.transport.producerState) == ([b"a\n"], "paused")
+    for _ in range(3):
+        assert run.transport.producerState == "paused"
+        run.driver.resumeProducing()
+    assert run.transport.value() == b"a\nb\nb\nb\n"
+    run.driver.resumeProducing()
+    assert run.transport.producerState == "producing"
+
+
 class HotEngine(LineEngine):
     """Knows one answer by heart."""
 

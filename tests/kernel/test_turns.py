@@ -82,6 +82,21 @@ def test_the_end_and_failures(reactor: Any) -> None:
     globalLogPublisher.removeObserver(logged.append)  # type: ignore[arg-type]
 
 
+def test_what_can_be_written_is_and_failures_are_lost(reactor: Any) -> None:
+    end, peer = socket.socketpair()
+    writer = Reader(reactor, end, lambda: None)
+    written: list[int] = []
+    writer.doWrite = lambda: written.append(1) or (CONNECTION_DONE if len(written) == 2 else None)  # type: ignore[method-assign]
+    reactor.addWriter(writer)
+    reactor.doIteration(1)
+    assert (writer.lost, reactor.getWriters()) == ([], [writer])
+    reactor.doIteration(1)
+    assert [type(each) for each in writer.lost] == [ConnectionDone]
+    assert reactor.getWriters() == []
+    end.close()
+    peer.close()
+
+
 def test_a_peer_that_hangs_up(reactor: Any) -> None:
     end, peer = socket.socketpair()
     reader = Reader(reactor, end, lambda: CONNECTION_DONE if end.recv(1) == b"" else None)
