@@ -141,8 +141,14 @@ def registrar() -> Any:
     return Config(registries=(("com", "127.0.0.1%registrar"),), keys=(Key.make("registrar", b"secret"),))
 
 
+def cache() -> Any:
+    from netstack.taps.cache import Config
+
+    return Config()
+
+
 CONFIGS: dict[str, Callable[[], Any]] = {
-    "upper": upper, "dns": dns, "resolver": resolver, "origin": origin, "registrar": registrar,
+    "upper": upper, "dns": dns, "resolver": resolver, "origin": origin, "registrar": registrar, "cache": cache,
 }  # fmt: skip
 """For each tap that builds one service: a least configuration. A new tap gets its row here."""
 COMPOSE = {"internet"}

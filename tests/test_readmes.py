@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from netstack.taps import dns, origin, registrar, resolver, upper
+from netstack.taps import cache, dns, origin, registrar, resolver, upper
 from netstack.taps.standalone import WorkerOptions
 from tests.processes import ROOT
 
@@ -113,6 +113,7 @@ TAPS = [
     (resolver, "dns", "Options of netstack-resolver"),
     (origin, "http", "Options"),
     (registrar, "registrar", "Options"),
+    (cache, "cache", "Options"),
     (upper, "sockets", "Options"),
 ]
 

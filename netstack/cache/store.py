@@ -68,11 +68,11 @@ class Store:
         """All variants of a key, also those that must be read from the disk first."""
         return self.memory.find(key, ())
 
-    def begin(self, key: bytes, meta: bytes, length: int | None = None) -> Writing:
-        """An object that is being received, with the length of its body if that is known."""
-        storing = length is None or length <= self._largest
-        if not storing:
+    def begin(self, key: bytes, meta: bytes, length: int | None = None, storing: bool = True) -> Writing:
+        """An object that is being received, with the length of its body if that is known; one not to be stored, too."""
+        if storing and length is not None and length > self._largest:
             self.counts.too_large += 1
+            storing = False
         writing = Writing(self, key, meta, length, storing)
         self._receiving.setdefault(key, set()).add(writing)
         return writing
@@ -109,6 +109,10 @@ class Store:
     def list(self, prefix: bytes = b"") -> Iterator[Stored]:
         """Objects whose key begins so; what goes before the iterator has come to it is left out."""
         return self.memory.variants(prefix)
+
+    def usage(self) -> dict[str, float]:
+        """Octets by tier, and the number of objects."""
+        return {"memory": float(self.memory.used), "objects": float(len(self.memory))}
 
     @property
     def window(self) -> int:

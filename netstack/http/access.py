@@ -106,15 +106,19 @@ class AccessLog:
         elif count == 1 and self._timer is None:
             self._timer = self._machine.reactor.callLater(self._limits.seconds, self._late)
 
-    def described(self, request: Request | None, start: str, host: str | None, status: int) -> str:
-        """What does not depend on time and client; the same for requests with equal heads, which may keep it."""
+    def described(self, request: Request | None, start: str, host: str | None, status: int, cache: str | None = None) -> str:
+        """What does not depend on time and client; the same for requests with equal heads, which may keep it.
+
+        `cache`: what a cache did about it, for one more field at the end.
+        """
         fields = {} if request is None else request.fields
         line = start if request is None else f"{request.method} {request.target} {request.version}"
         referrer, agent = fields.get("referer", "-"), fields.get("user-agent", "-")
         if self._json:
             told = {"host": host, "request": line, "status": status, "referrer": referrer, "agent": agent}
-            return json.dumps(told)[1:]
-        return f'"{_quoted(line)}" {status}\0"{_quoted(referrer)}" "{_quoted(agent)}"'
+            return json.dumps(told if cache is None else {**told, "cache": cache})[1:]
+        last = "" if cache is None else f' "{_quoted(cache)}"'
+        return f'"{_quoted(line)}" {status}\0"{_quoted(referrer)}" "{_quoted(agent)}"{last}'
 
     def flush(self) -> None:
         """Write what there is."""

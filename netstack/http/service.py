@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from prometheus_client import CollectorRegistry
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
 
 from netstack.http.access import AccessLog
 from netstack.http.engine import Heads, ServerEngine
-from netstack.http.engine.http2 import Answers, Counts, HTTP2ServerEngine
+from netstack.http.engine.http2 import Answers, HTTP2ServerEngine
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import http2_counts
 from netstack.http.streams import Streams
@@ -51,11 +52,13 @@ class HTTPService(MultiService):
         grace: float = 5.0,
         http2: bool = True,
         ended: Callable[[], None] = lambda: None,
+        heads: tuple[Heads, Heads] | None = None,
     ) -> None:
         """`hsts`: seconds for which browsers are told to use HTTPS alone (RFC 6797 §6.1); 0 tells them nothing.
 
         `http2`: spoken with those who agree on it by ALPN, and in the clear with those who begin so (RFC 9113 §3).
-        `ended` is called when the last connection is gone.
+        `ended` is called when the last connection is gone. `heads`: those of plain and of secure endpoints, where they are
+        not made of `http_limits`, `server` and `hsts`.
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
@@ -63,12 +66,12 @@ class HTTPService(MultiService):
         self._origin = origin
         self._ended = ended
         strict = f"Strict-Transport-Security: max-age={hsts}\r\n".encode() if hsts else b""
-        plain, secure = Heads(http_limits, server), Heads(http_limits, server, strict)
+        plain, secure = heads or (Heads(http_limits, server), Heads(http_limits, server, strict))
         https_port = next((each.port for each in endpoints if each.kind == "tls"), None) if redirect_to_https else None
         counts = traffic(machine.registry, PROTOCOL, "server")
         if http2:
-            for heads in (plain, secure):
-                heads.http2 = _http2(heads, http2_counts(machine.registry))
+            for each in (plain, secure):
+                speak_http2(each, machine.registry)
         alpn = ALPN if http2 else ALPN[1:]
 
         def listener(endpoint: Endpoint, heads: Heads, port: int | None) -> StreamListener:
@@ -101,7 +104,7 @@ class HTTPService(MultiService):
             self.log.info("{name} serves HTTP on {endpoint}", name=self.machine.name, endpoint=listener.endpoint)
 
 
-def _http2(heads: Heads, counts: Counts) -> Callable[[], HTTP2ServerEngine]:
-    """Makes engines of HTTP/2 that share what those of HTTP/1 share."""
-    answers = Answers(heads)
-    return lambda: HTTP2ServerEngine(heads, answers, counts)
+def speak_http2(heads: Heads, registry: CollectorRegistry) -> None:
+    """Have clients that speak HTTP/2 get engines of it, which share what those of HTTP/1 share."""
+    answers, counts = Answers(heads), http2_counts(registry)
+    heads.http2 = lambda: HTTP2ServerEngine(heads, answers, counts)

@@ -1,0 +1,42 @@
+"""What origins are told of clients: X-Forwarded-For and its kin, Forwarded (RFC 7239); and what is not passed on."""
+
+from collections.abc import Sequence
+
+from netstack.cache.policy import Forward
+from netstack.cache.targets import Target
+from netstack.sansio import Peer
+
+TOLD = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip"})
+"""What this proxy says itself, or nobody."""
+UNKEYED = frozenset({
+    "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-prefix", "x-forwarded-ssl", "x-host", "x-original-host",
+    "x-original-url", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override",
+    "x-http-host-override", "x-http-destinationurl", "x-proxyuser-ip", "x-wap-profile", "front-end-https",
+})  # fmt: skip
+"""Fields by which programs behind proxies take a request for another one than its target says. They are in no key: whoever
+sends them would have others served what is not theirs, so they are not sent where the response may be stored."""
+
+
+def disclosed(decided: Forward, target: Target, peer: Peer | None, rule: str) -> Sequence[tuple[str, str]]:
+    """The field lines for the origin; `peer` is the client, None for a request that none waits for.
+
+    `rule` is one of `options.FORWARDED`. What the client says about others before it is kept where something is told.
+    """
+    before = {name.lower(): value for name, value in decided.fields if name.lower() in TOLD}
+    kept = [
+        (name, value) for name, value in decided.fields
+        if name.lower() not in TOLD and not (decided.may_store and name.lower() in UNKEYED)
+    ]  # fmt: skip
+    if rule == "off" or peer is None:
+        return kept
+    address = peer.remote[0]
+    if rule in ("x", "both"):
+        chain = before.get("x-forwarded-for")
+        kept.append(("X-Forwarded-For", address if not chain else f"{chain}, {address}"))
+        kept += [("X-Forwarded-Host", target.authority), ("X-Forwarded-Proto", target.scheme)]
+    if rule in ("standard", "both"):
+        node = f'"[{address}]"' if ":" in address else address
+        own = f'for={node};host="{target.authority}";proto={target.scheme}'
+        chain = before.get("forwarded")
+        kept.append(("Forwarded", own if not chain else f"{chain}, {own}"))
+    return kept
