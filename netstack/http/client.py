@@ -44,6 +44,8 @@ class ClientOptions:
     """Offered under TLS; requests to one host then share a connection, as many at once as the server takes."""
     prior_knowledge: bool = False
     """Plain http is HTTP/2 too (RFC 9113 §3.3)."""
+    proxy: str = ""
+    """HOST:PORT of a proxy that is asked for http URLs (RFC 9112 §3.2.2), the port in use; https URLs are not sent to it."""
     pipelining: bool = False
     """Requests of HTTP/1.1 to one host share a connection and do not wait for each other's responses (RFC 9112 §9.3.2)."""
     user_agent: str = "netstack"
@@ -192,7 +194,8 @@ class HTTPClient:
         if "accept" not in names:
             sent.append(("Accept", "*/*"))
         got = _Got()
-        transfer = self._upstream.open(place.place, method, place.target, (*sent, *fields), body, got)
+        hop, target = self._hop(place)
+        transfer = self._upstream.open(hop, method, target, (*sent, *fields), body, got)
         try:
             await got.ended
         except CancelledError:
@@ -214,6 +217,16 @@ class HTTPClient:
             link.connection.peer,
             Timing(resolved, connected, secured, transfer.first_octet - start, seconds() - start), transfer.reused,
         )  # fmt: skip
+
+    def _hop(self, place: _Place) -> tuple[Place, str]:
+        """Who is asked, and the request's target: the whole URL for a proxy."""
+        proxy = self.options.proxy
+        if not proxy or place.place.secure:
+            return place.place, place.target
+        host, _, port = proxy.rpartition(":")
+        if not host or not port.isdecimal():
+            raise FetchError(f"the proxy {proxy!r} is not HOST:PORT")
+        return Place(False, host.strip("[]"), int(port)), f"http://{place.authority}{place.target}"
 
 
 class _Got:

@@ -100,3 +100,28 @@ def test_a_run_repeats_exactly() -> None:
         return world.simulation.hashes()
 
     assert run() == run()
+
+
+def test_a_proxy_is_asked_with_the_whole_url(world: World) -> None:
+    """RFC 9112 §3.2.2. The origin answers requests in absolute form like any other, for the site that the URL names."""
+
+    async def through(machine: Machine, url: str, proxy: str) -> str:
+        client = HTTPClient(machine, ClientOptions(proxy=proxy))
+        try:
+            found = await client.fetch(url)
+        except FetchError as error:
+            return str(error)
+        finally:
+            client.close()
+        return f"{found.status} from {found.peer.remote[0]}"
+
+    def ask(url: str, proxy: str) -> str:
+        told: str = world.simulation.ask(world.client, through, world.machine(), url, proxy)
+        return told
+
+    world.simulation.journal.enable(world.client.name)
+    assert ask("http://nobody-knows.test/a?b", f"{NAME}:80") == "404 from 10.0.0.2"
+    (asked,) = (row for row in world.simulation.journal if row.protocol == "http")
+    assert asked.data.startswith(b"GET http://nobody-knows.test/a?b HTTP/1.1\r\nHost: nobody-knows.test\r\n")
+    assert ask(f"https://{NAME}/", "10.0.0.9:80") == "200 from 10.0.0.2"
+    assert ask(f"http://{NAME}/", "nowhere") == "the proxy 'nowhere' is not HOST:PORT"
