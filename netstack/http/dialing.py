@@ -13,13 +13,13 @@ from twisted.python.failure import Failure
 
 from netstack.http.faults import ErrorType
 from netstack.http.links import FetchError, Link, Place
+from netstack.kernel.authority import TLSError
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError, is_address
-from netstack.kernel.tls import TLSError
 
 ADDRESSES = 8
 """Of one name that are tried."""

@@ -56,8 +56,8 @@ class StreamDriver(TwistedProtocol):
     __slots__ = (
         "_active", "_again", "_at_once", "_busy", "_closing", "_deadline", "_direct", "_due", "_eof", "_finished",
         "_gone", "_idle", "_now", "_nursery", "_on_lost", "_on_up", "_outbox", "_paused", "_queued", "_reading",
-        "_reason", "_seconds", "_server_name", "_timer", "_tls", "_waiting", "engine", "limits", "machine", "opened",
-        "peer", "protocol_name", "role", "traffic",
+        "_reason", "_seconds", "_server_name", "_timer", "_tls", "_verify", "_waiting", "engine", "limits", "machine",
+        "opened", "peer", "protocol_name", "role", "traffic",
     )  # fmt: skip
     failure: Failure | None = None
     """Why the connection was lost, as Twisted says it."""
@@ -76,8 +76,9 @@ class StreamDriver(TwistedProtocol):
         on_up: Callable[["StreamDriver"], None] | None = None,
         server_name: str | None = None,
         nursery: Nursery | None = None,
+        verify: bool = True,
     ) -> None:
-        """`secure`: TLS lies below from the start. `server_name`: for StartTLS, the name to verify; None on a server.
+        """`secure`: TLS lies below from the start. `server_name`: for StartTLS, the name to `verify`; None on a server.
 
         `nursery`: shared by the connections that a listener accepts.
         """
@@ -93,7 +94,7 @@ class StreamDriver(TwistedProtocol):
         self.opened = 0.0
         """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
         self._tls = secure
-        self._server_name = server_name
+        self._server_name, self._verify = server_name, verify
         self._on_lost = on_lost
         self._on_up = on_up
         self._nursery = nursery
@@ -531,7 +532,7 @@ class StreamDriver(TwistedProtocol):
         transport.unregisterProducer()
         self._tls = True
         self._direct = self._paused = False
-        layer: Any = self.machine.tls.start(transport, self, self._server_name)
+        layer: Any = self.machine.tls.start(transport, self, self._server_name, verify=self._verify)
         self.transport = layer
         layer.registerProducer(self, True)
         self._until(Deadline.HANDSHAKE, self.limits.handshake)

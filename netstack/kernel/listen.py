@@ -18,6 +18,7 @@ from twisted.internet.protocol import ClientFactory
 from twisted.python.failure import Failure
 
 from netstack.kernel.accepting import Nursery, first_look
+from netstack.kernel.authority import TLSError
 from netstack.kernel.batch import BatchedPort, available
 from netstack.kernel.datagrams import DatagramDriver, DatagramRole, QuietPort
 from netstack.kernel.driver import StreamDriver
@@ -27,7 +28,6 @@ from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
 from netstack.kernel.secure import accept_secure
 from netstack.kernel.shaper import ShapedFactory
-from netstack.kernel.tls import TLSError
 from netstack.kernel.transport import accept_plainly
 from netstack.sansio import DatagramEngine, Engine
 
@@ -292,11 +292,13 @@ def connect_stream(
     alpn: Sequence[str] = (),
     start_tls_name: str | None = None,
     encrypted: bool = False,
+    verify: bool = True,
 ) -> Deferred[StreamDriver]:
     """Connect from the machine's first address; fires with the driver when the connection, also under TLS, is up.
 
     `tls_name` asks for TLS and is the name that the server's certificate must carry; `start_tls_name` is that name for an
-    engine that asks with StartTLS. `encrypted` asks for TLS with whoever is there. Fails with Twisted's ConnectError, with
+    engine that asks with StartTLS; without `verify` the caller judges it. `encrypted` asks for TLS with whoever is there.
+    Fails with Twisted's ConnectError, with
     TLSError when the server's certificate is not acceptable or no CA is trusted here, and with whatever else ended a
     handshake. Cancelling gives up.
     """
@@ -304,7 +306,7 @@ def connect_stream(
     attempt = _Attempt()
     driver = StreamDriver(
         machine, protocol, engine, role, traffic, limits, encrypted or tls_name is not None, attempt.lost, attempt.up,
-        tls_name or start_tls_name,
+        tls_name or start_tls_name, verify=verify,
     )  # fmt: skip
     attempt.driver = driver
     factory: Any = _OnceFactory(driver, attempt)

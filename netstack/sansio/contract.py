@@ -36,6 +36,10 @@ class Security:
     alpn: str | None = None
     binding: Callable[[str], bytes | None] = field(default=_unbound, compare=False, repr=False)
     """The channel's binding of a kind ("tls-exporter", "tls-server-end-point"; RFC 5056), None where it has none."""
+    chain: Callable[[], Sequence[bytes]] = field(default=tuple, compare=False, repr=False)
+    """The peer's certificates as it sent them, DER, its own first."""
+    trouble: str = ""
+    """Why the peer's certificate is not acceptable, where somebody wanted to go on all the same."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,14 @@ class RemoteSession:
         courier = self._courier
         options = courier.options
         dialogue, greeting = await connect(
-            courier.machine, address, port, courier.traffic, options.smtp, options.connections, start_tls_name=host
+            courier.machine,
+            address,
+            port,
+            courier.traffic,
+            options.smtp,
+            options.connections,
+            start_tls_name=host,
+            verify=False,
         )
         try:
             await _accepted(dialogue, greeting)

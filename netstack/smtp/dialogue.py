@@ -268,15 +268,19 @@ async def connect(
     connections: StreamLimits,
     tls_name: str | None = None,
     start_tls_name: str | None = None,
+    verify: bool = True,
 ) -> tuple[Dialogue, Reply]:
-    """A connection to a server that has greeted; `tls_name` for TLS from the start. Raises DialogueError."""
+    """A connection to a server that has greeted; `tls_name` for TLS from the start. Raises DialogueError.
+
+    Without `verify` STARTTLS takes any certificate, and `Dialogue.peer.security` says what is wrong with it.
+    """
     dialogue = Dialogue(smtp)
     greeting = dialogue.greeting()
     first = Deferred.fromCoroutine(greeting)
     try:
         dialogue.connection = await connect_stream(
             machine, address, port, PROTOCOL, dialogue.engine, dialogue, traffic, connections, tls_name,
-            start_tls_name=start_tls_name,
+            start_tls_name=start_tls_name, verify=verify,
         )  # fmt: skip
         return dialogue, await first
     except CancelledError:

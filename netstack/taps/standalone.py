@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
+from netstack.kernel.authority import TLSError
 from netstack.kernel.config import LayeredOptions
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.health import health_listener, unbound
@@ -20,7 +21,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import is_address
 from netstack.kernel.signals import Signals
-from netstack.kernel.tls import HostTLS, TLSError
+from netstack.kernel.tls import HostTLS
 from netstack.kernel.workers.health import WorkersHealth
 from netstack.kernel.workers.parent import WorkerLimits, Workers
 from netstack.kernel.workers.ports import shareable

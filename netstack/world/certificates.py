@@ -12,7 +12,8 @@ from typing import Any
 
 from cryptography import x509
 
-from netstack.kernel.tls import Authority, HostTLS, Leaf, TLSError
+from netstack.kernel.authority import Authority, Leaf, TLSError
+from netstack.kernel.tls import HostTLS
 
 RENEW = 30 * 86400
 """Seconds before its end from which a leaf is issued anew."""

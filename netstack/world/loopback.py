@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from netstack.kernel.authority import TLSError
 from netstack.kernel.real import default_state_directory
-from netstack.kernel.tls import TLSError
 from netstack.world.addresses import AddressError, Parameters, addresses
 from netstack.world.certificates import Certificates
 from netstack.world.compose import certified

@@ -11,12 +11,12 @@ from typing import Any
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.task import deferLater
 
+from netstack.kernel.authority import TLSError
 from netstack.kernel.health import health_listener
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Listener, ListenError
 from netstack.kernel.machine import Ports
 from netstack.kernel.real import real_machine
-from netstack.kernel.tls import TLSError
 from netstack.world.addresses import AddressTable
 from netstack.world.certificates import Certificates
 from netstack.world.compose import Composer

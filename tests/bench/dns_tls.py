@@ -22,7 +22,7 @@ from typing import Any
 
 import dns.message
 
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 from tests.bench._dns_servers import (
     LOAD_CORE,
     ORIGIN,

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 from tests.processes import ROOT
 
 NAME = "www.a.test"

@@ -18,11 +18,12 @@ from twisted.logger import globalLogPublisher
 
 from netstack.http.client import ClientOptions, FetchError, HTTPClient, fetch
 from netstack.http.limits import HTTPLimits
+from netstack.kernel.authority import Authority
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine, Ports
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import FakeResolver
-from netstack.kernel.tls import Authority, HostTLS
+from netstack.kernel.tls import HostTLS
 from netstack.taps.origin import Config, Site, build
 from tests.http.conversation import statuses
 

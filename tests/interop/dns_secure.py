@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 
 NAME = "dns.umass.edu"
 

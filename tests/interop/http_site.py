@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 from tests.addresses import own_address
 from tests.processes import Running, running, twistd
 

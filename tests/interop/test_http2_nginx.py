@@ -12,10 +12,11 @@ import pytest_twisted
 from twisted.internet.defer import Deferred, gatherResults
 
 from netstack.http import ClientOptions, FetchError, HTTPClient, Result
+from netstack.kernel.authority import Authority
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
 from netstack.kernel.resolver import FakeResolver
-from netstack.kernel.tls import Authority, HostTLS
+from netstack.kernel.tls import HostTLS
 from tests.addresses import own_address
 from tests.interop.programs import need
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 from tests.addresses import own_address
 from tests.interop.programs import need
 from tests.processes import Running, running, twistd

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives import hashes
 from OpenSSL import SSL
 from twisted.internet.task import Clock
 
-from netstack.kernel.tls import Authority, HostTLS, agreed
+from netstack.kernel.authority import Authority
+from netstack.kernel.tls import HostTLS, agreed
 from netstack.sansio import Security
 
 WALL = 1_700_000_000.0

@@ -14,12 +14,13 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from netstack.kernel.authority import Authority
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener, connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
-from netstack.kernel.tls import Authority, HostTLS
+from netstack.kernel.tls import HostTLS
 from netstack.sansio import Event, StartTLS
 from tests.kernel.echo import Asked, Do, EchoRole, LineEngine, Reply, make_machine
 

@@ -20,11 +20,11 @@ from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 
 from netstack.kernel import listen
+from netstack.kernel.authority import Authority, TLSError
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import connect_stream
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.secure import SecureTransport
-from netstack.kernel.tls import Authority, TLSError
 from tests.kernel.echo import EchoRole, Reply, make_machine
 from tests.kernel.test_driver import (  # noqa: F401  fixtures among them
     Server,

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.task import Clock, deferLater
 
+from netstack.kernel.authority import Authority
 from netstack.kernel.datagrams import DatagramDriver
 from netstack.kernel.journal import Journal
 from netstack.kernel.limits import StreamLimits
@@ -19,7 +20,7 @@ from netstack.kernel.links import HEADERS, SEGMENT, Link, LinkSettings, carry
 from netstack.kernel.listen import Endpoint, StreamListener, connect_stream
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.shaper import End, Item, Pipe, Shaper
-from netstack.kernel.tls import Authority, HostTLS
+from netstack.kernel.tls import HostTLS
 from tests.kernel.echo import EchoRole, LineEngine, Reply, make_machine
 from tests.kernel.test_datagrams import EchoDatagrams, echo_role
 from tests.kernel.test_driver import _Collector

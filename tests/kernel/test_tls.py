@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import IOPump, connect, makeFakeClient, makeFakeServer
 from zope.interface import implementer
 
-from netstack.kernel.tls import Authority, HostTLS, Leaf, TLSError
+from netstack.kernel.authority import Authority, Leaf, TLSError
+from netstack.kernel.tls import HostTLS
 
 START, END = 1_700_000_000.0, 1_800_000_000.0
 DURING = 1_750_000_000.0

@@ -15,10 +15,11 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 
+from netstack.kernel.authority import Authority, TLSError
 from netstack.kernel.listen import Endpoint, ListenError
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
-from netstack.kernel.tls import Authority, HostTLS, TLSError
+from netstack.kernel.tls import HostTLS
 from netstack.sockets import MODES, Bounds, NoAnswer, SentenceService, ask_datagram, ask_stream
 
 KINDS = ("tcp", "tls", "udp")

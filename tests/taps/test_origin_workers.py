@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from netstack.http.passwords import verifier_line
-from netstack.kernel.tls import Authority
+from netstack.kernel.authority import Authority
 from tests.addresses import own_address
 from tests.processes import running, twistd
 from tests.taps.test_workers import HEALTH, START, metrics

@@ -16,9 +16,9 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 
+from netstack.kernel.authority import TLSError
 from netstack.kernel.log import log_to
 from netstack.kernel.real import steady
-from netstack.kernel.tls import TLSError
 from netstack.world.addresses import AddressError, AddressTable, addresses
 from netstack.world.certificates import Certificates
 from netstack.world.compose import certified

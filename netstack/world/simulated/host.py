@@ -4,8 +4,8 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING
 
+from netstack.kernel.authority import Leaf
 from netstack.kernel.machine import Machine
-from netstack.kernel.tls import Leaf
 from netstack.world.simulated.disk import SimulatedDisk
 from netstack.world.simulated.reactor import SimulatedReactor
 from netstack.world.simulated.scheduler import NANOSECONDS

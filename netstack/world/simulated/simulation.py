@@ -11,12 +11,13 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from netstack.kernel.authority import Authority
 from netstack.kernel.journal import Journal
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.links import LinkSettings
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import FakeResolver, Resolver
-from netstack.kernel.tls import TLS, Authority, HostTLS
+from netstack.kernel.tls import TLS, HostTLS
 from netstack.world.simulated.hashes import JournalHash, PacketHash
 from netstack.world.simulated.host import SimulatedHost
 from netstack.world.simulated.network import AccessNetwork, Link, Network

@@ -9,7 +9,8 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener
 from zope.interface import implementer
 
-from netstack.kernel.tls import Authority, HostTLS, TLSError
+from netstack.kernel.authority import Authority, TLSError
+from netstack.kernel.tls import HostTLS
 from tests.world.simulated.ends import Accepting, End, Once
 from tests.world.simulated.reactors import Place, Real, Simulated
 
