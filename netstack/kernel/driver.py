@@ -95,8 +95,7 @@ class StreamDriver(TwistedProtocol):
         """When the TCP connection was up, before any TLS handshake: monotonic seconds."""
         self._tls = secure
         self._server_name, self._verify = server_name, verify
-        self._on_lost = on_lost
-        self._on_up = on_up
+        self._on_lost, self._on_up = on_lost, on_up
         self._nursery = nursery
         self._seconds = machine.reactor.seconds
         self._direct = self._paused = self._busy = self._again = False
