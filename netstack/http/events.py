@@ -145,7 +145,10 @@ class Continue(Command):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StartResponse(Command):
-    """The head of a response whose body follows by SendBody; chunked for HTTP/1.1 when `length` is None."""
+    """The head of a response whose body follows by SendBody; chunked for HTTP/1.1 when `length` is None.
+
+    With a status of success to CONNECT it begins a tunnel (RFC 9110 §9.3.6): BodyReceived and RequestEnded are what
+    comes from the client, SendBody and EndResponse what goes to it, each direction with its own end."""
 
     status: int
     fields: bytes
@@ -155,7 +158,20 @@ class StartResponse(Command):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EndResponse(Command):
-    """The body is complete."""
+    """The body is complete. `trailers` are ready lines; they go where the framing has a place for them (RFC 9110 §6.5.1).
+
+    In a tunnel: there is nothing more to come from the other side."""
+
+    trailers: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interim(Command):
+    """A 1xx response other than 101 (RFC 9110 §15.2), before the final one; `fields` are ready lines. Without an effect
+    where the client's version has none."""
+
+    status: int
+    fields: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

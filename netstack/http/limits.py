@@ -27,6 +27,8 @@ class HTTPLimits:
     """Between requests: the connection is closed."""
     body_seconds: float = 60.0
     """From the end of a head to the end of its body: 408."""
+    body_part: int = 0
+    """Octets of a body after which `body_seconds` begin anew, for bodies that may take long; 0: they are for the whole."""
     memo: int = 1024
     """Request heads whose parse is remembered, for all connections of a service together."""
     memo_head: int = 2048
@@ -47,4 +49,4 @@ class HTTPLimits:
     """Frames within ten seconds that carry neither requests nor contents: ENHANCE_YOUR_CALM."""
 
     def __post_init__(self) -> None:
-        all_positive(self, or_none=("memo", "requests"))
+        all_positive(self, or_none=("memo", "requests", "body_part"))

@@ -8,11 +8,13 @@ from netstack.http.events import (
     Drain,
     EndResponse,
     OnStream,
+    RequestEnded,
     RequestReceived,
     RequestRefused,
     ResetStream,
     Respond,
     SendBody,
+    StartResponse,
     StreamReset,
     ToStream,
 )
@@ -27,7 +29,7 @@ HIGH = 256 * 1024
 class StreamConnection:
     """What the role of one stream has for its connection."""
 
-    __slots__ = ("_connection", "_number", "_streams", "_waiting", "role")
+    __slots__ = ("_connection", "_number", "_streams", "_waiting", "half", "role", "tunnel")
 
     def __init__(self, streams: "Streams", number: int, connection: Connection, role: Role) -> None:
         self._streams = streams
@@ -35,6 +37,8 @@ class StreamConnection:
         self._connection = connection
         self._waiting = 0
         self.role = role
+        self.tunnel = self.half = False
+        """Its directions end each by itself (RFC 9113 §8.5); one of them has ended."""
 
     @property
     def machine(self) -> Machine:
@@ -63,8 +67,13 @@ class StreamConnection:
             return
         if isinstance(command, SendBody):
             self._waiting += len(command.data)
+        elif isinstance(command, StartResponse):
+            self.tunnel = self.tunnel and 200 <= command.status < 300
         elif isinstance(command, Respond | EndResponse):
-            del self._streams.open[self._number]
+            if isinstance(command, EndResponse) and self.tunnel and not self.half:
+                self.half = True
+            else:
+                del self._streams.open[self._number]
         self._connection.send(ToStream(self._number, command))
 
     def close(self) -> None:
@@ -120,6 +129,11 @@ class Streams:
                 if not isinstance(inner, RequestReceived | RequestRefused):
                     return  # more of a body whose request is answered already
                 stream = self.open[number] = StreamConnection(self, number, connection, self._make())
+                stream.tunnel = isinstance(inner, RequestReceived) and inner.request.method == "CONNECT"
+            elif stream.tunnel and isinstance(inner, RequestEnded):
+                if stream.half:
+                    del self.open[number]
+                stream.half = True
             stream.role.handle(inner, stream)
 
     def lost(self, reason: str) -> None:

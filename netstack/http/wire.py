@@ -154,6 +154,8 @@ def parse_request(head: bytes, limits: HTTPLimits) -> Request:
             raise BadMessage(f"Host: {named[:80]!r} is not a host with an optional port")
         place = place or told
     length, chunked = _request_framing(fields, minor)
+    if method == "CONNECT" and (length or chunked):
+        raise BadMessage("a CONNECT request has no content (RFC 9110 §9.3.6)")
     options = fields.get("connection")
     asked = () if options is None else (*tokens(options),)
     if complaint is not None:

@@ -174,7 +174,7 @@ _CONNECTIONS, _HTTP, _STORE, _LOG, _UPLOADS = StreamLimits(), HTTPLimits(), Stor
 
 _HTTP_OPTIONS = {
     "max-head": "head", "max-target": "target", "max-fields": "fields", "max-body": "body", "memo": "memo",
-    "head-seconds": "head_seconds", "body-seconds": "body_seconds", "idle-seconds": "idle_seconds",
+    "head-seconds": "head_seconds", "body-seconds": "body_seconds", "body-part": "body_part", "idle-seconds": "idle_seconds",
     "max-requests": "requests", "max-streams": "streams", "stream-window": "window",
     "connection-window": "connection_window", "stalled-seconds": "stalled_seconds",
     "max-resets": "resets", "max-control-frames": "control_frames",
@@ -216,6 +216,7 @@ class Options(WorkerOptions):
         ["max-body", None, _HTTP.body, "Octets of a request's body (413).", _number("max-body", int)],
         ["head-seconds", None, _HTTP.head_seconds, "Time for a request's head (408).", _number("head-seconds", float)],
         ["body-seconds", None, _HTTP.body_seconds, "Time for a request's body (408).", _number("body-seconds", float)],
+        ["body-part", None, _HTTP.body_part, "Octets after which body-seconds begin anew.", _number("body-part", int)],
         ["idle-seconds", None, _HTTP.idle_seconds, "Time between requests of a connection.", _number("idle-seconds", float)],
         ["memo", None, _HTTP.memo, "Request heads whose parse is remembered.", _number("memo", int)],
         ["inline", None, _STORE.inline, "Octets up to which a file is kept and sent in one piece.", _number("inline", int)],

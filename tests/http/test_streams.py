@@ -20,7 +20,9 @@ from netstack.http.events import (
     StreamReset,
     ToStream,
 )
+from netstack.http.limits import HTTPLimits
 from netstack.http.streams import HIGH, StreamConnection, Streams
+from netstack.http.wire import parse_request
 from netstack.sansio import Command, Event, Peer
 
 PEER = Peer(("192.0.2.1", 80), ("192.0.2.2", 50_000))
@@ -88,7 +90,8 @@ class Both:
         return self.streams.open.get(number)
 
 
-REQUEST: Any = RequestReceived(None)  # type: ignore[arg-type]  # roles of this file do not look at it
+REQUEST = RequestReceived(parse_request(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n", HTTPLimits()))
+CONNECT = RequestReceived(parse_request(b"CONNECT a.test:443 HTTP/1.1\r\nHost: a.test\r\n\r\n", HTTPLimits()))
 
 
 def test_each_request_has_a_role_until_it_is_answered() -> None:
@@ -162,6 +165,29 @@ def test_a_streaming_response_waits_for_its_client() -> None:
     assert role.asked == 2
     stream.send(EndResponse())
     assert not stream.writable
+
+
+@pytest.mark.parametrize("client_first", [True, False])
+def test_a_tunnel_ends_in_both_directions(client_first: bool) -> None:
+    both = Both()
+    stream = both.tell(1, CONNECT)
+    assert stream is not None
+    stream.send(StartResponse(200, b""))
+    ends = [lambda: both.tell(1, RequestEnded()), lambda: stream.send(EndResponse())]
+    for end in ends if client_first else reversed(ends):
+        assert both.streams.open
+        end()
+    assert not both.streams.open
+    assert [type(event) for event in both.roles[0].events] == [RequestReceived, RequestEnded]
+
+
+def test_a_tunnel_that_is_refused_ends_as_any_response() -> None:
+    both = Both()
+    stream = both.tell(1, CONNECT)
+    assert stream is not None
+    stream.send(StartResponse(502, b""))
+    stream.send(EndResponse())
+    assert not both.streams.open
 
 
 def test_a_connection_of_http1_has_one_role() -> None:

@@ -67,7 +67,19 @@ def test_wrong_options_are_named(arguments: list[str], message: str) -> None:
         parsed(*arguments)
 
 
-MAY_BE_NOTHING = {"memo", "inline", "kept", "paths", "open-files", "check", "ranges", "max-requests", "hsts", "grace"}
+MAY_BE_NOTHING = {
+    "memo",
+    "body-part",
+    "inline",
+    "kept",
+    "paths",
+    "open-files",
+    "check",
+    "ranges",
+    "max-requests",
+    "hsts",
+    "grace",
+}
 NUMBERS = [
     row[0]
     for row in Options.optParameters

@@ -6,12 +6,14 @@ from enum import IntEnum
 from netstack.http.body import BodyReader, ChunkedReader, LengthReader
 from netstack.http.engine.heads import Heads
 from netstack.http.engine.record import without_credentials
+from netstack.http.engine.tunnel import TunnelEngine
 from netstack.http.events import (
     BodyReceived,
     Continue,
     Drain,
     EndResponse,
     HoldBody,
+    Interim,
     Ready,
     RequestEnded,
     RequestReceived,
@@ -112,6 +114,7 @@ class ServerEngine(Recorder):
 
     A role answers each RequestReceived with Respond, or StartResponse, SendBody, EndResponse; now or later. A body that
     it does not wait for is read and dropped within the limits. RequestRefused is answered at once, inside `handle`.
+    A StartResponse of success to CONNECT hands the connection over to a TunnelEngine (RFC 9110 §9.3.6).
     """
 
     def __init__(self, heads: Heads) -> None:
@@ -132,7 +135,7 @@ class ServerEngine(Recorder):
         self._chunked = False
         self._left: int | None = None
         self._awaits_continue = False
-        self._held = False
+        self._held = self._tunnel = False
         self._first = True
         """Nothing has come that is no HTTP/2, which clients may know beforehand, in the clear (RFC 9113 §3.3)."""
         self._head_begun = False
@@ -141,6 +144,8 @@ class ServerEngine(Recorder):
         self._idle_seconds = heads.limits.idle_seconds
         self._peer = _NOBODY
         self._due: float | None = None
+        self._progress = 0
+        """Octets of the body since `body_seconds` began."""
         self._sent_record = Record()
         self._received_record = Record()
 
@@ -209,6 +214,10 @@ class ServerEngine(Recorder):
             self._buffer += data
         try:
             while True:
+                if self._tunnel and self._sending is Sending.STREAMING:
+                    self._closed = True
+                    yield HandOver(TunnelEngine(True, self._ended), bytes(self._buffer))
+                    return
                 if self._receiving is Receiving.HEAD:
                     if self._first and self._heads.http2 is not None and PREFACE.startswith(self._buffer[: len(PREFACE)]):
                         if len(self._buffer) < len(PREFACE):
@@ -222,7 +231,7 @@ class ServerEngine(Recorder):
                         break
                     yield received
                 if self._receiving is Receiving.BODY and not self._held:
-                    yield from self._take_body()
+                    yield from self._take_body(now)
                 if self._sending is not Sending.SENT:
                     break
                 if self._close:  # what is left of a body is dropped by the driver's lingering close
@@ -255,11 +264,12 @@ class ServerEngine(Recorder):
         elif isinstance(command, StartResponse):
             self._start(command, now)
         elif isinstance(command, EndResponse):
-            self._end()
+            self._end(command.trailers)
         elif isinstance(command, Continue):
-            if self._awaits_continue and self._sending is Sending.OWED:
-                self._awaits_continue = False
-                self._out.append(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self._awaits_continue:
+                self._interim(100, b"")
+        elif isinstance(command, Interim):
+            self._interim(command.status, command.fields)
         elif isinstance(command, HoldBody):
             if self._receiving is Receiving.BODY:
                 self._held = command.held
@@ -338,7 +348,7 @@ class ServerEngine(Recorder):
         if request.chunked or request.length:
             self._receiving = RECEIVING.next(self._receiving, Step.REQUEST_WITH_BODY)
             self._body = ChunkedReader(self._limits) if request.chunked else LengthReader(request.length)
-            self._awaits_continue = request.expects_continue
+            self._awaits_continue, self._progress = request.expects_continue, 0
             self._due = now.monotonic + self._limits.body_seconds
             if self.recording:
                 self._received_record = Record()
@@ -350,7 +360,7 @@ class ServerEngine(Recorder):
                 self.record(False, _summary(request), without_credentials(head))
         return received
 
-    def _take_body(self) -> Iterator[Event]:
+    def _take_body(self, now: Now) -> Iterator[Event]:
         body = self._body
         assert body is not None  # noqa: S101  set with Receiving.BODY
         before = bytes(self._buffer) if self.recording else b""
@@ -360,6 +370,9 @@ class ServerEngine(Recorder):
         wanted = self._sending in (Sending.OWED, Sending.STREAMING)
         if data or body.ended:
             self._awaits_continue = False
+            self._progress += len(data)
+            if self._progress >= self._limits.body_part > 0:
+                self._progress, self._due = 0, now.monotonic + self._limits.body_seconds
         if data and wanted:
             yield BodyReceived(data)
         if body.ended:
@@ -477,6 +490,14 @@ class ServerEngine(Recorder):
         self._left = command.length
         fields = command.fields
         self._chunked = False
+        if self._request is not None and self._request.method == "CONNECT" and 200 <= command.status < 300:
+            self._tunnel = True
+            head = self._begin(command.status, fields, None, self._heads.common(now.wall)) + b"\r\n"
+            self._out.append(head)
+            self._close = True
+            if self.recording:
+                self.record(True, status_name(command.status), head)
+            return
         if command.length is None and command.status not in (204, 304):
             if self._request is not None and self._request.minor:
                 self._chunked = True
@@ -489,6 +510,15 @@ class ServerEngine(Recorder):
         self._write(b"".join(self._head(command.status, fields, command.length, now)))
         self._status_sent = command.status
 
+    def _interim(self, status: int, fields: bytes) -> None:
+        """RFC 9110 §15.2: not to clients of HTTP/1.0, which know none."""
+        if self._sending is Sending.OWED and self._request is not None and self._request.minor:
+            self._awaits_continue = self._awaits_continue and status != 100
+            octets = status_line(status) + fields + b"\r\n"
+            self._out.append(octets)
+            if self.recording:
+                self.record(True, status_name(status), octets)
+
     def _send_part(self, data: bytes) -> None:
         if not data:
             return
@@ -500,13 +530,13 @@ class ServerEngine(Recorder):
             self._left -= len(data)
         self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
-    def _end(self) -> None:
+    def _end(self, trailers: bytes) -> None:
         if self._left:
             raise LocalProtocolError(f"{self._left} octets of the promised Content-Length are missing")
         self._sending = SENDING.next(self._sending, Step.END)
-        self._held = False
+        self._held = self._tunnel = False
         if self._chunked:
-            self._write(b"0\r\n\r\n")
+            self._write(b"0\r\n%b\r\n" % trailers)
         if self._sent_record:
             octets, omitted = self._sent_record.take()
             self.record(True, status_name(self._status_sent), octets, omitted=omitted)

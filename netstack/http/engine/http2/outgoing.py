@@ -6,6 +6,7 @@ from math import inf
 from netstack.http.engine.http2 import frames
 from netstack.http.engine.http2.answers import Answers
 from netstack.http.engine.http2.calm import Allowance
+from netstack.http.engine.http2.fields import encode_lines
 from netstack.http.engine.http2.frames import DATA, END_STREAM, Code, ConnectionFault
 from netstack.http.engine.http2.priorities import Schedule
 from netstack.http.engine.http2.recorded import sent_messages
@@ -157,17 +158,18 @@ class Outgoing:
         stream.put(data)
         self._wait(stream, now)
 
-    def end(self, stream: Stream, now: Now) -> None:
+    def end(self, stream: Stream, trailers: bytes, now: Now) -> None:
         """Its body is complete."""
         if stream.left:
             raise LocalProtocolError(f"{stream.left} octets of the promised Content-Length are missing")
         stream.sending = SENDING.next(stream.sending, Answering.END)
         stream.ending = True
+        stream.trailers = b"" if _bodiless(stream, 200) else encode_lines(trailers)
         self._wait(stream, now)
 
-    def interim(self, stream: Stream) -> None:
-        """100 Continue (RFC 9110 §10.1.1)."""
-        self._block(stream.id, self._answers.status(100), False)
+    def interim(self, stream: Stream, status: int, fields: bytes = b"") -> None:
+        """A 1xx response (RFC 9110 §15.2)."""
+        self._block(stream.id, self._answers.status(status) + encode_lines(fields), False)
 
     def _head(self, stream: Stream, status: int, fields: bytes, length: int | None, now: Now) -> None:
         if status in (204, 304):
@@ -214,11 +216,13 @@ class Outgoing:
         self._calm.earn(2)
         over = not stream.queue
         ended = stream.ending and over
-        head = frames.head(size, DATA, END_STREAM if ended else 0, stream.id)
+        head = frames.head(size, DATA, END_STREAM if ended and not stream.trailers else 0, stream.id)
         if len(pieces) == 1 and isinstance(pieces[0], bytes):
             self.write(head + pieces[0])
-        else:
+        elif pieces or not stream.trailers:
             self.write(head, *pieces)
+        if ended and stream.trailers:
+            self._block(stream.id, stream.trailers, True)
         if over or stream.window <= 0:
             self.schedule.remove(stream)
         if over:

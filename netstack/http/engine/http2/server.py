@@ -28,6 +28,7 @@ from netstack.http.events import (
     Drain,
     EndResponse,
     HoldBody,
+    Interim,
     OnStream,
     RequestEnded,
     RequestReceived,
@@ -336,18 +337,21 @@ class HTTP2ServerEngine(Recorder):
         stream.received += len(content)
         if stream.expected is not None and stream.received > stream.expected:
             raise StreamFault(number, Code.PROTOCOL_ERROR, "more DATA than content-length says (RFC 9113 §8.1.1)")
-        if stream.state is State.HALF_CLOSED_LOCAL:
+        if stream.state is State.HALF_CLOSED_LOCAL and not stream.tunnel:
             if stream.received > self._limits.body:
                 self._end_unwanted(stream)
             elif ended:
                 self._remote_end(stream, ())
             return ()
-        if stream.received > self._limits.body:
+        if stream.received > self._limits.body and not stream.tunnel:
             return self._refuse(stream, BadMessage(f"the body has more than {self._limits.body} octets", 413))
         if not ended:
             self._credit_stream(stream, size)
+        stream.body_part += len(content)
+        if stream.body_part >= self._limits.body_part > 0 and stream.body_due < inf:
+            stream.body_part, stream.body_due = 0, self._set(now.monotonic + self._limits.body_seconds)
         events: tuple[Event, ...] = ()
-        if content and stream.sending is not Sending.SENT:
+        if content and (stream.tunnel or stream.sending is not Sending.SENT):
             stream.awaits_continue = False
             events = (OnStream(number, BodyReceived(content)),)
         return (*events, *self._remote_end(stream, ())) if ended else events
@@ -362,7 +366,8 @@ class HTTP2ServerEngine(Recorder):
         stream.awaits_continue = False
         if stream.state is State.CLOSED:
             self._end(stream)
-            return ()
+        if stream.tunnel:
+            return (OnStream(stream.id, RequestEnded()),)
         if stream.sending is Sending.SENT or request is None or not (request.chunked or request.length):
             return ()
         return (OnStream(stream.id, RequestEnded((*trailers,))),)
@@ -461,17 +466,23 @@ class HTTP2ServerEngine(Recorder):
             self._out.part(stream, command.data, now)
         elif isinstance(command, StartResponse):
             stream.awaits_continue = False
+            if stream.request is not None and stream.request.method == "CONNECT" and 200 <= command.status < 300:
+                stream.tunnel, stream.body_due = True, inf
             self._out.start(stream, command, now)
         elif isinstance(command, EndResponse):
-            self._out.end(stream, now)
+            self._out.end(stream, command.trailers, now)
         elif isinstance(command, Continue):
             if stream.awaits_continue and stream.sending is Sending.OWED:
                 stream.awaits_continue = False
-                self._out.interim(stream)
+                self._out.interim(stream, 100)
+        elif isinstance(command, Interim):
+            if stream.sending is Sending.OWED:
+                self._out.interim(stream, command.status, command.fields)
         elif isinstance(command, HoldBody):
             stream.held = command.held
-            if stream.state is State.OPEN:
-                stream.body_due = inf if command.held else self._set(now.monotonic + self._limits.body_seconds)
+            if stream.receives:
+                timed = not command.held and not stream.tunnel and stream.state is State.OPEN
+                stream.body_due = self._set(now.monotonic + self._limits.body_seconds) if timed else inf
                 self._credit_stream(stream, 0)
         elif isinstance(command, ResetStream):
             self._write_reset(stream.id, Code.INTERNAL_ERROR)
@@ -485,7 +496,7 @@ class HTTP2ServerEngine(Recorder):
         stream.state = STREAM.next(stream.state, Step.LOCAL_END)
         if stream.state is State.CLOSED:
             self._end(stream)
-        else:
+        elif not stream.tunnel:
             stream.body_due = self._set(now.monotonic + UNWANTED_SECONDS)
 
     # What ends a stream or the connection
@@ -516,7 +527,7 @@ class HTTP2ServerEngine(Recorder):
     def _drop(self, stream: Stream, reason: str) -> Sequence[Event]:
         """A stream that was reset by either side."""
         stream.state = STREAM.next(stream.state, Step.RESET)
-        owed = stream.sending in (Sending.OWED, Sending.STREAMING)
+        owed = stream.tunnel or stream.sending in (Sending.OWED, Sending.STREAMING)
         self._end(stream)
         return (OnStream(stream.id, StreamReset(reason)),) if owed else ()
 

@@ -75,9 +75,9 @@ class Stream:
     """A request that has come and whose response has not gone."""
 
     __slots__ = (
-        "_at", "awaits_continue", "body_due", "credit", "ending", "expected", "held", "id", "incremental", "left",
-        "progress", "queue", "receive_window", "received", "request", "scheduled", "sending", "stalled_due", "state",
-        "urgency", "window",
+        "_at", "awaits_continue", "body_due", "body_part", "credit", "ending", "expected", "held", "id", "incremental",
+        "left", "progress", "queue", "receive_window", "received", "request", "scheduled", "sending", "stalled_due",
+        "state", "trailers", "tunnel", "urgency", "window",
     )  # fmt: skip
 
     def __init__(self, number: int, request: Request | None, window: int, receive_window: int) -> None:
@@ -104,11 +104,16 @@ class Stream:
         self._at = 0
         """Octets sent of the first piece, if it is one of octets."""
         self.ending = False
-        """The response ends with what is in the queue."""
+        """The response ends with what is in the queue, and then the trailers' field block, if there is one."""
+        self.trailers = b""
+        self.tunnel = False
+        """Its two directions are those of a tunnel (RFC 9113 §8.5)."""
         self.left: int | None = None
         """Octets that a Content-Length still promises."""
         self.progress = 0
         """Octets sent since `stalled_due` was set."""
+        self.body_part = 0
+        """Octets of the body since `body_due` was set."""
         self.body_due = inf
         self.stalled_due = inf
 
