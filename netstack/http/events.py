@@ -90,6 +90,9 @@ class HoldBody(Command):
 # Commands to the server's engine
 
 
+UNKNOWN = -1
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Respond(Command):
     """A whole response. `fields` are ready octets, each line with its CRLF, without Date, Server, Connection and
@@ -100,7 +103,7 @@ class Respond(Command):
     body: bytes | FileSlice | tuple[bytes | FileSlice, ...] = b""
     """In one piece or in several."""
     length: int | None = None
-    """The Content-Length of an answer to HEAD whose body is not given."""
+    """The Content-Length of an answer to HEAD whose body is not given; UNKNOWN: it is not sent (RFC 9110 §8.6)."""
     close: bool = False
 
 

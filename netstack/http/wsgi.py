@@ -13,7 +13,7 @@ from urllib.parse import unquote_to_bytes
 
 from netstack.http.answers import error
 from netstack.http.application import Call
-from netstack.http.events import Respond
+from netstack.http.events import UNKNOWN, Respond
 from netstack.http.metrics import METHODS
 from netstack.http.wire import Request
 from netstack.kernel.machine import Machine
@@ -161,7 +161,7 @@ def _called(application: WSGI, environ: dict[str, Any], limits: WSGILimits) -> R
         raise WSGIError("start_response was not called")
     [(status, fields, length)] = head
     if environ["REQUEST_METHOD"] == "HEAD" and not octets:  # its length is the one that GET would have (RFC 9110 §8.6)
-        return Respond(status, fields, length=length)
+        return Respond(status, fields, length=UNKNOWN if length is None else length)
     return Respond(status, fields, b"".join(parts) if status != HTTPStatus.RESET_CONTENT else b"")
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from netstack.http.engine import Heads, ServerEngine
 from netstack.http.engine.server import RECEIVING, SENDING, Receiving, Sending, Step
 from netstack.http.events import (
+    UNKNOWN,
     BodyReceived,
     Continue,
     Drain,
@@ -185,6 +186,13 @@ def test_head_gets_the_length_and_no_body() -> None:
     server = Server(lambda event: [Respond(200, b"", b"hello")])
     output = server.receive(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n")
     assert output.endswith(b"Content-Length: 5\r\n\r\n")
+
+
+def test_head_without_a_known_length() -> None:
+    """RFC 9110 §8.6: a Content-Length that GET would not have is worse than none."""
+    server = Server(lambda event: [Respond(200, b"X: y\r\n", length=UNKNOWN)])
+    assert server.receive(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n").endswith(b"\r\nX: y\r\n\r\n")
+    assert not server.closed
 
 
 @pytest.mark.parametrize("status", [204, 304])

@@ -15,6 +15,7 @@ from hyperframe.frame import (
 from netstack.http.engine.http2.frames import Code
 from netstack.http.engine.http2.streams import STREAM, State, Step
 from netstack.http.events import (
+    UNKNOWN,
     BodyReceived,
     BodyTaken,
     Continue,
@@ -96,6 +97,13 @@ def test_fields_of_a_connection_are_left_out_of_responses() -> None:
         (":status", "200"), ("date", "Thu, 28 May 2026 20:26:40 GMT"), ("server", "netstack"), ("x-mine", "1"),
         ("set-cookie", "a=b"), ("content-length", "1"),
     ]  # fmt: skip
+
+
+def test_head_without_a_known_length() -> None:
+    server = Server(silent)
+    server.receive(OPENING, request(1, fields=((":method", "HEAD"), *POST[1:])))
+    sent = server.send(1, Respond(200, b"X: y\r\n", length=UNKNOWN))
+    assert [name for name, _ in server.fields(sent)] == [":status", "date", "server", "x"]
 
 
 @pytest.mark.parametrize(("status", "method"), [(204, "GET"), (304, "GET"), (200, "HEAD")])

@@ -8,6 +8,7 @@ from netstack.http.engine.heads import Heads
 from netstack.http.engine.record import without_credentials
 from netstack.http.engine.tunnel import TunnelEngine
 from netstack.http.events import (
+    UNKNOWN,
     BodyReceived,
     Continue,
     Drain,
@@ -450,10 +451,7 @@ class ServerEngine(Recorder):
         self._held = False
         self._closes(command.close)
         body = command.body
-        length = command.length
-        if length is None:
-            length = body_length(body)
-        parts = self._head(command.status, command.fields, length, now)
+        parts = self._head(command.status, command.fields, content_length_of(command), now)
         pieces = body if isinstance(body, tuple) else (body,)
         if self._bodiless(command.status):
             for piece in pieces:
@@ -545,6 +543,13 @@ class ServerEngine(Recorder):
         self._out.append(data)
         if self.recording:
             self._sent_record.add(data)
+
+
+def content_length_of(answer: Respond) -> int | None:
+    """What its Content-Length says; None for an answer without one."""
+    if answer.length is None:
+        return body_length(answer.body)
+    return None if answer.length == UNKNOWN else answer.length
 
 
 def body_length(body: bytes | FileSlice | tuple[bytes | FileSlice, ...]) -> int:

@@ -11,7 +11,7 @@ from netstack.http.engine.http2.frames import DATA, END_STREAM, Code, Connection
 from netstack.http.engine.http2.priorities import Schedule
 from netstack.http.engine.http2.recorded import sent_messages
 from netstack.http.engine.http2.streams import Stream
-from netstack.http.engine.server import SENDING, Sending, body_length
+from netstack.http.engine.server import SENDING, Sending, body_length, content_length_of
 from netstack.http.engine.server import Step as Answering
 from netstack.http.events import BodyTaken, OnStream, Ready, Respond, StartResponse
 from netstack.http.limits import HTTPLimits
@@ -120,7 +120,7 @@ class Outgoing:
         """A whole response."""
         stream.sending = SENDING.next(stream.sending, Answering.RESPOND)
         body = command.body
-        length = body_length(body) if command.length is None else command.length
+        length = content_length_of(command)
         pieces = body if isinstance(body, tuple) else (body,)
         if _bodiless(stream, command.status):
             for piece in pieces:
