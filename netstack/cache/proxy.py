@@ -16,6 +16,7 @@ from netstack.cache.objects import Stored
 from netstack.cache.options import ProxyOptions
 from netstack.cache.policy import Final, Forward, Outcome, Serve, plan
 from netstack.cache.policy.forwarding import loops
+from netstack.cache.policy.planning import whole_request
 from netstack.cache.purging import Purging
 from netstack.cache.responses import Responses
 from netstack.cache.rules import Rules
@@ -215,7 +216,7 @@ class Proxy:
         if delivery.key in self._fetches or delivery.key in self._arriving or self.counts.fetching >= self.limits.fetches:
             return
         self.counts.background += 1
-        self._fetch(None, delivery.request, decided, stored, delivery.target)
+        self._fetch(None, whole_request(delivery.request), decided, stored, delivery.target)
 
     def _fetch(
         self, first: Delivery | None, request: Request, decided: Forward, stored: Mapping[Entry, Stored], target: Target
@@ -271,6 +272,11 @@ class Proxy:
         """Remove all that is stored under a key, and what is on its way there; how many there were."""
         self.responses.forget(key)
         return self.store.remove(key)
+
+    def under_way(self, key: bytes) -> dict[str, float]:
+        """Requests to the origin for a key, and seconds for which its responses are known not to be stored."""
+        fetching = len(self._fetches.get(key, ())) + len(self._arriving.get(key, ()))
+        return {"fetching": fetching, "passed": max(0.0, self._passed.get(key, 0.0) - self.machine.reactor.seconds())}
 
     def remember_passed(self, key: bytes) -> None:
         """A response that is not stored: for a while nobody waits for another one's."""

@@ -192,11 +192,28 @@ def parser() -> argparse.ArgumentParser:
     capture.add_argument("--seconds", type=_seconds, metavar="SECONDS", help="record this long (default: until Ctrl-C)")
     capture.add_argument("--no-follow", action="store_true", help="write what was recorded so far, then end")
 
-    cache = command("cache", "look at what resolvers remember", "caches")
-    caches = cache.add_subparsers(metavar="dump", required=True)
+    cache = command("cache", "look at what resolvers remember and Web caches have stored", "caches")
+    caches = cache.add_subparsers(metavar="dump|ls|inspect|purge", required=True)
     cache_dump = more(caches, "dump", "all that a host's resolver has in its cache")
     cache_dump.add_argument("host", metavar="HOST")
     cache_dump.add_argument("-o", "--output", metavar="FILE", help="write it here (default: standard output)")
+
+    for verb, about in (
+        ("ls", "what a Web cache has stored"),
+        ("inspect", "all that is known of what a Web cache has stored under a URL"),
+        ("purge", "have a Web cache forget what it has stored"),
+    ):
+        web = more(caches, verb, about)
+        web.set_defaults(module="objects")
+        web.add_argument("--at", metavar="HOST", help="the cache, when the world has more than one")
+        if verb == "ls":
+            web.add_argument("prefix", metavar="PREFIX", nargs="?", help="only URLs that begin so")
+            web.add_argument("-o", "--output", metavar="FILE", help="write it here (default: standard output)")
+        else:
+            web.add_argument("url", metavar="URL", nargs="?" if verb == "purge" else None)
+        if verb == "purge":
+            web.add_argument("--prefix", metavar="PREFIX", help="all URLs that begin so")
+            web.add_argument("--all", action="store_true", help="everything")
 
     flush = command("flush", "have caches forget what they know", "caches")
     flush.add_argument("host", metavar="HOST", nargs="?", help="default: all hosts")

@@ -224,6 +224,12 @@ class Town:
         self.simulation.call(self.client, ask)
         return got
 
+    def leave(self) -> None:
+        """The client's connections end; the next request has one of its own."""
+        client, self._client = self._client, None
+        if client is not None:
+            self.simulation.call(self.client, client.close)
+
     def wait(self, *gots: Got, within: float = 600.0) -> None:
         """Until all have their responses."""
         self.simulation.run(

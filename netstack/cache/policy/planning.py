@@ -153,12 +153,12 @@ def _served_stale(
     if told.max_stale is not None and late <= told.max_stale and Flags.STRICT not in entry.flags:
         return Serve(entry, found, Stale.MAX_STALE)
     if wall < entry.stale_while and told.max_age is None:
-        refresh = validation(_whole(request), key, entries, entry, Why.STALE, NOTHING_ASKED, rules)
+        refresh = validation(whole_request(request), key, entries, entry, Why.STALE, NOTHING_ASKED, rules)
         return Serve(entry, found, Stale.WHILE_REVALIDATE, refresh)
     return None
 
 
-def _whole(request: Request) -> Request:
+def whole_request(request: Request) -> Request:
     """The request that a validation in the background makes: for the whole, without the client's conditions."""
     gone = CONDITIONAL | {"range", "cache-control", "pragma"}
     kept = {name: value for name, value in request.fields.items() if name not in gone}

@@ -8,6 +8,7 @@ from twisted.internet.task import deferLater
 
 from netstack.world.addresses import AddressTable
 from netstack.world.control.names import ONE, text
+from netstack.world.control.objects import ONE as OBJECTS
 from netstack.world.control.remote import RemoteControl
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.control.verbs import client_of, host_of, hosts_of, look_up_alone
@@ -48,7 +49,7 @@ class MergedVerbs:
 
     def verbs(self) -> dict[str, Verb]:
         """Verb -> handler."""
-        one = ("inspect", "ca", *ONE)
+        one = ("inspect", "ca", *ONE, *OBJECTS)
         all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear", "keys.list")
         return {
             "status": self.status,

@@ -67,7 +67,7 @@ class NameVerbs:
             lines: Iterator[str] = await dump(host.machine, zone)
             return lines
 
-        return await _paged(arguments, pages, begin)
+        return await paged(arguments, pages, begin)
 
     async def cache_dump(self, arguments: Arguments, stream: Stream) -> object:
         """{"host"} or {"host", "next"} -> {"items": [entries], "next"}."""
@@ -77,7 +77,7 @@ class NameVerbs:
             entries: Iterator[dict[str, Any]] = control.entries()
             return entries
 
-        return await _paged(arguments, control.pages, begin)
+        return await paged(arguments, control.pages, begin)
 
     def _of(self, arguments: Arguments, attribute: str, lack: str) -> Any:
         """What a service of the host has under this name."""
@@ -109,7 +109,8 @@ def origin_of(arguments: Arguments, key: str = "zone") -> Any:
         raise ControlError(f"{key}: {written!r} is not a domain name: {error}", "usage") from None
 
 
-async def _paged(arguments: Arguments, pages: Any, begin: Callable[[], Any]) -> object:
+async def paged(arguments: Arguments, pages: Any, begin: Callable[[], Any]) -> object:
+    """A piece of a long list: the first one, which `begin` makes, or that of {"next"}."""
     number = arguments.get("next")
     if number is None:
         number = pages.begin(await begin())

@@ -14,6 +14,7 @@ from netstack.sansio import Address
 from netstack.world.addresses import AddressTable
 from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.names import NameVerbs, origin_of, text
+from netstack.world.control.objects import ObjectVerbs
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.model import World
 from netstack.world.problems import nearest
@@ -58,6 +59,7 @@ class WorldVerbs:
             "ca": self.ca,
             "stop": self.stop,
             **NameVerbs(self.running, self._host).table(),
+            **ObjectVerbs(self._host).table(),
         }
 
     async def status(self, arguments: Arguments, stream: Stream) -> object:
