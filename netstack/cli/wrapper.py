@@ -2,8 +2,8 @@
 
 `netstack exec` puts small scripts named dig, telnet, ... first on PATH; each runs this file with a bare Python, so it
 imports the standard library alone. The table is a JSON file named by NETSTACK_TABLE: {"address": the host's own,
-"resolver": its resolver's or null, "offset": what is added to standard ports, "names": {name: [addresses]},
-"ca": path of the CA's certificate}.
+"resolver": its resolver's or null, "proxy": null or its site's Web cache ({"host", "address", "port"}), "offset": what is
+added to standard ports, "names": {name: [addresses]}, "ca": path of the CA's certificate}.
 What is changed of a command line: names of the world become addresses, standard ports the ones in use, and queries
 without a server go to the host's own resolver. Everything else is left as it was given.
 """
@@ -33,12 +33,14 @@ def port_of(table: Table, port: str) -> str:
     offset: int = table["offset"]
     if not (number.isascii() and number.isdigit()) or offset == 0:
         return port
-    shifted = offset <= int(number) <= offset + 1023 and number not in _HIGH
+    shifted = (offset <= int(number) <= offset + 1023 and number not in _HIGH) or int(number) == offset + _PROXY
     return port if shifted or int(number) + offset > 65535 else str(int(number) + offset)
 
 
 _HIGH = frozenset({"12000"})
 """Standard ports of a world above 1023, the uppercase servers': standard whatever the offset."""
+_PROXY = 3128
+"""Another standard port above 1023, the Web cache's."""
 _SERVICES = {"domain": "53", "ftp": "21", "http": "80", "https": "443", "imap2": "143", "pop3": "110", "smtp": "25"}
 
 
@@ -189,13 +191,21 @@ def openssl(table: Table, arguments: Sequence[str]) -> list[str]:
 
 
 def chromium(table: Table, arguments: Sequence[str]) -> list[str]:
-    """Chromium and Chrome: every name of the world mapped to its address and ports; no other name is looked up."""
+    """Chromium and Chrome: every name of the world mapped to its address and ports; no other name is looked up.
+
+    With a proxy at the host's site it is asked for everything, unless the command line says something about proxies.
+    """
     rules = [
         f"MAP {name}:{port} {addresses[0]}:{port_of(table, port)}"
         for name, addresses in table["names"].items()
         for port in ("80", "443")
     ]
+    proxy = table.get("proxy")
+    if proxy is not None:
+        rules.append(f"MAP {proxy['host']}:{proxy['port']} {proxy['address']}:{proxy['port']}")
     rules.append("MAP * ~NOTFOUND, EXCLUDE 127.*")
+    if proxy is not None and not any(argument.startswith(("--proxy-", "--no-proxy-")) for argument in arguments):
+        arguments = [f"--proxy-server=http://{proxy['address']}:{proxy['port']}", *arguments]
     return ["--host-resolver-rules=" + ", ".join(rules), *arguments]
 
 
@@ -208,6 +218,11 @@ def strange(table: Table, arguments: Sequence[str]) -> list[str]:
             file=sys.stderr,
         )
     return list(arguments)
+
+
+def wget(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`wget`: strange, but where the host's site has a Web cache it asks that, which knows the names."""
+    return [f"--ca-certificate={table['ca']}", *arguments] if table.get("proxy") else strange(table, arguments)
 
 
 def trusting_home(table: Table, directory: str) -> str | None:
@@ -238,7 +253,7 @@ PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
     "openssl": openssl,
     "chromium": chromium,
     "google-chrome": chromium,
-    "wget": strange,
+    "wget": wget,
     "ping": strange,
 }
 

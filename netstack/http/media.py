@@ -18,6 +18,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
         "xml": "application/xml",
         "mpd": "application/dash+xml",
         "m3u8": "application/vnd.apple.mpegurl",
+        "pac": "application/x-ns-proxy-autoconfig",
         "pdf": "application/pdf",
         "zip": "application/zip",
         "gz": "application/gzip",
@@ -48,7 +49,7 @@ def media_type(name: str, languages: Sequence[str] = ()) -> str:
     """The Content-Type of a file; one whose name ends in a language or in a program has that of the name before it."""
     name = name.rpartition("/")[2]
     before, dot, ending = name.rpartition(".")
-    known = _TYPES.get(ending.lower()) if dot else None
+    known = _TYPES.get("pac" if name == "wpad.dat" else ending.lower()) if dot else None
     if known is None and ending in languages:
         return media_type(before)
     if known is None and "@" in name:

@@ -136,7 +136,29 @@ class Composer:
                     self.config(host, service, self.table.hosts[host.name])
                 except WorldError as error:
                     found.extend(error.problems)
-        return found
+        return found or list(_proxies(self.world))
+
+
+def _proxies(world: World) -> Iterable[Problem]:
+    """Web caches of sites that programs cannot be sent to."""
+    for site in world.sites.values():
+        if site.proxy is not None and _proxy_port(world.hosts[site.proxy]) is None:
+            wrong = f"the Web cache of {site.proxy} has no tcp endpoint, or is no forward proxy; expected one that is"
+            yield Problem(path("sites", site.name, "proxy"), wrong)
+
+
+def proxy_of(world: World, host: str) -> tuple[str, int] | None:
+    """The Web cache that a host's programs go through: its host and its standard port."""
+    name = world.proxy_of(host)
+    port = None if name is None else _proxy_port(world.hosts[name])
+    return None if name is None or port is None else (name, port)
+
+
+def _proxy_port(host: Host) -> int | None:
+    service = host.service("cache")
+    if service is None or service.options.get("forward") is False:
+        return None
+    return next((each.port for each in _standard(service) if each.kind == "tcp"), None)
 
 
 def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[str, tuple[str, ...]]]:
@@ -228,6 +250,10 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
     raise WorldError(composer.world.file or composer.world.name, [Problem(key, wrong)])
 
 
+def _cache(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    return {"allow": composer.table.client_networks}
+
+
 def _registrar(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     world, table = composer.world, composer.table
     zones = [zone for zone in world.zones.values() if host.name in zone.updates and changing.updated(world, zone)]
@@ -247,6 +273,7 @@ COMPOSED: Mapping[str, Plugin] = {
     "dns": Plugin(("udp:53", "tcp:53", "tls:853"), _dns, consumed=("recursion",)),
     "resolver": Plugin(("udp:53", "tcp:53", "tls:853"), _resolver, consumed=("forward", "https")),
     "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",)),
+    "cache": Plugin(("tcp:3128",), _cache),
     "registrar": Plugin(("tcp:80", "tls:443"), _registrar),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }

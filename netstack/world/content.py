@@ -62,7 +62,30 @@ def files(content: str, subject: Subject) -> Files:
     """The files of a site, by path: a generated one or a directory's; raises KeyError for an unknown one, OSError."""
     if "/" in content:
         return _own(directory(content, subject.world))
-    return CONTENTS[content](subject)
+    found = CONTENTS[content](subject)
+    proxy = _proxy(subject)
+    if proxy is not None and any(name.startswith("wpad.") for name in subject.host.aliases):
+        found = {**found, "wpad.dat": File(lambda: _configuration(subject, proxy), None)}
+    return found
+
+
+def _proxy(subject: Subject) -> str | None:
+    """HOST:PORT of the Web cache of the host's site."""
+    name = subject.world.sites[subject.host.site].proxy
+    listens = () if name is None else subject.endpoints[name].get("cache", ())
+    return next((f"{name}:{each.removeprefix('tcp:')}" for each in listens if each.startswith("tcp:")), None)
+
+
+def _configuration(subject: Subject, proxy: str) -> bytes:
+    """The file that tells the browsers of a site to use its Web cache: a function of the URL, in JavaScript ("PAC")."""
+    zones = [zone.name for zone in subject.world.zones.values() if zone.site == subject.host.site]
+    own = " || ".join(["isPlainHostName(host)", *(f'host == "{zone}" || dnsDomainIs(host, ".{zone}")' for zone in zones)])
+    return (
+        "function FindProxyForURL(url, host) {\n"
+        f'    if ({own})\n        return "DIRECT";\n'
+        f'    return "PROXY {proxy}; DIRECT";\n'
+        "}\n"
+    ).encode()
 
 
 def directory(content: str, world: World) -> Path:

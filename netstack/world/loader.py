@@ -251,11 +251,12 @@ class _WorldReader:
             self._link(down, both),
             self._link(lan, LinkSettings()),
             resolver,
+            table.text("proxy") or None,
             table.text("about"),
         )
         for link in (up, down, lan):
             link.done("rate", "delay", "loss", "queue")
-        table.done("rate", "delay", "loss", "queue", "up", "down", "lan", "resolver", "about")
+        table.done("rate", "delay", "loss", "queue", "up", "down", "lan", "resolver", "proxy", "about")
         return site
 
     def _link(self, table: _Table, default: LinkSettings) -> LinkSettings:

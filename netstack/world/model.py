@@ -21,6 +21,7 @@ PLUGINS: Mapping[str, str] = MappingProxyType(
         "dns": "authoritative DNS server of the zones that name the host",
         "resolver": "local (recursive, caching) DNS server of a site",
         "origin": "Web server",
+        "cache": "Web cache: forward or reverse proxy",
         "registrar": "registrar: its form and API insert domains into the zones that name the host in `updates`",
         "upper": "UDP and TCP sentence-to-uppercase servers",
     }
@@ -60,6 +61,8 @@ class Site:
     """Between two hosts of the site."""
     resolver: str | None = None
     """The host that runs the site's resolver; None: its hosts resolve no names."""
+    proxy: str | None = None
+    """The host that runs the site's Web cache, for the programs of its hosts; None: they ask origin servers themselves."""
     about: str = ""
 
 
@@ -146,6 +149,11 @@ class World:
         """The host that runs the local resolver of a host's site."""
         return self.sites[self.hosts[host].site].resolver
 
+    def proxy_of(self, host: str) -> str | None:
+        """The host that runs the Web cache of a host's site; the cache itself has none."""
+        proxy = self.sites[self.hosts[host].site].proxy
+        return None if proxy == host else proxy
+
 
 def enclosing(name: str) -> Iterator[str]:
     """A name, the name without its first label, ..., "."."""
@@ -156,10 +164,10 @@ def enclosing(name: str) -> Iterator[str]:
 
 
 def completed(world: World) -> World:
-    """The world with the hosts and services that follow from zones (`dns`) and sites (`resolver`).
+    """The world with the hosts and services that follow from zones (`dns`) and sites (`resolver`, `cache`).
 
-    A name server or resolver that no table declares stands at the zone's or the resolver's site. Zones that name servers
-    without a site are left for `validate.problems`.
+    A name server, resolver or Web cache that no table declares stands at the site of the zone, or at the one that it is for.
+    Zones that name servers without a site are left for `validate.problems`.
     """
     hosts = dict(world.hosts)
     for zone in world.zones.values():
@@ -169,9 +177,10 @@ def completed(world: World) -> World:
             elif zone.site is not None:
                 hosts[server] = _with_service(Host(server, zone.site, derived=True), "dns")
     for site in world.sites.values():
-        if site.resolver is not None:
-            host = hosts.get(site.resolver) or Host(site.resolver, site.name, derived=True)
-            hosts[site.resolver] = _with_service(host, "resolver")
+        for name, plugin in ((site.resolver, "resolver"), (site.proxy, "cache")):
+            if name is not None:
+                host = hosts.get(name) or Host(name, site.name, derived=True)
+                hosts[name] = _with_service(host, plugin)
     return replace(world, hosts=MappingProxyType(hosts))
 
 

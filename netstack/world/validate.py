@@ -32,6 +32,8 @@ def _sites(world: World) -> Iterator[Problem]:
             yield Problem(path("sites", site.name), "not a site's name; expected at most 32 of a-z, 0-9 and -")
         if site.resolver is not None and not is_name(site.resolver):
             yield Problem(path("sites", site.name, "resolver"), f"{site.resolver!r} is not a host's name")
+        if site.proxy is not None and not is_name(site.proxy):
+            yield Problem(path("sites", site.name, "proxy"), f"{site.proxy!r} is not a host's name")
 
 
 def _hosts(world: World) -> Iterator[Problem]:

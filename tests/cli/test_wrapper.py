@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 
 from netstack.cli import wrapper
-from netstack.cli.environment import curl_configuration, environment
+from netstack.cli.environment import curl_configuration, environment, on_host
 
 TABLE = {
     "address": "127.53.3.2",
     "resolver": "127.53.3.1",
     "offset": 8000,
     "ca": "/ca.pem",
+    "proxy": None,
     "names": {
         "gaia.cs.umass.edu": ["127.53.2.1"],
         "cnn.com": ["127.53.9.1", "127.53.9.2"],
         "a.root-servers.net": ["127.53.1.1"],
     },
 }
+PROXIED = TABLE | {"proxy": {"host": "cache.someschool.edu", "address": "127.53.3.9", "port": 11128}}
 OWN = ["-b", "127.53.3.2"]
 
 
@@ -86,6 +88,27 @@ def test_chromium_maps_every_name() -> None:
     assert rules[-1] == "http://cnn.com/"
 
 
+def test_programs_of_a_site_with_a_proxy() -> None:
+    url = "https://cnn.com/"
+    assert "MAP cache.someschool.edu:11128 127.53.3.9:11128" in wrapper.chromium(PROXIED, [url])[0], "for a PAC file"
+    assert wrapper.chromium(PROXIED, [url])[1:] == ["--proxy-server=http://127.53.3.9:11128", url]
+    assert wrapper.chromium(PROXIED, ["--no-proxy-server", url])[1:] == ["--no-proxy-server", url]
+    assert wrapper.wget(PROXIED, ["-q", url]) == ["--ca-certificate=/ca.pem", "-q", url]
+
+
+def test_a_proxy_in_the_environment(tmp_path: Path) -> None:
+    proxied = PROXIED | {"ca": "/ca.pem", "host": "student.someschool.test", "world": "small"}
+    found = environment(proxied, tmp_path / "run" / "student", {"PATH": "/bin", "all_proxy": "x", "no_proxy": "*"})
+    assert {name: value for name, value in found.items() if "proxy" in name.lower()} == dict.fromkeys(
+        ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.53.3.9:11128"
+    )
+    lines = curl_configuration(proxied).splitlines()
+    assert 'resolve = "gaia.cs.umass.edu:8080:127.53.2.1"' in lines
+    assert not any("connect-to" in line for line in lines), "curl would ask the proxy for tunnels there"
+    inside = on_host(proxied, {})
+    assert inside["http_proxy"] == "http://cache.someschool.edu:11128"
+
+
 def view(ca: Path) -> dict[str, object]:
     return TABLE | {"ca": str(ca), "host": "cse.nyu.edu", "world": "small"}
 
@@ -138,3 +161,9 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
 def test_the_uppercase_servers_have_a_standard_port_whatever_the_offset() -> None:
     assert wrapper.port_of({"offset": 11_353}, "12000") == "23353"
     assert wrapper.port_of({"offset": 11_353}, "11406") == "11406"
+
+
+def test_the_port_of_the_web_cache_is_shifted_once() -> None:
+    assert wrapper.port_of({"offset": 10_000}, "3128") == "13128"
+    assert wrapper.port_of({"offset": 10_000}, "13128") == "13128"
+    assert wrapper.port_of({"offset": 0}, "3128") == "3128"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from netstack.http.media import media_type
 from netstack.kernel.disk import RealDisk
 from netstack.world import content
 from netstack.world.addresses import addresses
@@ -54,6 +55,17 @@ def test_the_ten_images_differ_and_repeat() -> None:
     assert len(set(images)) == 10
     assert images == [files[f"somedepartment/{name}"].make() for name in content.IMAGES]
     assert len({pixels(image)[1] for image in images}) == 10
+
+
+def test_browsers_of_a_site_find_its_web_cache() -> None:
+    """https://developer.mozilla.org/en-US/docs/Web/HTTP/Guides/Proxy_servers_and_tunneling: a function of URL and host."""
+    subject = Composer(WORLD, TABLE).subject(WORLD.hosts["www.someschool.edu"])
+    text = content.files("someschool", subject)["wpad.dat"].make().decode()
+    port = 3128 + TABLE.port_offset
+    assert f'return "PROXY cache.someschool.edu:{port}; DIRECT";' in text
+    assert 'host == "someschool.edu" || dnsDomainIs(host, ".someschool.edu")' in text
+    assert media_type("someschool/wpad.dat") == media_type("proxy.pac") == "application/x-ns-proxy-autoconfig"
+    assert "wpad.dat" not in content.files("plain", Composer(WORLD, TABLE).subject(WORLD.hosts["cnn.com"]))
 
 
 @pytest.mark.parametrize("name", list(content.CONTENTS))

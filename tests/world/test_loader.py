@@ -55,6 +55,25 @@ def test_defaults_are_derived() -> None:
     assert site.lan == FREE
 
 
+def test_a_web_cache_of_a_site_is_derived() -> None:
+    world = read(changed("nyu = {", 'nyu = { proxy = "cache.nyu.edu",'))
+    assert [service.plugin for service in world.hosts["cache.nyu.edu"].services] == ["cache"]
+    assert world.proxy_of("cse.nyu.edu") == "cache.nyu.edu"
+    assert world.proxy_of("cache.nyu.edu") is None
+    assert world.proxy_of("a.root-servers.net") is None
+    assert compose.proxy_of(world, "cse.nyu.edu") == ("cache.nyu.edu", 3128)
+    assert compose.problems(world) == []
+
+
+@pytest.mark.parametrize("options", ['listen = ["tls:443"]', 'forward = false, sites = ["www.nyu.edu=http://www.nyu.edu"]'])
+def test_a_site_needs_a_web_cache_that_programs_can_ask(options: str) -> None:
+    host = f'[hosts]\n"cache.nyu.edu" = {{ services = {{ cache = {{ {options} }} }} }}'
+    text = changed("nyu = {", 'nyu = { proxy = "cache.nyu.edu",').replace("[hosts]", host)
+    (problem,) = compose.problems(read(text))
+    assert problem.key == "sites.nyu.proxy"
+    assert "expected one that is" in problem.text
+
+
 BAD = [
     (changed('"cse.nyu.edu" = {}', '"cse.nyu.edu" = { site = "nyuu" }'), 'hosts."cse.nyu.edu".site', "core or nyu"),
     (
@@ -70,7 +89,7 @@ BAD = [
     (
         changed("origin = {}", "orgin = {}"),
         'hosts."www.nyu.edu".services.orgin',
-        "expected dns, resolver, origin, registrar or upper",
+        "expected dns, resolver, origin, cache, registrar or upper",
     ),
     (changed("origin = {}", "origin = 80"), 'hosts."www.nyu.edu".services.origin', "80 is not a table"),
     (changed('"web.nyu.edu"', '"cse.nyu.edu"'), 'hosts."www.nyu.edu".aliases', "is a host of its own"),
@@ -95,6 +114,7 @@ BAD = [
     (changed('loss = "1 %"', "los = 1"), "sites.nyu.up.los", "unknown key; expected rate, delay, loss or queue"),
     (changed('loss = "1 %"', "queue = 0"), "sites.nyu.up.queue", "expected at least 1 octet"),
     (changed('"dns.nyu.edu"', '"dns nyu"'), "sites.nyu.resolver", "'dns nyu' is not a host's name"),
+    (changed('resolver = "dns.nyu.edu"', 'proxy = "Cache"'), "sites.nyu.proxy", "'Cache' is not a host's name"),
     (changed("nyu = {", "NYU = {"), "sites.NYU", "expected at most 32 of a-z, 0-9 and -"),
     (changed('"." =', '"edu" ='), 'zones."."', "missing; expected the root zone"),
     (changed('["a.root-servers.net"]', "[]"), 'zones.".".servers', "no server"),
@@ -214,7 +234,7 @@ def test_shipped_worlds(name: str) -> None:
     assert world.name == name
     assert zones.problems(world) == []
     assert compose.problems(world) == []
-    assert len(world.hosts) == {"textbook": 54, "intermediate": 55, "recursive": 54, "small": 8}[name]
+    assert len(world.hosts) == {"textbook": 55, "intermediate": 56, "recursive": 55, "small": 8}[name]
 
 
 @pytest.mark.parametrize("base", ["../nowhere", "a/b", "/nowhere", ".", "..", "", "\\u0000", "x" * 300])

@@ -12,6 +12,7 @@ from twisted.internet.defer import DeferredLock
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
 from netstack.world.addresses import AddressTable
+from netstack.world.compose import proxy_of
 from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.names import NameVerbs, origin_of, text
 from netstack.world.control.objects import ObjectVerbs
@@ -96,10 +97,19 @@ class WorldVerbs:
             "host": host.name,
             "address": host.machine.address,
             "resolver": None if resolver is None else running.table.first(resolver),
+            "proxy": self._proxy(host.name),
             "offset": running.port_offset,
             "names": names,
             "ca": str(self._ca()),
         }
+
+    def _proxy(self, host: str) -> dict[str, Any] | None:
+        """The Web cache of a host's site, with the port in use."""
+        found = proxy_of(self.running.world, host)
+        if found is None:
+            return None
+        name, port = found
+        return {"host": name, "address": self.running.table.first(name), "port": port + self.running.port_offset}
 
     async def ca(self, arguments: Arguments, stream: Stream) -> object:
         """The CA's certificate: its path and PEM text."""
