@@ -14,6 +14,18 @@ from typing import Any
 
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
+from netstack.lab.institution import (
+    HIT_RATE,
+    PER_SECOND,
+    A,
+    B,
+    Case,
+    Measured,
+    made_object,
+    popular,
+    run,
+    world,
+)
 from netstack.lab.queueing import (
     mean_wait,
     saturated_mean_wait,
@@ -22,88 +34,17 @@ from netstack.lab.queueing import (
     utilisation,
     waits,
 )
-from netstack.lab.web_traffic import Request, Sample, Traffic, arrivals, stratified_counts
-from netstack.world.content import PAGE_MODIFIED
-from netstack.world.session import Session
+from netstack.lab.web_traffic import Request, arrivals, exact_share, stratified_counts
 
 TITLE = "A Web cache at an institution, or a faster access link"
 SUBSTRATES = ("simulated", "loopback")
 
-WORLD, SITE, HOST, SERVER = "textbook", "someschool", "student.someschool.test", "www.exotiquecuisine.com"
-PER_SECOND = 15.0
-INTERNET = 2.0
-"""Seconds from the access link to an origin server and back."""
-LAN = 0.01
-"""The same within the institution."""
-HIT_RATE = 0.4
-SPEED = {"simulated": 1.0, "loopback": 4.0}
-"""So many times faster than the chapter's: rates, delays and arrivals alike."""
-
-
-@dataclass(frozen=True, slots=True)
-class Objects:
-    """A set of numbers of the chapter."""
-
-    name: str
-    bits: int
-    lan_bps: float
-
-
-A = Objects("A", 100_000, 1e9)
-B = Objects("B", 1_000_000, 100e6)
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One way to live with a set: a rate of the access link, a cache or none, and how the book puts it."""
-
-    objects: Objects
-    access_bps: float
-    cached: bool
-    requests: int
-    full: int
-    """Requests of a full run."""
-    book: tuple[str, str]
-    """Utilisation and delay."""
-
-    @property
-    def what(self) -> str:
-        return f"set {self.objects.name}, access link of {self.access_bps / 1e6:g} Mbit/s{', with a cache' * self.cached}"
-
-    @property
-    def service(self) -> float:
-        """Seconds that the access link takes for an object."""
-        return self.objects.bits / self.access_bps
-
-    @property
-    def per_second(self) -> float:
-        """Objects that cross the access link."""
-        return PER_SECOND * (1 - HIT_RATE * self.cached)
-
-    @property
-    def connections(self) -> int:
-        """Opened before each measurement; a request that finds none is counted."""
-        return 50 if self.busy < 0.9 else 150
-
-    @property
-    def busy(self) -> float:
-        """The utilisation of the access link."""
-        return utilisation(self.per_second, self.objects.bits, self.access_bps)
-
-    def delay(self, wait: float) -> float:
-        """The mean delay of all requests when those that cross the access link wait so long for it."""
-        crossing = INTERNET + wait + self.service
-        if not self.cached:
-            return crossing
-        lan = self.objects.bits / self.objects.lan_bps
-        hit = lan + mean_wait(PER_SECOND, lan)
-        return LAN + (1 - HIT_RATE) * crossing + HIT_RATE * hit
-
-
 STEADY = (
     Case(A, 1.54e6, False, 2000, 2_000_000, ("0.974", '"minutes"')),
     Case(A, 154e6, False, 1000, 20_000, ("0.0097, on a slide 0.099", "a little over 2 s")),
+    Case(A, 1.54e6, True, 2000, 50_000, ("0.58", "1.21 s")),
     Case(B, 100e6, False, 500, 10_000, ("0.15", "about 2 s")),
+    Case(B, 15e6, True, 1000, 20_000, ("0.6", "1.21 s")),
 )
 SATURATED = Case(B, 15e6, False, 3, 200, ("1.0", '"minutes, if not more"'))
 """Its `requests` are streams, not requests."""
@@ -117,10 +58,15 @@ SAME_ARRIVALS = {"simulated": 0.01, "loopback": 0.1}
 SAME_WAITS = {"simulated": 0.01, "loopback": 0.25}
 """Where time is real, computing some milliseconds counts beside waits of some hundred."""
 
+LAN_TOLERANCE = {"simulated": 0.05, "loopback": 0.1}
+LAN_NOTE = "requests and acknowledgements cross it, too"
+
 BUSY = "{what}: utilisation of the access link"
+HITS = "{what}: hit rate"
+LAN_BUSY = "{what}: utilisation of the LAN"
 DELAY = "{what}: mean delay in steady state"
 SAME = "{what}: mean delay, the model fed with the same arrivals"
-OFFERED = "{what}: offered to the access link, as a part of its rate"
+OFFERED = "{what}: what comes to the access link, as a part of its rate"
 BUSY_FOR = "{what}: the same link in the first {span:g} s, the part of them that it is busy"
 STREAM = "{what}: mean wait for it in that time, no steady state"
 SAME_WAIT = "{what}: the same, the model fed with the same arrivals"
@@ -130,13 +76,9 @@ LATE = 0.2
 """That part."""
 
 
-class Incomplete(Exception):
-    """A response did not come: the delays of the rest prove nothing."""
-
-
 def promised(on: str = "simulated") -> Sequence[Claim]:
     """The claims, unmeasured."""
-    steady = [claim for case in _steady(on) for claim in _claims(case, on, None, None, None, "")]
+    steady = [claim for case in _steady(on) for claim in _claims(case, on, None, 0.0)]
     return [*steady, *_saturated_claims(on, SATURATED.requests, None, None)]
 
 
@@ -159,30 +101,37 @@ def _measured(bench: Bench, case: Case) -> Iterator[Claim]:
     count = case.full if bench.full and bench.on == "simulated" else case.requests
     rng = Random(f"{bench.seed}/{case.what}")
     times = arrivals(rng, count, count / PER_SECOND)
-    with _world(bench, case) as internet:
-        url = _object(internet, case.objects.bits)
-        sample, busy = _run(bench, internet, case, [Request(at, url) for at in times])
-    crossing = times
+    hits = exact_share(rng, count, HIT_RATE * case.cached)
+    with world(bench, case) as internet:
+        url = made_object(internet, case.objects.bits)
+        urls = [popular(url, number) if hit else f"{url}?{number}" for number, hit in enumerate(hits)]
+        found = run(bench, internet, case, [Request(at, each) for at, each in zip(times, urls, strict=True)], url)
+    crossing = [at for at, hit in zip(times, hits, strict=True) if not hit]
     predicted = case.delay(fmean(waits(crossing, case.service)))
-    told = f"{count} requests, {sample.opened} of them opened a connection"
-    yield from _claims(case, bench.on, busy, fmean(sample.delays), predicted, told, bench.full)
+    yield from _claims(case, bench.on, found, predicted, bench.full)
 
 
-def _claims(
-    case: Case, on: str, busy: float | None, delay: float | None, predicted: float | None, told: str, full: bool = False
-) -> Sequence[Claim]:
+def _claims(case: Case, on: str, found: Measured | None, predicted: float, full: bool | None = None) -> Iterator[Claim]:
     """`predicted`: by the model, for the arrivals of the sample."""
     steady = case.delay(mean_wait(case.per_second, case.service))
-    note = f"the book: {case.book[1]}"
-    shown = delay
-    if delay is not None and predicted is not None and not full:
-        shown = delay + steady - predicted
-        note += f"; measured {delay:.4g} s, of which {predicted - steady:+.3g} s are the sample's (control variate)"
-    return (
-        Claim(BUSY.format(what=case.what), case.busy, busy, TOLERANCE[on], note=f"the book: {case.book[0]}"),
-        Claim(DELAY.format(what=case.what), steady, shown, TOLERANCE[on], "s", note=note),
-        Claim(SAME.format(what=case.what), predicted or steady, delay, SAME_ARRIVALS[on], "s", note=told),
-    )
+    note, told, delay, shown = f"the book: {case.book[1]}", "", None, None
+    if found is not None:
+        count = len(found.sample.delays)
+        shown = delay = fmean(found.sample.delays)
+        told = f"{count} requests, {found.sample.opened} of them opened a connection"
+        if not full:
+            shown = delay + steady - predicted
+            note += f"; measured {delay:.4g} s, of which {predicted - steady:+.3g} s are the sample's (control variate)"
+    tolerance = TOLERANCE[on]
+    access = found.access if found else None
+    yield Claim(BUSY.format(what=case.what), case.busy, access, tolerance, note=f"the book: {case.book[0]}")
+    if case.cached:
+        rate = found.sample.hits / len(found.sample.delays) if found else None
+        yield Claim(HITS.format(what=case.what), HIT_RATE, rate, note="as the cache says in Cache-Status")
+        lan = found.lan if found else None
+        yield Claim(LAN_BUSY.format(what=case.what), case.lan_busy, lan, LAN_TOLERANCE[on], note=LAN_NOTE)
+    yield Claim(DELAY.format(what=case.what), steady, shown, tolerance, "s", note=note)
+    yield Claim(SAME.format(what=case.what), predicted if found else steady, delay, SAME_ARRIVALS[on], "s", note=told)
 
 
 # With as much offered as the link carries
@@ -202,18 +151,18 @@ def _saturated(bench: Bench) -> Iterator[Claim]:
     case = SATURATED
     count = STREAMS_ON_LOOPBACK if bench.on == "loopback" else case.full if bench.full else case.requests
     rng = Random(f"{bench.seed}/{case.what}")
-    measured, model, busy, objects = [], [], [], 0
+    measured, model, busy, octets = [], [], [], 0
     alone = case.delay(0.0)
-    with _world(bench, case) as internet:
-        url = _object(internet, case.objects.bits)
+    with world(bench, case) as internet:
+        url = made_object(internet, case.objects.bits)
         for requests in stratified_counts(rng, PER_SECOND * SPAN, count):
             times = arrivals(rng, requests, SPAN)
-            sample, part = _run(bench, internet, case, [Request(at, url) for at in times])
-            measured.append([(at, delay - alone) for at, delay in zip(times, sample.delays, strict=True)])
+            found = run(bench, internet, case, [Request(at, url) for at in times], url)
+            measured.append([(at, delay - alone) for at, delay in zip(times, found.sample.delays, strict=True)])
             model.append(list(zip(times, waits(times, case.service), strict=True)))
-            busy.append(part)
-            objects += requests
-    offered = objects * case.service / (count * SPAN)
+            busy.append(found.access)
+            octets += found.octets
+    offered = utilisation(1 / SPAN, octets * 8 / count, case.access_bps)
     shown, predicted = (
         Streams(offered, fmean(busy), _mean(streams, 0.0, SPAN), _growth(streams)) for streams in (measured, model)
     )
@@ -265,73 +214,28 @@ def _saturated_claims(on: str, count: int, shown: Streams | None, predicted: Str
     )  # fmt: skip
 
 
-# The world and what goes on in it
-
-
-def _world(bench: Bench, case: Case) -> Session:
-    speed = SPEED[bench.on]
-    forever = {"idle": 1e9}
-    served = {"http": {"requests": 0, "idle-seconds": 1e9, "memo": 0}, "connections": forever, "access_log": False}
-    return bench.changed(
-        WORLD,
-        {
-            "sites": {
-                SITE: {
-                    "rate": "unlimited", "delay": 0, "down": {"rate": case.access_bps * speed},
-                    "lan": {"rate": case.objects.lan_bps * speed, "delay": LAN / 2 / speed},
-                },
-                "hosting": {"rate": "unlimited", "delay": INTERNET / 2 / speed},
-            },
-            "hosts": {SERVER: {"services": {"origin": served}}},
-        },
-        "web-cache",
-    )  # fmt: skip
-
-
-def _object(internet: Session, bits: int) -> str:
-    """The URL of an object that is so long on the access link, heads and headers of packets included."""
-    length = bits // 8
-    for attempt in range(5):
-        internet.drive(_write, f"object{attempt}", length)
-        url = f"http://{SERVER}/object{attempt}"
-        octets = internet.ask(HOST, _octets, internet.running.links, url, within=600.0)
-        if octets == bits // 8:
-            return url
-        length += bits // 8 - octets
-    raise Incomplete(f"no object is {bits} bits on the access link: the last one was {octets * 8}")
-
-
-def _write(running: Any, name: str, length: int) -> None:
-    running.hosts[SERVER].machine.disk.write(f"www/origin/{name}", bytes(length), PAGE_MODIFIED)
-
-
-async def _octets(machine: Any, links: Any, url: str) -> int:
-    traffic = Traffic(machine)
-    await traffic.warm(f"http://{SERVER}/", 0)
-    before, _ = links.carried(SITE, "down")
-    await traffic.run([Request(0.0, url)])
-    after, _ = links.carried(SITE, "down")
-    traffic.close()
-    return int(after - before)
-
-
-def _run(bench: Bench, internet: Session, case: Case, requests: Sequence[Request]) -> tuple[Sample, float]:
-    """The delays, and the part of the time that the access link was busy: from the first object to the last one's end."""
-    links, speed = internet.running.links, SPEED[bench.on]
-    sample, octets, until = internet.ask(HOST, _traffic, links, case.connections, requests, speed, within=1e8)
-    if sample.failures:
-        raise Incomplete(f"{len(sample.failures)} of {len(requests)} failed, such as {sample.failures[0]}")
-    since = sample.began + (requests[0].at + INTERNET) / speed
-    return sample, octets * 8 / (case.access_bps * speed) / (until - since)
-
-
-async def _traffic(
-    machine: Any, links: Any, connections: int, requests: Sequence[Request], speed: float
-) -> tuple[Sample, int, float]:
-    traffic = Traffic(machine)
-    await traffic.warm(f"http://{SERVER}/", connections)
-    before, _ = links.carried(SITE, "down")
-    sample = await traffic.run(requests, speed)
-    after, until = links.carried(SITE, "down")
-    traffic.close()
-    return sample, after - before, until
+def draw(figure: Any, claims: Sequence[Claim]) -> None:
+    """Left the wait at the access link over its utilisation, in times of transmission: one curve for all cases. Right the
+    delays.
+    """
+    found = {claim.claim: claim.measured for claim in claims}
+    curve, bars = figure.subplots(1, 2)
+    loads = [part / 1000 for part in range(1, 990)]
+    curve.plot(loads, [mean_wait(load, 1.0) for load in loads], label="M/D/1")
+    shown = [case for case in STEADY if found.get(DELAY.format(what=case.what)) is not None]
+    delays = [found[DELAY.format(what=case.what)] or 0.0 for case in shown]
+    for case, delay in zip(shown, delays, strict=True):
+        waited = (delay - case.delay(0.0)) / (case.delay(1.0) - case.delay(0.0)) / case.service
+        curve.plot([found[BUSY.format(what=case.what)]], [max(waited, 1e-3)], "o", label=case.what)
+    curve.set_yscale("log")
+    curve.set_xlabel("utilisation of the access link")
+    curve.set_ylabel("wait, in times of transmission")
+    curve.legend(fontsize="small")
+    places = range(len(shown))
+    models = [case.delay(mean_wait(case.per_second, case.service)) for case in shown]
+    bars.barh([at - 0.2 for at in places], models, 0.36, label="model")
+    bars.barh([at + 0.2 for at in places], delays, 0.36, label="measured")
+    bars.set_yticks(list(places), [case.what.replace(", ", "\n") for case in shown], fontsize="small")
+    bars.invert_yaxis()
+    bars.set_xlabel("mean delay, s")
+    bars.legend(fontsize="small")

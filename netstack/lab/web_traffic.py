@@ -79,15 +79,19 @@ class Traffic:
         self._machine = machine
         options = ClientOptions(
             timeout=FOREVER,
+            proxy=proxy,
             connections_per_host=1_000_000,
             connections=StreamLimits(idle=FOREVER, connect=60.0),
         )
         self._client = HTTPClient(machine, options)
 
-    async def warm(self, url: str, connections: int) -> None:
-        """Open so many connections; names are known then."""
-        await self._client.fetch(url)
-        await gatherResults([Deferred.fromCoroutine(self._client.fetch(url)) for _ in range(connections)])
+    async def warm(self, known: Sequence[str], others: Sequence[str]) -> None:
+        """Fetch URLs, one after another, so that names are known and a cache has them; then others, each over a connection
+        of its own.
+        """
+        for url in known:
+            await self._client.fetch(url)
+        await gatherResults([Deferred.fromCoroutine(self._client.fetch(url)) for url in others])
 
     async def run(self, requests: Sequence[Request], scale: float = 1.0, pause: float = 1.0) -> Sample:
         """Send each request at its time, however many are under way; a `scale` of 4 makes it four times as fast."""

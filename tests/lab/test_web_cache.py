@@ -11,6 +11,7 @@ import pytest
 
 from netstack.lab import web_cache
 from netstack.lab.bench import Bench
+from netstack.lab.institution import SERVER
 from netstack.lab.runner import run
 from netstack.lab.web_traffic import arrivals, exact_share, stratified_counts
 from netstack.world.session import Session
@@ -48,8 +49,8 @@ def test_a_slower_link_is_found_out(quick: None) -> None:
 def test_connections_that_do_not_stay_are_found_out(quick: None) -> None:
     class Closing(Bench):
         def changed(self, base: str, changes: Any, name: str) -> Session:
-            served = {**changes["hosts"][web_cache.SERVER]["services"]["origin"], "http": {"requests": 1}}
-            hosts = {**changes["hosts"], web_cache.SERVER: {"services": {"origin": served}}}
+            served = {**changes["hosts"][SERVER]["services"]["origin"], "http": {"requests": 1}}
+            hosts = {**changes["hosts"], SERVER: {"services": {"origin": served}}}
             return super().changed(base, {**changes, "hosts": hosts}, name)
 
     failed = [claim.claim for claim in web_cache.measure(Closing("simulated", 3)) if not claim.passed]
