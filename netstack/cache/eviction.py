@@ -159,6 +159,12 @@ class S3FIFO(Generic[Kind]):
         if item.queue is not None:
             item.queue.take(item)
 
+    def demote(self, item: Kind) -> None:
+        """It has to be used again to stay in the main queue."""
+        if item.queue is self.main:
+            self.main.take(item)
+            self.small.push(item)
+
     def resize(self, item: Kind, octets: int) -> None:
         """It has become larger or smaller."""
         if item.queue is not None:
@@ -190,5 +196,7 @@ class S3FIFO(Generic[Kind]):
                     if main.count > len(self.ghost):
                         self.ghost = Ghost(2 * len(self.ghost))  # an empty one: to fill it would take long
                     self.ghost.remember(item.mark)
+                else:
+                    item.uses = USES - 1  # it came here by as many: the tier below may want to know
                 return item  # type: ignore[return-value]  # items come in by `add` alone
         return None

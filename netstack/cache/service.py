@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from netstack.cache.metrics import cache_counts
 from netstack.cache.options import ProxyOptions
 from netstack.cache.proxy import Proxy
@@ -62,7 +64,12 @@ class CacheService(HTTPService):
 
     def startService(self) -> None:
         self.log.info("{name} is a Web cache", name=self.machine.name)
+        self.web_cache.store.start()
         super().startService()
 
     def stopService(self) -> Any:
-        return super().stopService()
+        """Drains every connection, then writes to disk what waits for it."""
+        return super().stopService().addBoth(self._store_away)
+
+    def _store_away(self, result: Any) -> Any:
+        return Deferred.fromCoroutine(self.web_cache.store.stop()).addCallback(lambda _: result)

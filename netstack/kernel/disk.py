@@ -26,6 +26,9 @@ class OpenFile(Readable, Protocol):
 
     stat: FileStat
 
+    def read_now(self, offset: int, length: int) -> bytes | None:
+        """What `read_at` gives, or None where that would wait for the disk, or for some of the octets."""
+
 
 class Appender(Protocol):
     """A file open for appending."""
@@ -100,6 +103,10 @@ class AppendedFile:
             appender.close()
 
 
+_NOWAIT = getattr(os, "RWF_NOWAIT", 0)
+"""preadv2(2): only what the system has in memory."""
+
+
 class RealFile:
     """A regular file of the real disk, open for reading; safe to read from several places at once."""
 
@@ -114,6 +121,16 @@ class RealFile:
 
     def read_at(self, offset: int, length: int) -> bytes:
         return os.pread(self._descriptor, length, offset)
+
+    def read_now(self, offset: int, length: int) -> bytes | None:
+        if not _NOWAIT:
+            return None
+        octets = bytearray(length)
+        try:
+            count = os.preadv(self._descriptor, (octets,), offset, _NOWAIT)
+        except OSError:  # not in memory, or a file system that cannot tell: who waits for it learns what else is wrong
+            return None
+        return bytes(octets) if count == length else None
 
     def close(self) -> None:
         """Once or more often."""

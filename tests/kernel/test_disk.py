@@ -42,6 +42,15 @@ def test_open_file_keeps_what_was_opened(disk: RealDisk) -> None:
     assert file.fileno() == -1
 
 
+def test_what_the_system_has_in_memory_is_read_without_waiting(disk: RealDisk) -> None:
+    disk.write("f", b"0123456789")
+    file = disk.open("f")
+    assert file.read_now(3, 4) in (b"3456", None)  # None: a file system that cannot tell
+    assert file.read_now(8, 4) is None
+    file.close()
+    assert file.read_now(3, 4) is None
+
+
 def test_append_survives_and_adds(disk: RealDisk) -> None:
     for part in (b"one ", b"two "):
         appender = disk.append("log/queue")
