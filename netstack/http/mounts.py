@@ -44,6 +44,7 @@ class MountedOrigin:
         self.mounts = mounts
         self.server = server
         self.log = origin.log
+        self.regards = origin.regards
 
     def conversation(self, https_port: int | None = None) -> "MountedConversation":
         """The role of one connection; with `https_port` every request is sent to that port."""

@@ -53,8 +53,19 @@ class OriginOptions:
     """Who may PUT and DELETE; if nobody, the methods are not allowed."""
 
 
+REGARDS = frozenset(
+    {
+        "accept", "accept-encoding", "accept-language", "if-match", "if-modified-since", "if-none-match", "if-range",
+        "if-unmodified-since", "range", "referer", "user-agent",
+    }
+)  # fmt: skip
+"""Fields that the answer for a file, or its line in the log, depends on."""
+
+
 class Origin:
     """Answers for all connections of a service."""
+
+    regards = REGARDS
 
     def __init__(
         self, machine: Machine, sites: Sequence[Site], options: OriginOptions, requests: Requests, log: AccessLog | None

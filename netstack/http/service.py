@@ -26,7 +26,10 @@ ALPN = ("h2", "http/1.1")
 
 
 class Answering(Protocol):
-    """What answers the requests of all connections: an Origin's files, an ApplicationServer's application."""
+    """What answers the requests of all connections: an Origin's files, an ApplicationServer's application.
+
+    It may have `regards`: the names of the fields that the answers it makes ready depend on.
+    """
 
     log: AccessLog | None
 
@@ -66,7 +69,9 @@ class HTTPService(MultiService):
         self._origin = origin
         self._ended = ended
         strict = f"Strict-Transport-Security: max-age={hsts}\r\n".encode() if hsts else b""
-        plain, secure = heads or (Heads(http_limits, server), Heads(http_limits, server, strict))
+        regards = getattr(origin, "regards", None)
+        own = (Heads(http_limits, server, lines, regards=regards) for lines in (b"", strict))
+        plain, secure = heads or own
         https_port = next((each.port for each in endpoints if each.kind == "tls"), None) if redirect_to_https else None
         counts = traffic(machine.registry, PROTOCOL, "server")
         if http2:

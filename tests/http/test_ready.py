@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 
 from netstack.http.access import AccessLog
 from netstack.http.engine import Heads, ServerEngine
+from netstack.http.engine.alike import Alike
+from netstack.http.events import RequestReceived
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import Requests
-from netstack.http.server import Conversation, Origin, OriginOptions, Site
+from netstack.http.server import REGARDS, Conversation, Origin, OriginOptions, Site
 from netstack.http.store import StoreLimits
+from netstack.http.wire import parse_request
 from netstack.kernel.disk import RealDisk
 from netstack.kernel.machine import Machine
 from netstack.kernel.real import real_machine
-from netstack.sansio import Close, Command, FileSlice, Now, Peer
+from netstack.sansio import Close, Command, FileSlice, Now, Peer, RemoteProtocolError
 from tests.http.conversation import WALL
 
 PEER = Peer(("192.0.2.1", 80), ("192.0.2.2", 50_000))
@@ -52,7 +56,7 @@ class Served:
         self.log = AccessLog(self.machine, "combined")
         options = OriginOptions(store=StoreLimits(check=1.0))
         self.origin = Origin(self.machine, [Site(("a.test",), "")], options, self.requests, self.log)
-        self.heads = Heads(self.limits, "netstack")
+        self.heads = Heads(self.limits, "netstack", regards=self.origin.regards)
         self.connect()
 
     def connect(self) -> None:
@@ -79,11 +83,14 @@ class Served:
         again = data
         while True:
             before = len(self.sent)
-            for event in self.engine.receive(again, self.now):
-                if isinstance(event, Close):
-                    self.closed = True
-                    break
-                self.role.handle(event, self)  # type: ignore[arg-type]
+            try:
+                for event in self.engine.receive(again, self.now):
+                    if isinstance(event, Close):
+                        self.closed = True
+                        break
+                    self.role.handle(event, self)  # type: ignore[arg-type]
+            except RemoteProtocolError:
+                self.closed = True
             self.sent += b"".join(
                 part.file.read_at(part.offset, part.length) if isinstance(part, FileSlice) else part
                 for part in self.engine.data_to_send()
@@ -108,7 +115,7 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def head(line: str, *fields: str) -> bytes:
-    return "\r\n".join((f"{line} HTTP/1.1", "Host: a.test", *fields, "", "")).encode()
+    return "\r\n".join((f"{line} HTTP/1.1", "Host: a.test", *fields, "", "")).encode("latin-1")
 
 
 HEADS = (
@@ -118,6 +125,13 @@ HEADS = (
     head("GET /", "Connection: keep-alive"), head("GET /", "Connection: close"), head("GET /", "Range: bytes=1-2"),
     head("GET /", "Content-Length: 2") + b"ab", b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", head("OPTIONS *"),
     head("GET /", "User-Agent: a", "Referer: b") * 2, head("POST /"), b"\r\n" + head("GET /"),
+    head("GET /", "Authorization: Basic YTpi"), head("GET /", "A: " + "b" * 3000),
+    *(head(line, f"Trace: {number}", *fields) for number in range(3) for line in ("GET /", "HEAD /page.html")
+      for fields in ((), ("cookie: a=b",), ("User-Agent: c", "A:"), ("Connection: close",), ("Host: b.test",), ("X Y: z",),
+                     ("Range: bytes=0-1", "B: c"), (" folded",), ("C: \x01",), ("D: e\nF: g",),
+                     ("Accept: text/plain;q=0",))),
+    b"Trace: 1\r\n" + head("GET /", "Trace: 1"), head("GET /", "Trace: 2") + head("GET /", "Trace: 1"),
+    b"GET / HTTP/1.1\r\n\r\n", head("GET /", "")[:-2], head("GET /", *(["Many: x"] * 100)),
 )  # fmt: skip
 STEPS = st.lists(
     st.tuples(st.sampled_from(HEADS), st.sampled_from([0.0, 0.3, 1.5]), st.integers(0, 3)), min_size=1, max_size=40
@@ -161,6 +175,63 @@ def test_an_equal_request_is_answered_without_the_role(machine: Machine) -> None
     assert served.requests.counts == {("GET", 200): 4}
     served.engine.recording = True  # the journal sees every message: the plain path
     assert len([*served.engine.receive(HEADS[0], served.now)]) == 1
+
+
+def test_what_no_answer_depends_on_is_not_looked_at(machine: Machine) -> None:
+    served = Served(machine, HTTPLimits())
+    fields = "Cookie: visitor=7", "User-Agent: a", "Trace: 0"
+    served.receive(head("GET /", *fields))
+    served.receive(head("GET /", *fields[:2]))  # as the one before, for a file; its answer is ready now
+    served.receive(head("GET /", "User-Agent: a"))
+    for alike in (("User-Agent: a", "Trace: 1"), ("Trace:2", "User-Agent: a", "cookie: visitor=8; x")):
+        assert (served.engine.at_once(head("GET /", *alike), 0.0) or b"").endswith(b"<p>1")
+    for other in (("User-Agent: b",), ("User-Agent: a", "Trace 1: x"), ("User-Agent: a", "X: \x7f"), ("Host: a.test",)):
+        assert served.engine.at_once(head("GET /", *other), 0.0) is None
+
+
+PIECES = (
+    b"\r\n", b"\r", b"\n", b":", b" ", b"\t", b"\0", b"\x7f", b"\xe9", b"(", b"Host: a.test\r\n", b"Content-Length: 0\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"A: b\r\n", b"\r\n\r\n", b" x\r\n", b"Connection: close\r\n", b"Te: trailers\r\n",
+)  # fmt: skip
+
+
+def test_what_is_found_by_what_is_left_of_it_is_a_request_that_says_the_same() -> None:
+    """Heads with damage that the parser refuses are never found (RFC 9112 §11)."""
+    sound = head("GET /x", "Trace: abc", "User-Agent: u", "Cookie: q=1; z=2", "X-Y: \x80\xff v", "Accept: */*")
+    limits, random, found = HTTPLimits(), Random(1), 0
+    wanted = parse_request(sound, limits)
+    alike = Alike(limits, REGARDS)
+    alike.remember(sound, RequestReceived(wanted))
+    for _ in range(6000):
+        octets = bytearray(sound)
+        for _ in range(random.randint(1, 3)):
+            at = random.randrange(len(octets))
+            match random.randrange(3):
+                case 0:
+                    octets[at] = random.randrange(256)
+                case 1:
+                    del octets[at : at + random.randint(1, 6)]
+                case _:
+                    octets[at:at] = random.choice(PIECES)
+        if alike.find(bytes(octets)) is not None:
+            found += 1
+            request = parse_request(bytes(octets), limits)
+            assert {name: request.fields.get(name) for name in REGARDS} == {
+                name: wanted.fields.get(name) for name in REGARDS
+            }
+            for said in ("method", "target", "host", "port", "minor", "keep_alive", "length", "chunked", "expects_continue"):
+                assert getattr(request, said) == getattr(wanted, said)
+    assert found > 200
+
+
+def test_alike_heads_are_bounded() -> None:
+    alike = Alike(HTTPLimits(memo=8), ())
+    for number in range(100):
+        octets = head(f"GET /{number % 50}", f"X: {number}", f"Host: b{number}")
+        alike.remember(octets, Heads(HTTPLimits(memo=0)).parse(head(f"GET /{number}")))
+    assert len(alike) <= 8
+    assert len(alike._ignored) <= 8
+    assert len(alike._regarded) <= 8
 
 
 def test_who_is_drained_is_not_answered_from_the_hot_path(machine: Machine) -> None:

@@ -1,8 +1,9 @@
 """What the connections of one service share: heads that came before, and the lines that all responses have."""
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import TypeVar
 
+from netstack.http.engine.alike import Alike
 from netstack.http.events import RequestReceived
 from netstack.http.limits import HTTPLimits
 from netstack.http.values import http_date
@@ -15,8 +16,18 @@ Key = TypeVar("Key", bound=Hashable)
 class Heads:
     """What the connections of one service share: the parse memo and the octets that all responses have."""
 
-    def __init__(self, limits: HTTPLimits, server: str = "", fields: bytes = b"", date: bool = True) -> None:
-        """`fields` are field lines for every response; without `date` roles say it themselves (RFC 9110 §6.6.1)."""
+    def __init__(
+        self,
+        limits: HTTPLimits,
+        server: str = "",
+        fields: bytes = b"",
+        date: bool = True,
+        regards: Iterable[str] | None = None,
+    ) -> None:
+        """`fields` are field lines for every response; without `date` roles say it themselves (RFC 9110 §6.6.1).
+
+        `regards`: names of the fields that answers made ready depend on, in lower case; None: they may depend on any.
+        """
         self.limits = limits
         self.by_peer: Callable[[Peer], Heads] | None = None
         """Which are a client's, where that depends on who it is: answers that are ready serve all who share the heads."""
@@ -27,6 +38,8 @@ class Heads:
         """Half of what is remembered: heads that come often move from here into `memo` before this half is forgotten."""
         self._seen: set[int] = set()
         """Hashes of heads that came while `memo` was full: only who comes again gets in, and a flood drives nobody out."""
+        self.alike = Alike(limits, regards) if regards is not None and limits.memo else None
+        """Finds answers by the fields that they depend on."""
         self._second = -1
         self._date = date
         self._server = f"Server: {server}\r\n".encode("latin-1") if server else b""
@@ -49,7 +62,15 @@ class Heads:
 
     def parse(self, head: bytes) -> RequestReceived:
         """The request of a head; raises BadMessage. A head that was seen before costs one look-up."""
-        return self.remembered(head, len(head), parse_request)
+        found = self.remembered(head, len(head), parse_request)
+        if self.alike is not None and not found.again:
+            self.alike.remember(head, found)
+        return found
+
+    def find(self, head: bytes) -> RequestReceived | None:
+        """An earlier request that the answer made ready is the same for."""
+        found = self.memo.get(head)
+        return self.alike.find(head) if found is None and self.alike is not None else found
 
     def remembered(self, head: Key, octets: int, parse: Callable[[Key, HTTPLimits], Request]) -> RequestReceived:
         """As `parse`, for heads of any form."""

@@ -163,7 +163,7 @@ class ServerEngine(Recorder):
     def at_once(self, data: bytes, seconds: float) -> bytes | None:
         """The hot path: exactly one head, which came before, on a connection where nothing else is in hand."""
         if self._sending is _IDLE and not self._head_begun and not self._close:
-            received = self._heads.memo.get(data)
+            received = self._heads.memo.get(data) or self._heads.find(data)
             if received is not None and (ready := received.ready) is not None and seconds < ready.fresh:
                 left = self._left_requests - 1
                 if left and seconds < ready.until:
@@ -175,7 +175,7 @@ class ServerEngine(Recorder):
 
     def receive(self, data: bytes, now: Now) -> Iterable[Event]:
         if self._sending is _IDLE and not self._head_begun and not self.recording and not self._close:
-            received = self._heads.memo.get(data)
+            received = self._heads.find(data) if data else None
             if (
                 received is not None
                 and (ready := received.ready) is not None
