@@ -4,6 +4,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntFlag
+from math import floor
 from zlib import crc32
 
 _VERSION = b"nse1"
@@ -95,8 +96,12 @@ class Entry:
         return self.request_time <= wall < self.fresh_until
 
     def age(self, wall: float) -> int:
-        """The value of Age (RFC 9111 §5.1)."""
-        return max(0, int(wall - self.born))
+        """The value of Age (RFC 9111 §5.1), in whole seconds of the clock: the same for every moment of one."""
+        return max(0, floor(wall) - floor(self.born))
+
+    def ttl(self, wall: float) -> int:
+        """Whole seconds that it stays fresh, negative when it is stale (RFC 9211 §2.4)."""
+        return floor(self.fresh_until) - floor(wall)
 
     def fields(self) -> list[tuple[str, str]]:
         """The field lines of `head`."""

@@ -49,19 +49,20 @@ def key_url(key: bytes) -> str:
 
 def named_keys(key: bytes, fields: Mapping[str, str]) -> tuple[bytes, ...]:
     """Keys of Location and Content-Location, of the same origin only (RFC 9111 §4.4)."""
-    url = key_url(key)
     found = []
     for name in ("location", "content-location"):
-        value = fields.get(name)
-        if value is None:
-            continue
-        try:
-            named = url_key(urljoin(url, value))
-        except ValueError:
-            continue
+        named = resolved_key(key, fields[name]) if name in fields else None
         if named is not None and origin(named) == origin(key) and named != key:
             found.append(named)
     return tuple(dict.fromkeys(found))
+
+
+def resolved_key(key: bytes, reference: str) -> bytes | None:
+    """The key of what a reference names in a response to a request of `key` (RFC 3986 §5)."""
+    try:
+        return url_key(urljoin(key_url(key), reference))
+    except ValueError:
+        return None
 
 
 def origin(key: bytes) -> bytes:

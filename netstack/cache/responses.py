@@ -64,7 +64,7 @@ class Responses:
     ) -> None:
         """A stored response, after the origin was asked about it: `status` is what it said, None when it said nothing."""
         wall = float(int(self._proxy.machine.wall()))
-        words = forwarded(self._proxy.rules, decided.why, entry.key, status, ttl=int(entry.fresh_until - wall))
+        words = forwarded(self._proxy.rules, decided.why, entry.key, status, ttl=entry.ttl(wall))
         told = f"fwd={decided.why.value}" + ("" if status is None else f"; fwd-status={status}")
         self._send(delivery, stored, entry, answer, kind, self._lines(entry, wall, words), f"{told}; {kind}")
 

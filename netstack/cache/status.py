@@ -27,7 +27,7 @@ def hit(rules: Rules, entry: Entry, wall: float, detail: str | None = None) -> s
     """The member of Cache-Status for a response out of the store (RFC 9211 §2.1); a stale one has a negative ttl (§2.4)."""
     said: Parameters = {"hit": True}
     if entry.fresh_until:
-        said["ttl"] = int(entry.fresh_until - wall)
+        said["ttl"] = entry.ttl(wall)
     return _member(rules, said, entry.key, detail)
 
 

@@ -51,7 +51,7 @@ def problem(row: Row, number: int, seen: Seen) -> str | None:
         body = b"" if step.of < 0 else body_of(row.name, step.of, row.steps[step.of].reply)
     elif body is None and step.asked and step.method != "HEAD" and step.status == step.reply.status:
         body = body_of(row.name, number, step.reply)
-    if body is not None and seen.body != body:
+    if body is not None and seen.body not in (body if isinstance(body, tuple) else (body,)):
         return f"step {number}: body {seen.body[:80]!r}"
     if step.interim is not None and step.interim not in seen.interim:
         return f"step {number}: no {step.interim}"
@@ -88,5 +88,5 @@ def reply_to(step: Step, fields: Mapping[str, str]) -> Reply:
     where the first reply is a part."""
     if step.reply.otherwise is None:
         return step.reply
-    suits = "range" in fields if step.reply.status == 206 else conditional(fields)
+    suits = "range" in fields if step.reply.status in (206, 416) else conditional(fields)
     return step.reply if suits else step.reply.otherwise

@@ -81,7 +81,8 @@ class Step:
     """That the client has to get; 5 for any of that class, None for any at all."""
     of: int | None = None
     """The step whose body the client has to get; -1 for nothing at all."""
-    body: bytes | None = None
+    body: bytes | tuple[bytes, ...] | None = None
+    """What the client has to get, or one of several."""
     got: Mapping[str, str | None] = field(default_factory=dict)
     """Fields that the client has to get: a value, None for absent, ">=N", "~part", "!value" for any other or none."""
     interim: int | None = None

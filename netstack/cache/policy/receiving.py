@@ -5,10 +5,11 @@ from dataclasses import replace
 
 from netstack.cache.directives import request_control, response_control
 from netstack.cache.entry import Entry, Flags
-from netstack.cache.keys import named_keys
+from netstack.cache.keys import named_keys, resolved_key
 from netstack.cache.policy.answering import answer
 from netstack.cache.policy.combining import joins, span
 from netstack.cache.policy.forwarding import downstream_fields, upstream_fields
+from netstack.cache.policy.freshness import explicit
 from netstack.cache.policy.planning import CONDITIONAL
 from netstack.cache.policy.plans import Action, Forward, Outcome, Serve, Stale
 from netstack.cache.policy.storing import make_entry, refreshed, storable, useful, valid_tag, why_not_stored
@@ -77,7 +78,9 @@ def _received(
     if request.method not in SAFE:
         if not 200 <= status < 400:
             return Outcome(Action.PASS, detail="method")
-        return Outcome(Action.PASS, invalidates=(plan.key, *named_keys(plan.key, response.fields)), detail="method")
+        gone = (plan.key, *named_keys(plan.key, response.fields))
+        entry = _posted(plan, request, response, request_time, response_time, rules)
+        return Outcome(Action.PASS if entry is None else Action.STORE, entry, invalidates=gone, detail="method")
     if request.method == "HEAD":
         return _head(plan, request, response, request_time, response_time, rules)
     if request.method != "GET":
@@ -93,6 +96,29 @@ def _received(
     return _whole(plan, request, response, request_time, response_time, rules)
 
 
+def _posted(
+    plan: Forward, request: Request, response: Response, request_time: float, response_time: float, rules: Rules
+) -> Entry | None:
+    """What GET gets of a response to POST: one that says how long it lives and that it is the resource (RFC 9110 §9.3.3)."""
+    location = response.fields.get("content-location")
+    if request.method != "POST" or response.status != 200 or location is None:
+        return None
+    said = response_control(response.fields, rules.targets)
+    same = resolved_key(plan.key, location) == plan.key
+    if not same or not explicit(response.fields, said):
+        return None
+    if why_not_stored(request, request_control(request.fields), response, said, rules) is not None:
+        return None
+    entry = make_entry(plan.key, request, response, said, (), request_time, response_time, rules)
+    return _sized(entry, response) if storable(entry) and useful(entry) else None
+
+
+def _sized(entry: Entry, response: Response) -> Entry:
+    """With the length that the response promises."""
+    length = response.fields.get("content-length")
+    return replace(entry, length=int(length)) if length is not None and length.isdigit() else entry
+
+
 def _whole(
     plan: Forward, request: Request, response: Response, request_time: float, response_time: float, rules: Rules
 ) -> Outcome:
@@ -102,9 +128,7 @@ def _whole(
     reason = why_not_stored(request, control, response, said, rules) if plan.may_store else "request"
     if reason is None:
         entry = make_entry(plan.key, request, response, said, plan.stored, request_time, response_time, rules)
-        length = response.fields.get("content-length")
-        if length is not None and length.isdigit():
-            entry = replace(entry, length=int(length))
+        entry = _sized(entry, response)
         if not storable(entry):
             reason = "too large"
         elif useful(entry):

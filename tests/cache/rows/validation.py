@@ -257,7 +257,7 @@ CLIENTS: tuple[Row, ...] = (
     ),
     row(
         "client-condition-is-forwarded-with-the-304", "9110 §15.4.5",
-        "SHOULD",
+        "MAY",
         Step(
             ((NONE_MATCH, '"one"'),), reply=unmodified(TAG), asked=True, sent={"if-none-match": '"one"'}, status=304,
             of=-1,

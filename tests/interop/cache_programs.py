@@ -1,0 +1,128 @@
+"""Squid, Varnish and nginx as Debian installs them, made reverse proxies in front of one origin."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.interop.programs import need
+from tests.processes import running, twistd
+
+PORT = 8080
+
+SQUID = """
+http_port {address}:{port} accel vhost
+cache_peer {origin[0]} parent {origin[1]} 0 no-query originserver no-digest
+never_direct allow all
+http_access allow all
+visible_hostname squid.test
+pid_filename {directory}/pid
+access_log none
+cache_log {directory}/cache.log
+coredump_dir {directory}
+netdb_filename none
+pinger_enable off
+shutdown_lifetime 0 seconds
+refresh_pattern ^ftp: 1440 20% 10080
+refresh_pattern -i (/cgi-bin/|\\?) 0 0% 0
+refresh_pattern . 0 20% 4320
+"""
+NGINX = """
+{user} daemon off; master_process off; pid {directory}/pid; error_log {directory}/error.log;
+events {{ worker_connections 2048; }}
+http {{
+    access_log off; lingering_timeout 1s;
+    {paths}
+    proxy_cache_path {directory}/cache keys_zone=cache:10m;
+    server {{
+        listen {address}:{port};
+        location / {{
+            proxy_pass http://{origin[0]}:{origin[1]}; proxy_set_header Host $http_host;
+            proxy_cache cache; proxy_cache_key $scheme$http_host$request_uri; proxy_cache_revalidate on;
+        }}
+    }}
+}}
+"""
+
+
+@contextmanager
+def squid(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[None]:
+    """A Squid in front of an origin."""
+    program = need("squid")
+    directory.mkdir()
+    directory.chmod(0o777)  # it gives up its rights
+    (directory / "squid.conf").write_text(SQUID.format(address=address, port=PORT, origin=origin, directory=directory))
+    name = "netstack" + address.replace(".", "x")  # of its shared memory, which two Squids must not share
+    with _started(address, program, "-N", "-n", name, "-f", f"{directory}/squid.conf"):
+        yield
+
+
+@contextmanager
+def varnish(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[None]:
+    """A Varnish with its built-in VCL. By default it serves what was stale for less than ten seconds, whatever the origin
+    says; without that more of it can be seen."""
+    program = need("varnishd")
+    command = (program, "-F", "-j", "none", "-n", str(directory), "-a", f"{address}:{PORT}")
+    with _started(address, *command, "-b", f"{origin[0]}:{origin[1]}", "-s", "malloc,64m", "-p", "default_grace=0"):
+        yield
+
+
+@contextmanager
+def nginx(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[None]:
+    """An nginx with a cache, keyed also by Host, that validates."""
+    program = need("nginx")
+    directory.mkdir()
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    user = "user root;" if os.geteuid() == 0 else ""
+    paths = " ".join(f"{kind}_temp_path {directory}/{kind};" for kind in kinds)
+    (directory / "nginx.conf").write_text(
+        NGINX.format(user=user, address=address, port=PORT, origin=origin, directory=directory, paths=paths)
+    )
+    with _started(address, program, "-c", f"{directory}/nginx.conf", "-e", f"{directory}/error.log"):
+        yield
+
+
+@contextmanager
+def _started(address: str, *command: str) -> Iterator[None]:
+    """A server that accepts connections; ended by its process id."""
+    with subprocess.Popen(
+        command,
+        stdout=(lambda f: f)(open("/tmp/policy/prog-" + os.path.basename(command[0]), "w")),
+        stderr=subprocess.STDOUT,
+    ) as process:
+        try:
+            end = time.monotonic() + 20
+            while not _accepts(address):
+                assert time.monotonic() < end, f"{command[0]} does not listen"
+                assert process.poll() is None, f"{command[0]} did not start"
+                try:
+                    process.wait(0.05)
+                except subprocess.TimeoutExpired:
+                    continue
+            yield
+        finally:
+            process.terminate()
+
+
+def _accepts(address: str) -> bool:
+    try:
+        socket.create_connection((address, PORT), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@contextmanager
+def ours(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[None]:
+    """A netstack-cache in front of an origin, as the edge of a CDN."""
+    directory.mkdir()
+    command = twistd(
+        "netstack-cache", f"--address={address}", f"--listen=tcp:{PORT}", "--no-forward", "--targets=CDN-Cache-Control",
+        f"--origin=a.test,b.test=http://{origin[0]}:{origin[1]}", f"--state={directory}", "--no-access-log",
+        "--upstream-per-host=1000",
+    )  # fmt: skip
+    with running(*command, ready="is a Web cache"):
+        yield
