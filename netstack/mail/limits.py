@@ -15,3 +15,14 @@ class AddressLimits:
 
     def __post_init__(self) -> None:
         all_positive(self)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLimits:
+    """Bounds of what is looked at of a head; the rest of it is carried, and not understood."""
+
+    octets: int = 256 * 1024
+    fields: int = 1000
+
+    def __post_init__(self) -> None:
+        all_positive(self)

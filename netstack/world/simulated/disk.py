@@ -2,7 +2,8 @@
 
 import errno
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from math import inf
 from random import Random
 
@@ -184,6 +185,10 @@ class SimulatedDisk:
         self.syncs += 1
         self._files[where] = _File(data, self.wall() if mtime is None else mtime, len(data))
 
+    def write_all(self, files: Sequence[tuple[str, bytes]]) -> None:
+        for path, data in files:
+            self.write(path, data)
+
     def _new(self, path: str) -> str:
         where = self._path(path)
         if where in self._directories:
@@ -229,6 +234,11 @@ class SimulatedDisk:
         self._file(path)
         del self._files[self._path(path)]
 
+    def remove_all(self, paths: Sequence[str]) -> None:
+        for path in paths:
+            with suppress(FileNotFoundError):
+                self.remove(path)
+
     def make_directory(self, path: str) -> None:
         where = self._path(path)
         if where in self._files:
@@ -266,6 +276,9 @@ class _Below:
     def write(self, path: str, data: bytes, mtime: float | None = None) -> None:
         self._disk.write(self._at(path), data, mtime)
 
+    def write_all(self, files: Sequence[tuple[str, bytes]]) -> None:
+        self._disk.write_all([(self._at(path), data) for path, data in files])
+
     def append(self, path: str) -> Appender:
         return self._disk.append(self._at(path))
 
@@ -274,6 +287,9 @@ class _Below:
 
     def remove(self, path: str) -> None:
         self._disk.remove(self._at(path))
+
+    def remove_all(self, paths: Sequence[str]) -> None:
+        self._disk.remove_all([self._at(path) for path in paths])
 
     def make_directory(self, path: str) -> None:
         self._disk.make_directory(self._at(path))

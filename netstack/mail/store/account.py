@@ -1,0 +1,376 @@
+"""One account's mail: what a server of any protocol does with it. Changes are durable when their Deferred fires."""
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from netstack.kernel.database import Database, DatabaseBusy, DatabaseLimits
+from netstack.kernel.disk import Disk, OpenFile
+from netstack.kernel.machine import Machine
+from netstack.mail.store import files, flags, folders, intake, ledger, messages, recovery, search
+from netstack.mail.store.errors import MessageTooLarge, StoreBusy, StoreError, StoreFailed
+from netstack.mail.store.limits import StoreLimits
+from netstack.mail.store.messages import Appended, How
+from netstack.mail.store.schema import FILE, SCHEMA, Change, Folder, Message, Quota, Usage
+from netstack.mail.store.search import Where
+from netstack.mail.store.settling import Room, Settler
+
+T = TypeVar("T")
+COST = 0.001
+"""Seconds that a large message takes to be copied, in the simulation alone."""
+Watcher = Callable[[Change], None]
+
+
+class AccountStore:
+    """Opened by its first use. `disk` is the account's own directory."""
+
+    log = Logger()
+
+    def __init__(self, machine: Machine, disk: Disk, name: str, limits: StoreLimits, room: Room) -> None:
+        self.name = name
+        self._machine = machine
+        self._disk = disk
+        self._limits = limits
+        self._room = room
+        self._database = self._new_database()
+        self._settler = Settler(machine, disk, self._run, limits, room)
+        self._watchers: dict[int, list[Watcher]] = {}
+        self._opening: Deferred[None] | None = None
+        self._opened = self._closed = False
+        self._working = self._incoming = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs it now."""
+        return not self._working and not self._watchers and self._settler.idle
+
+    # Messages
+
+    async def append(self, folder: str, incoming: intake.Incoming, make: bool = False) -> Appended:
+        """A message into a folder, made if need be and `make`. Raises StoreError; the file is closed in any case."""
+        try:
+            name = folders.canonical(folder, self._limits)
+            if incoming.size > self._limits.message:
+                raise MessageTooLarge(f"a message has at most {self._limits.message} octets")
+            await self._open()
+            return await self._append(name, incoming, make)
+        finally:
+            incoming.close()
+
+    async def _append(self, name: str, incoming: intake.Incoming, make: bool) -> Appended:
+        prepared: messages.Arrival | None = None
+        taken = 0
+        if intake.is_large(incoming, self._limits):
+            self._incoming += 1
+            path = f"{files.INCOMING}/{self._incoming}"
+            prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
+        else:
+            taken = incoming.size
+            await self._room.take(taken)
+
+        def work(database: sqlite3.Connection) -> tuple[Appended, messages.Arrival, Folder | None]:
+            arrival = prepared or intake.small(incoming)
+            found, made = self._target(database, name, make)
+            return messages.append(database, found.id, arrival, self._limits), arrival, made
+
+        try:
+            appended, arrival, made = await self._run(work)
+        except StoreError:
+            self._room.give(taken)
+            if prepared is not None and prepared.source is not None:
+                await self._discard(prepared.source)
+            raise
+        if made is not None:
+            self._settler.tell(ledger.folder_line(made))
+        if appended.again:
+            self._room.give(taken)
+            if arrival.source is not None:
+                await self._discard(arrival.source)
+            return appended
+        content = arrival.octets if arrival.octets is not None else arrival.source or ""
+        self._settler.arrived(appended.message.file, taken, content)
+        self._settler.tell(ledger.messages_line(appended.folder, [appended.message]))
+        self._notify(Change(appended.folder, added=(appended.message,)))
+        return appended
+
+    def _target(self, database: sqlite3.Connection, name: str, make: bool) -> tuple[Folder, Folder | None]:
+        """A folder, and once more if it is new."""
+        if not make:
+            return folders.find(database, name), None
+        found = folders.ensured(database, name, self._machine.wall(), self._limits)
+        return found, found if found.next_uid == 1 else None
+
+    async def snapshot(self, folder: str) -> tuple[Folder, list[Message]]:
+        """The folder and its messages by UID, as of one moment. Raises StoreError."""
+        name = folders.canonical(folder, self._limits)
+
+        def work(database: sqlite3.Connection) -> tuple[Folder, list[Message]]:
+            found = folders.find(database, name)
+            return found, messages.every(database, found.id)
+
+        return await self._ready(work)
+
+    async def since(self, folder: int, modseq: int) -> tuple[list[Message], list[int] | None]:
+        """What is new or changed after a modseq, and what was expunged after it; None where that is not remembered."""
+        return await self._ready(lambda database: messages.since(database, folder, modseq))
+
+    async def change_flags(
+        self, folder: int, uids: Sequence[int], how: How, names: Iterable[str], unchanged_since: int | None = None
+    ) -> tuple[list[Message], list[int]]:
+        """The messages as they are then, and UIDs of those that changed meanwhile (RFC 7162 §3.1.3).
+
+        Raises ValueError for what is no flag, StoreError.
+        """
+        bits, keywords = flags.parsed(names, self._limits.keywords)
+        shown, changed, refused = await self._ready(
+            lambda database: messages.change_flags(database, folder, uids, how, bits, keywords, unchanged_since)
+        )
+        if changed:
+            self._settler.tell(ledger.flags_line(folder, changed))
+            self._notify(Change(folder, changed=tuple(changed)))
+        return shown, refused
+
+    async def expunge(self, folder: int, uids: Sequence[int]) -> list[int]:
+        """Remove messages: the UIDs that were there. Raises StoreError."""
+        gone = await self._ready(lambda database: messages.expunge(database, folder, uids, self._limits))
+        self._gone(folder, gone)
+        return gone
+
+    async def copy(
+        self, folder: int, uids: Sequence[int], target: str, quota: Quota
+    ) -> tuple[Folder, list[tuple[int, int]]]:
+        """Into another folder: that one, and pairs of UIDs here and there (RFC 4315 §3). Raises StoreError."""
+        name = folders.canonical(target, self._limits)
+
+        def work(database: sqlite3.Connection) -> tuple[Folder, list[tuple[int, Message]]]:
+            found = folders.find(database, name)
+            return found, messages.copy(database, folder, uids, found.id, quota)
+
+        found, pairs = await self._ready(work)
+        self._came(found.id, [message for _, message in pairs])
+        return found, [(uid, message.uid) for uid, message in pairs]
+
+    async def move(self, folder: int, uids: Sequence[int], target: str) -> tuple[Folder, list[tuple[int, int]]]:
+        """Into another folder, or to the end of the same one (RFC 6851). Raises StoreError."""
+        name = folders.canonical(target, self._limits)
+
+        def work(database: sqlite3.Connection) -> tuple[Folder, list[tuple[int, Message]]]:
+            found = folders.find(database, name)
+            return found, messages.move(database, folder, uids, found.id, self._limits)
+
+        found, pairs = await self._ready(work)
+        self._came(found.id, [message for _, message in pairs])
+        self._gone(folder, [uid for uid, _ in pairs])
+        return found, [(uid, message.uid) for uid, message in pairs]
+
+    async def search(self, folder: int, where: Where) -> list[int]:
+        """UIDs of the messages that are meant. Raises StoreError."""
+        return await self._ready(lambda database: search.found(database, folder, where))
+
+    async def threads(self, folder: int, uids: Sequence[int]) -> dict[int, int]:
+        """THREADID by UID (RFC 8474)."""
+        return await self._ready(lambda database: search.threads(database, folder, uids))
+
+    def content(self, message: Message) -> OpenFile:
+        """The octets of a message that was just looked at. Raises OSError; FileNotFoundError where it is expunged by now."""
+        return files.checked(self._settler.content(message.file), message.size)
+
+    async def usage(self) -> Usage:
+        """What the account has."""
+        row = await self._ready(lambda database: database.execute("SELECT messages, octets FROM account").fetchone())
+        return Usage(*row)
+
+    # Folders
+
+    async def folders(self) -> list[Folder]:
+        """All, by name."""
+        return await self._ready(folders.every)
+
+    async def folder(self, name: str) -> tuple[Folder, int]:
+        """One, and how many of its messages are unseen. Raises NoSuchFolder."""
+        canonical = folders.canonical(name, self._limits)
+
+        def work(database: sqlite3.Connection) -> tuple[Folder, int]:
+            found = folders.find(database, canonical)
+            return found, folders.unseen(database, found.id)
+
+        return await self._ready(work)
+
+    async def create(self, name: str, special: str = "") -> Folder:
+        """A new folder. Raises FolderRefused."""
+        canonical, wall = folders.canonical(name, self._limits), self._machine.wall()
+        return self._told(
+            await self._ready(lambda database: folders.create(database, canonical, wall, self._limits, special))
+        )
+
+    async def rename(self, old: str, new: str) -> list[Folder]:
+        """A folder and those inside of it; of INBOX, its messages (RFC 9051 §6.3.6). Raises StoreError."""
+        before, after = (folders.canonical(name, self._limits) for name in (old, new))
+        wall = self._machine.wall()
+        changed, moved = await self._ready(lambda database: folders.rename(database, before, after, wall, self._limits))
+        for folder in changed:
+            self._told(folder)
+        if moved is not None:
+            inbox, pairs = moved
+            self._came(changed[0].id, [message for _, message in pairs])
+            self._gone(inbox, [uid for uid, _ in pairs])
+        return changed
+
+    async def delete(self, name: str) -> None:
+        """A folder with its messages; those inside of it stay. Raises StoreError."""
+        canonical = folders.canonical(name, self._limits)
+        folder, change = await self._ready(lambda database: folders.delete(database, canonical, self._limits))
+        self._settler.tell(ledger.no_folder_line(folder.id))
+        self._settler.removed()
+        self._notify(change)
+
+    async def subscribe(self, name: str, subscribed: bool = True) -> Folder:
+        """Raises NoSuchFolder."""
+        canonical = folders.canonical(name, self._limits)
+        return self._told(await self._ready(lambda database: folders.subscribe(database, canonical, subscribed)))
+
+    def watch(self, folder: int, watcher: Watcher) -> Callable[[], None]:
+        """Be told of each change of a folder once it is durable, until what comes back is called."""
+        self._watchers.setdefault(folder, []).append(watcher)
+
+        def stop() -> None:
+            watchers = self._watchers.get(folder, [])
+            if watcher in watchers:
+                watchers.remove(watcher)
+            if not watchers:
+                self._watchers.pop(folder, None)
+
+        return stop
+
+    async def close(self) -> None:
+        """Settles what waits, and takes no more."""
+        if self._opened and not self._closed:
+            await self._settler.close()
+        self._closed = True
+        self._database.close()
+
+    def drop(self) -> None:
+        """Close one that is idle, at once."""
+        self._closed = True
+        self._database.close()
+
+    # Inside
+
+    async def _ready(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        await self._open()
+        return await self._run(work)
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        self._working += 1
+        try:
+            return await self._database.run(work)
+        except DatabaseBusy as error:
+            raise StoreBusy(str(error)) from None
+        except (sqlite3.Error, OSError) as error:
+            self.log.error("{account}: {error}", account=self.name, error=error)
+            raise StoreFailed("the mailbox cannot be written") from error
+        finally:
+            self._working -= 1
+
+    async def _offloaded(self, work: Callable[[], T]) -> T:
+        self._working += 1
+        try:
+            return await self._machine.offload(work, COST)
+        except OSError as error:
+            self.log.error("{account}: {error}", account=self.name, error=error)
+            raise StoreFailed("the mailbox cannot be written") from error
+        finally:
+            self._working -= 1
+
+    async def _discard(self, path: str) -> None:
+        await self._offloaded(lambda: self._disk.remove_all([path]))
+
+    async def _open(self) -> None:
+        """Once; all who come meanwhile wait. After a failure the next one tries again."""
+        if self._closed:
+            raise StoreBusy("the store is closing")
+        if self._opened:
+            return
+        if self._opening is None:
+            self._opening = Deferred()
+            try:
+                await self._restore()
+                self._opened = True
+            finally:
+                opening, self._opening = self._opening, None
+                opening.callback(None)
+        else:
+            turn: Deferred[None] = Deferred()
+            self._opening.addCallback(lambda _: turn.callback(None))
+            await turn
+        if not self._opened:
+            raise StoreFailed("the mailbox cannot be opened")
+
+    async def _restore(self) -> None:
+        wall = self._machine.wall()
+        try:
+            found = await self._database.run(lambda database: self._restored(database, wall))
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # others are of the moment: locked, full, a failing disk
+                raise StoreFailed(str(error)) from error
+            self._database.close()
+            aside = await self._offloaded(lambda: recovery.set_aside(self._disk, wall))
+            self.log.error(
+                "{account}: the index was damaged, see {aside}: {error}", account=self.name, error=error, aside=aside
+            )
+            self._database = self._new_database()
+            found = await self._run(lambda database: self._restored(database, wall))
+        except (DatabaseBusy, OSError) as error:
+            raise StoreFailed(str(error)) from error
+        recovered, octets, count = found
+        if recovered.anew or recovered.adopted:
+            self.log.warn(
+                "{account}: the index is {how}; {adopted} files were adopted into INBOX, {dropped} are missing",
+                account=self.name, how="made anew" if recovered.anew else "complete again",
+                adopted=recovered.adopted, dropped=recovered.dropped,
+            )  # fmt: skip
+        self._incoming = max((number for number in files.listed(self._disk, files.INCOMING)), default=0)
+        self._settler.began(octets, count)
+        for file, held, source in recovered.arrived:
+            self._room.free -= len(held or b"")
+            self._settler.arrived(file, len(held or b""), held if held is not None else source or "")
+        if recovered.lines:
+            self._settler.tell(*recovered.lines)
+        if recovered.removing:
+            self._settler.removed()
+
+    def _restored(self, database: sqlite3.Connection, wall: float) -> tuple[recovery.Recovered, int, int]:
+        """In a thread."""
+        found = recovery.restore(database, self._disk, wall, self._limits)
+        try:
+            octets = self._disk.stat(files.LEDGER).size
+        except FileNotFoundError:
+            octets = 0
+        [count] = database.execute("SELECT messages FROM account").fetchone()
+        return found, octets, count
+
+    def _new_database(self) -> Database:
+        limits = DatabaseLimits(waiting=self._limits.waiting, octets=self._limits.index)
+        return Database(self._disk, FILE, SCHEMA, limits, self._machine.offload)
+
+    def _told(self, folder: Folder) -> Folder:
+        self._settler.tell(ledger.folder_line(folder))
+        return folder
+
+    def _came(self, folder: int, added: Sequence[Message]) -> None:
+        if added:
+            self._settler.tell(ledger.messages_line(folder, added))
+            self._notify(Change(folder, added=tuple(added)))
+
+    def _gone(self, folder: int, uids: Sequence[int]) -> None:
+        if uids:
+            self._settler.tell(ledger.expunged_line(folder, uids))
+            self._settler.removed()
+            self._notify(Change(folder, vanished=tuple(uids)))
+
+    def _notify(self, change: Change) -> None:
+        for watcher in tuple(self._watchers.get(change.folder, ())):
+            watcher(change)

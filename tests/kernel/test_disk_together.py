@@ -1,0 +1,50 @@
+"""Many files written and removed together, on both disks."""
+
+from pathlib import Path
+
+import pytest
+
+from netstack.kernel.disk import Disk, RealDisk
+from netstack.world.simulated import Simulation
+
+
+@pytest.fixture(params=["real", "simulated", "below"])
+def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Disk:
+    if request.param == "real":
+        return RealDisk(tmp_path)
+    found: Disk = Simulation(1).host("mail.test", "10.0.0.1").disk
+    return found.below("inside") if request.param == "below" else found
+
+
+def test_all_are_there_and_then_none(disk: Disk) -> None:
+    files = [(f"{number // 100}/{number}", b"%d\n" % number * (number % 7)) for number in range(450)]
+    disk.write("3/301", b"replaced, and longer than what comes")
+    disk.write_all(files)
+    assert [disk.read(path) for path, _ in files] == [data for _, data in files]
+    assert len(disk.list("2")) == 100
+    disk.remove_all([path for path, _ in files[10:]] + ["nowhere", "0/nothing"])
+    assert disk.list("0") == sorted(map(str, range(10)))
+    assert disk.list("4") == []
+    disk.write_all([])
+    disk.remove_all([])
+
+
+@pytest.mark.parametrize("path", ["../out", "/out", "a/../../out"])
+def test_none_leads_out(disk: Disk, path: str) -> None:
+    with pytest.raises(PermissionError):
+        disk.write_all([("inside", b"x"), (path, b"x")])
+    with pytest.raises(PermissionError):
+        disk.remove_all([path])
+
+
+def test_an_error_is_told(disk: Disk) -> None:
+    disk.make_directory("directory")
+    with pytest.raises(IsADirectoryError):
+        disk.write_all([("file", b"x"), ("directory", b"x")])
+
+
+def test_power_lost_after_it_takes_nothing() -> None:
+    host = Simulation(1).host("mail.test", "10.0.0.1")
+    host.disk.write_all([("a", b"one"), ("b", b"two")])
+    host.power_off()
+    assert (host.disk.read("a"), host.disk.read("b")) == (b"one", b"two")
