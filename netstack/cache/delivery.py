@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from netstack.cache.objects import Gone, Stored, Writing
+from netstack.cache.policy.forwarding import END_TO_END, HOP_BY_HOP, end_to_end
 from netstack.cache.targets import Target
 from netstack.http.events import (
     Continue,
     EndResponse,
     HoldBody,
+    Interim,
     RequestReceived,
     Respond,
     SendBody,
     StartResponse,
 )
-from netstack.http.wire import Request, Response
+from netstack.http.values import tokens
+from netstack.http.wire import Request, Response, field_block
 from netstack.kernel.roles import Connection
 from netstack.sansio import FileSlice
 
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from netstack.cache.policy import Forward
     from netstack.cache.proxy import Proxy
 
+NO_TRAILERS = HOP_BY_HOP | END_TO_END | {"authorization", "set-cookie", "content-encoding", "content-range", "location"}
+"""Fields that frame, route or control, and are not merged from trailers (RFC 9110 §6.5.1)."""
 PIECE = 64 * 1024
 """Octets that are handed to a connection at once."""
 Segment = bytes | tuple[int, int]
@@ -184,9 +189,17 @@ class Delivery:
         return data
 
     def _finish(self, connection: Connection) -> None:
+        trailers = b"" if self.fetch is None else self._trailers(self.fetch.trailers)
         self._over()
-        connection.send(EndResponse())
+        connection.send(EndResponse(trailers))
         self.proxy.delivered(self, connection.peer)
+
+    def _trailers(self, lines: Sequence[tuple[str, str]]) -> bytes:
+        """For a client that says that it wants them (RFC 9110 §6.5.1, §10.1.4)."""
+        wanted = self.request.fields.get("te")
+        if not lines or wanted is None or "trailers" not in tokens(wanted):
+            return b""
+        return field_block((name, value) for name, value in lines if name.lower() not in NO_TRAILERS)
 
     def break_off(self) -> None:
         """The response cannot be completed: the client is made to see that (RFC 9112 §8)."""
@@ -257,8 +270,14 @@ class Delivery:
 
     def interim(self, response: Response) -> None:
         """The origin has something to say before the response (RFC 9110 §15.2)."""
-        if self.connection is not None and response.status == 100:
-            self.connection.send(Continue())
+        connection = self.connection
+        if connection is None or self.started:
+            return
+        if response.status == 100:
+            connection.send(Continue())
+        elif response.status != 101:
+            lines = end_to_end(response.field_lines, response.fields.get("connection"))
+            connection.send(Interim(response.status, field_block(lines)))
 
 
 def octets_of(part: bytes | FileSlice) -> bytes:

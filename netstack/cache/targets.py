@@ -104,7 +104,7 @@ class Targets:
         if place is not None:
             scheme = request.scheme or ("https" if secure else "http")
             standard = SCHEMES.get(scheme, 80)
-            key_port = request.port or self._port(standard)
+            key_port = self._port(standard) if request.port in (None, standard) else request.port
             return Target(*place, scheme, _authority(host, request.port, scheme), path, key_port, host)
         if not self._forward:
             raise Refused(421, f"{host or 'A request without a host'} is not served here.")
@@ -119,7 +119,7 @@ class Targets:
         found = SCHEMES.get(request.scheme)
         if found is None:
             raise Refused(400, f"This proxy fetches http and https URLs, not {request.scheme[:20]}.")
-        actual = request.port or self._port(found)
+        actual = self._port(found) if request.port in (None, found) else request.port
         if not (actual == self._port(found) or any(low <= actual <= high for low, high in self._ports)):
             raise Refused(403, f"This proxy does not go to port {actual}.")
         return Target(

@@ -2,7 +2,10 @@
 
 import pytest
 
-from netstack.http.events import EndResponse, Respond, SendBody, StartResponse
+from netstack.cache.targets import Targets
+from netstack.http.events import EndResponse, Interim, Respond, SendBody, StartResponse
+from netstack.http.limits import HTTPLimits
+from netstack.http.wire import parse_request
 from tests.cache.town import CACHE, DELAY, ORIGIN, Town, fresh, ok, slowly
 
 
@@ -318,3 +321,40 @@ def test_round_trips() -> None:
         start = town.simulation.now
         town.get()
     assert town.simulation.now - start == pytest.approx(2 * DELAY, abs=2e-3)
+
+
+# What comes beside responses
+
+
+def test_early_hints_are_passed_on() -> None:
+    town = Town(lambda request: [Interim(103, b"Link: </style.css>; rel=preload\r\n"), 1.0, *fresh()])
+    got = town.get()
+    assert [(each.status, each.fields["link"]) for each in got.interims] == [(103, "</style.css>; rel=preload")]
+    assert got.body == b"hello"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_trailers_go_to_those_who_want_them(wanted: bool) -> None:
+    town = Town(
+        lambda request: [
+            StartResponse(200, b"Cache-Control: no-store\r\n"), SendBody(b"x"),
+            EndResponse(b"Checksum: 1\r\nSet-Cookie: a=b\r\nX-Hop: 2\r\n"),
+        ]
+    )  # fmt: skip
+    got = town.get("/", *([("TE", "trailers"), ("Connection", "te")] if wanted else []))
+    assert got.body == b"x"
+    assert dict(got.trailers) == ({"Checksum": "1", "X-Hop": "2"} if wanted else {})
+
+
+def test_ports_that_are_said_are_those_of_the_machine() -> None:
+    """Where all ports are shifted, 80 and 443 are what goes without saying."""
+    found = Targets((), True, ((80, 80), (1024, 65535)), lambda standard: standard + 10_000)
+    for url, port in (
+        ("http://h/", 10_080),
+        ("http://h:80/", 10_080),
+        ("http://h:10080/", 10_080),
+        ("http://h:8080/", 8080),
+    ):
+        head = f"GET {url} HTTP/1.1\r\nHost: h\r\n\r\n".encode()
+        target = found.of(parse_request(head, HTTPLimits()), False, True)
+        assert (target.port, target.key_port) == (port, port)
