@@ -236,7 +236,7 @@ class Fetch:
         self.entry = entry
         joins = outcome.action is Action.COMBINE
         length = entry.stored if joins else self._length(response)
-        kept = proxy.store.begin(self.key, entry.to_bytes(), length)
+        kept = proxy.store.begin(self.key, b"", length)
         if joins:
             assert outcome.base is not None  # noqa: S101  as Outcome says
             self._joining = Joining(kept, outcome.pieces, self._stored.get(outcome.base))

@@ -9,6 +9,8 @@ from netstack.http.values import authority
 from netstack.http.wire import Request
 
 SCHEMES = {"http": 80, "https": 443}
+KNOWN = 4096
+"""Clients' addresses whose network is remembered."""
 Networks = Sequence[IPv4Network | IPv6Network]
 
 
@@ -133,8 +135,17 @@ class Friends:
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
+        self._known: dict[str, bool] = {}
 
     def __contains__(self, address: str) -> bool:
+        known = self._known.get(address)
+        if known is None:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            known = self._known[address] = self._belongs(address)
+        return known
+
+    def _belongs(self, address: str) -> bool:
         try:
             found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
         except ValueError:
