@@ -134,6 +134,14 @@ def parser() -> argparse.ArgumentParser:
     )
     get.add_argument("-o", "--output", metavar="FILE", help="write the body here (default: standard output)")
     get.add_argument(
+        "--if-changed",
+        action="store_true",
+        help="only when the server has another content than the -o FILE of the last time (its date, and FILE.etag)",
+    )
+    get.add_argument(
+        "--timeout", type=_seconds, default=30.0, metavar="SECONDS", help="for the whole response (default: 30)"
+    )
+    get.add_argument(
         "--cookies",
         metavar="FILE",
         help="send the cookies of this file, keep what the server sets there (as curl -b -c)",

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import Any
 
@@ -63,11 +63,18 @@ class Client:
 
     def call(self, verb: str, **arguments: object) -> Any:
         """Carry out a verb; its result."""
+        return self.hear(verb, lambda item: None, **arguments)
+
+    def hear(self, verb: str, told: Callable[[Any], None], /, **arguments: object) -> Any:
+        """The same; `told` gets the items that come before the result."""
         identifier = self._send(verb, arguments)
         while True:
             answer = self._receive()
-            if answer.get("id") == identifier and "item" not in answer:
+            if answer.get("id") != identifier:
+                continue
+            if "item" not in answer:
                 return answer.get("result")
+            told(answer["item"])
 
     def stream(self, verb: str, seconds: float | None = None, **arguments: object) -> Iterator[Any]:
         """Carry out a streaming verb: its items, for so long, or without end.

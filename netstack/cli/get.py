@@ -4,10 +4,15 @@ import argparse
 import base64
 import os
 import sys
+from contextlib import nullcontext
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from netstack.cli import output, render
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TimeRemainingColumn, TransferSpeedColumn
+
+from netstack.cli import kept, output, render
 from netstack.cli.client import Client
 from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
 from netstack.http.cookiefile import LARGEST
@@ -22,22 +27,31 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError(f"{options.url!r} is no URL; try http://{options.url.lstrip('/')}", USAGE, "usage")
     if urlsplit(options.url).scheme not in ("http", "https"):
         raise CommandError(f"{options.url!r} is no http or https URL", USAGE, "usage")
-    if options.page and options.cookies:
-        raise CommandError("--cookies goes with single requests, without --page", USAGE, "usage")
+    if options.if_changed and (options.page or not options.output):
+        raise CommandError("--if-changed needs -o FILE, and is without --page", USAGE, "usage")
+    if options.if_changed:
+        headers += kept.conditions(options.output)
     with Client(options.name) as client:
         asked = {"url": options.url, "host": options.host, "headers": headers, "http2": options.http2}
         if options.page:
             asked["page"] = options.page
         if options.cookies:
             asked["cookies"] = _cookies(options.cookies)
-        found = client.call("get", trace=options.trace, **asked)
-    if options.page:
-        return _page(found, options)
+        if not options.page:
+            client.timeout(options.timeout + 30)
+            asked["seconds"] = options.timeout
+        shown = sys.stderr.isatty() and not options.json and not options.page
+        with Bar(render.console(error=True)) if shown else nullcontext() as bar:
+            found = client.hear("get", bar or _unheard, trace=options.trace, progress=shown, **asked)
     if options.cookies:
         _keep(options.cookies, found.pop("cookies"))
+    if options.page:
+        return _page(found, options)
     code = PASS if found["status"] < 400 else FAIL
     body = base64.b64decode(found["body"])
-    if options.output:
+    if options.if_changed:
+        kept.keep(options.output, found["status"], found["headers"], body)
+    elif options.output:
         output.write(options.output, body)
     if options.json:
         render.print_json(found)
@@ -59,6 +73,34 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.buffer.write(body)
         sys.stdout.flush()
     return code
+
+
+class Bar:
+    """A progress bar, from the first item that tells of a body that takes its time."""
+
+    def __init__(self, console: Console) -> None:
+        self._bar = Progress(
+            BarColumn(), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn(),
+            console=console, transient=True,
+        )  # fmt: skip
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> "Bar":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._bar.stop()
+
+    def __call__(self, item: dict[str, Any]) -> None:
+        """{"octets": how many have come, "length": of how many, or None}."""
+        if self._task is None:
+            self._bar.start()
+            self._task = self._bar.add_task("", total=item["length"])
+        self._bar.update(self._task, total=item["length"], completed=item["octets"])
+
+
+def _unheard(item: object) -> None:
+    """Nobody is shown how far it is."""
 
 
 def _cookies(file: str) -> str:

@@ -4,7 +4,7 @@ result = await fetch(machine, "http://gaia.cs.umass.edu/")
 result.status, result.fields, result.body, result.timing
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin, urlsplit
 
@@ -103,13 +103,20 @@ class _Place:
     target: str
 
 
+Seen = Callable[[Response, int], None]
+"""Told of a response and how many octets of its body have come, each time that some have."""
+
+
 class HTTPClient:
     """Fetches URLs for one machine; `close` it in the end."""
 
-    def __init__(self, machine: Machine, options: ClientOptions | None = None, jar: Jar | None = None) -> None:
-        """`jar`: cookies that servers set are kept there, and sent to them again."""
+    def __init__(
+        self, machine: Machine, options: ClientOptions | None = None, jar: Jar | None = None, seen: Seen | None = None
+    ) -> None:
+        """`jar`: cookies that servers set are kept there, and sent to them again. `seen` hears of bodies as they come."""
         self.machine = machine
         self.jar = jar
+        self._seen = seen
         self.options = options or ClientOptions()
         wanted = self.options
         longest = max(60.0, 2 * wanted.timeout)  # a fetch is given up before
@@ -193,7 +200,7 @@ class HTTPClient:
             sent.append(("User-Agent", self.options.user_agent))
         if "accept" not in names:
             sent.append(("Accept", "*/*"))
-        got = _Got()
+        got = _Got(self._seen)
         hop, target = self._hop(place)
         transfer = self._upstream.open(hop, method, target, (*sent, *fields), body, got)
         try:
@@ -232,7 +239,8 @@ class HTTPClient:
 class _Got:
     """A response that is collected."""
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen | None) -> None:
+        self._seen, self._octets = seen, 0
         self.response: Response | None = None
         self.body: list[bytes] = []
         self.ended: Deferred[None] = Deferred()
@@ -245,6 +253,9 @@ class _Got:
 
     def data(self, data: bytes) -> None:
         self.body.append(data)
+        self._octets += len(data)
+        if self._seen is not None and self.response is not None:
+            self._seen(self.response, self._octets)
 
     def end(self, trailers: Sequence[tuple[str, str]]) -> None:
         self.ended.callback(None)
@@ -278,9 +289,10 @@ async def fetch(
     body: bytes = b"",
     options: ClientOptions | None = None,
     jar: Jar | None = None,
+    seen: Seen | None = None,
 ) -> Result:
     """One request on a connection of its own (`netstack get`): status, fields, body and timing. Raises FetchError."""
-    client = HTTPClient(machine, options, jar)
+    client = HTTPClient(machine, options, jar, seen)
     try:
         return await client.fetch(url, method, fields, body)
     finally:

@@ -10,6 +10,7 @@ from urllib.parse import urldefrag, urljoin
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 
 from netstack.http.client import ClientOptions, HTTPClient, Result
+from netstack.http.jar import Jar
 from netstack.http.links import FetchError
 from netstack.kernel.machine import Machine
 
@@ -68,14 +69,16 @@ async def fetch_page(
     fields: Sequence[tuple[str, str]] = (),
     options: ClientOptions | None = None,
     parallel: int = PARALLEL,
+    jar: Jar | None = None,
 ) -> Page:
-    """Fetch a page and what it shows; raises FetchError when the page itself cannot be had."""
+    """Fetch a page and what it shows, with the cookies of `jar`; raises FetchError when the page itself cannot be had."""
     multiplexed = mode is Mode.HTTP2
     client = HTTPClient(
         machine,
         replace(
             options or ClientOptions(), http2=multiplexed, prior_knowledge=multiplexed, pipelining=mode is Mode.PIPELINED
         ),
+        jar,
     )
     sent = list(fields)
     if mode in (Mode.NON_PERSISTENT, Mode.PARALLEL):
@@ -83,10 +86,10 @@ async def fetch_page(
     seconds = machine.reactor.seconds
     start = seconds()
 
-    async def one(each: str) -> Fetched:
+    async def one(each: str, page: str | None = None) -> Fetched:
         begun = seconds() - start
         try:
-            result = await client.fetch(each, fields=sent)
+            result = await client.fetch(each, fields=sent, page=page)
         except FetchError as error:
             return Fetched(each, begun, seconds() - start, None, str(error))
         return Fetched(each, begun, seconds() - start, result)
@@ -96,7 +99,7 @@ async def fetch_page(
         if base.result is None:
             raise FetchError(base.error)
         at_once = {Mode.NON_PERSISTENT: 1, Mode.PERSISTENT: 1, Mode.PARALLEL: parallel}.get(mode, OBJECTS)
-        parts = await _all([one(each) for each in objects_of(base.result)], at_once)
+        parts = await _all([one(each, base.result.url) for each in objects_of(base.result)], at_once)
     finally:
         client.close()
     found = [base, *parts]

@@ -1,5 +1,6 @@
 """End to end: a real process with a small world, and every command against it."""
 
+import base64
 import json
 import os
 import signal
@@ -14,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from netstack.cli.client import Client
+from netstack.cli.errors import CommandError
 from tests.cli.world import OFFSET, as_json, brought_up, netstack, up_in
 from tests.processes import ROOT
 
@@ -127,8 +130,48 @@ def test_get_with_a_file_of_cookies(small: dict[str, Any], tmp_path: Path) -> No
     file.write_text("what is this")
     done = netstack("get", f"http://{PAGE}/", "--cookies", str(file))
     assert (done.returncode, "cookies: line 1: expected DOMAIN" in done.stderr) == (2, True)
-    assert netstack("get", f"http://{PAGE}/", "--cookies", str(file), "--page").returncode == 2
     assert netstack("get", f"http://{PAGE}/", "--cookies", str(tmp_path)).returncode == 2
+
+
+def test_get_only_what_has_changed(small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "page"
+    asked = ("get", f"http://{PAGE}/", "-o", str(file), "--if-changed")
+    first = as_json(*asked)
+    assert (first["status"], file.stat().st_mtime < time.time()) == (200, True)
+    content, written = file.read_bytes(), file.stat().st_ino
+    again = as_json(*asked)
+    assert (again["status"], again["body"], file.read_bytes(), file.stat().st_ino) == (304, "", content, written)
+    (tmp_path / "page.etag").write_text('"another"\n')
+    assert as_json(*asked)["status"] == 200
+    assert as_json(*asked)["status"] == 304
+
+
+def test_get_tells_how_far_it_is(small: dict[str, Any]) -> None:
+    size = len(base64.b64decode(as_json("get", f"http://{PAGE}/")["body"]))
+    assert netstack("link", "umass", "--rate", f"{size * 8 // 2000 + 1}kbit").returncode == 0  # about two seconds
+    items: list[Any] = []
+    try:
+        with Client("s") as client:
+            found = client.hear("get", items.append, url=f"http://{PAGE}/", progress=True)
+            with pytest.raises(CommandError, match="no complete response within"):
+                client.call("get", url=f"http://{PAGE}/", seconds=0.5)
+            with pytest.raises(CommandError, match="seconds: expected a number above 0"):
+                client.call("get", url=f"http://{PAGE}/", seconds=0)
+    finally:
+        netstack("link", "umass", "--rate", "unlimited")
+    assert found["status"] == 200
+    assert items
+    assert all(item["length"] == size and 0 < item["octets"] <= size for item in items)
+    assert [item["octets"] for item in items] == sorted({item["octets"] for item in items})
+
+
+def test_get_a_page_with_a_file_of_cookies(small: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "cookies"
+    file.write_text(f"{PAGE}\tFALSE\t/\tFALSE\t4000000000\tvisitor\t1678\n")
+    found = as_json("get", f"http://{PAGE}/", "--cookies", str(file), "--page")
+    assert found["parts"][0]["status"] == 200
+    assert "cookies" not in found
+    assert file.read_text().endswith("visitor\t1678\n")
 
 
 @pytest.mark.parametrize("mode", ["non-persistent", "http2"])

@@ -1,6 +1,7 @@
 """One control socket for a world whose hosts are processes of their own: asks them, and merges what they say."""
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredLock, gatherResults
@@ -179,6 +180,8 @@ class MergedVerbs:
                 if arguments.get("cold"):
                     await self._ask(self.hosts, "flush")
                 if not arguments.get("trace"):
+                    if arguments.get("progress"):
+                        return await self._remote(name).follow(verb, asked, partial(_pass_on, stream))[0]
                     return await self._call(name, verb, asked)
                 octets = verb == "resolve" or bool(arguments.get("octets"))
                 found = await self._recorded(lambda: self._call(name, verb, asked), octets)
@@ -253,3 +256,8 @@ def _gone(failure: Any) -> None:
     failure.trap(ControlError)
     if failure.value.kind != "failed":
         failure.raiseException()
+
+
+def _pass_on(stream: Stream, item: object) -> None:
+    """What a client is too slow for is dropped: the next item says more."""
+    stream.send(item)

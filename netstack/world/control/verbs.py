@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import DeferredLock
 
@@ -21,6 +21,10 @@ from netstack.world.model import World
 from netstack.world.problems import nearest
 from netstack.world.running import Running, RunningHost
 
+if TYPE_CHECKING:
+    from netstack.http.client import Seen
+    from netstack.http.wire import Response
+
 Arguments = Mapping[str, Any]
 MOST_OCTETS = 48 * 1024 * 1024
 """Of the rows in one answer of `journal.read`; the newest are kept."""
@@ -28,6 +32,10 @@ ROW = 400
 """Octets of a row beside its data, about."""
 PATIENCE = 15.0
 """Seconds for a reply of the resolver, which has time-outs of its own below that."""
+FETCH, MOST_SECONDS = 30.0, 86_400
+"""Seconds for a response to come whole."""
+EVERY = 0.1
+"""Seconds between items that tell of progress."""
 DIRECTIONS = ("up", "down", "both")
 
 
@@ -154,10 +162,11 @@ class WorldVerbs:
         return look_up_alone(await self._traced(look_up, {**arguments, "octets": True}), host.name, name, rdtype, arguments)
 
     async def get(self, arguments: Arguments, stream: Stream) -> object:
-        """{"url", "host", "headers", "http2", "method", "content" (base64), "cookies", "trace"} ->
+        """{"url", "host", "headers", "http2", "method", "content" (base64), "cookies", "seconds", "trace"} ->
         {"status", "reason", "version", "headers", "body" (base64), "messages"}; "cookies" is the text of a file of cookies,
         and comes back with what the server set. With {"page": MODE}, the way in which
-        connections are used, {"mode", "seconds", "connections", "parts", "messages"}."""
+        connections are used, {"mode", "seconds", "connections", "parts", "messages"}. With {"progress": true} items
+        {"octets", "length": number or null} tell how much of a long body has come."""
         url = text(arguments, "url")
         host = self._client(arguments)
         headers = arguments.get("headers", [])
@@ -175,9 +184,14 @@ class WorldVerbs:
             raise ControlError("cookies: expected the text of a file of cookies", "usage")
         mode = arguments.get("page")
         if mode is not None:
-            return await self._traced(lambda: load_page(host, url, headers, mode), arguments)
+            return await self._traced(lambda: load_page(host, url, headers, mode, cookies), arguments)
+        seconds = arguments.get("seconds", FETCH)
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= MOST_SECONDS:
+            raise ControlError(f"seconds: expected a number above 0, at most {MOST_SECONDS}, got {seconds!r}", "usage")
+        seen = Progress(host.machine.reactor.seconds, stream).seen if arguments.get("progress") else None
         return await self._traced(
-            lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content, cookies), arguments
+            lambda: fetch(host, url, headers, bool(arguments.get("http2")), method, content, cookies, seconds, seen),
+            arguments,
         )
 
     async def links_list(self, arguments: Arguments, stream: Stream) -> object:
@@ -385,6 +399,8 @@ async def fetch(
     method: str = "GET",
     content: bytes = b"",
     cookies: str | None = None,
+    seconds: float = FETCH,
+    seen: "Seen | None" = None,
 ) -> dict[str, Any]:
     """{"status", "reason", "version", "headers", "body"} of a request from a host's machine; over HTTP/1.1 or HTTP/2.
 
@@ -396,9 +412,9 @@ async def fetch(
 
     fields = [(str(name), str(value)) for name, value in headers]
     try:
-        options = ClientOptions(http2=http2, prior_knowledge=http2)
+        options = ClientOptions(timeout=seconds, http2=http2, prior_knowledge=http2)
         jar = None if cookies is None else loaded(cookies, host.machine.wall())
-        result = await http_fetch(host.machine, url, method, fields, content, options, jar)
+        result = await http_fetch(host.machine, url, method, fields, content, options, jar, seen)
     except BadFile as error:
         raise ControlError(f"cookies: {error}", "usage") from None
     except FetchError as error:
@@ -417,15 +433,38 @@ async def fetch(
     }
 
 
-async def load_page(host: RunningHost, url: str, headers: Sequence[Sequence[str]], mode: object) -> dict[str, Any]:
+class Progress:
+    """Tells the client of a body that takes its time."""
+
+    def __init__(self, seconds: Callable[[], float], stream: Stream) -> None:
+        self._seconds, self._stream = seconds, stream
+        self._told = seconds()
+
+    def seen(self, response: "Response", octets: int) -> None:
+        """So many octets have come."""
+        if self._seconds() - self._told < EVERY:
+            return
+        self._told = self._seconds()
+        stated = response.fields.get("content-length", "")
+        self._stream.send({"octets": octets, "length": int(stated) if stated.isdecimal() else None})
+
+
+async def load_page(
+    host: RunningHost, url: str, headers: Sequence[Sequence[str]], mode: object, cookies: str | None = None
+) -> dict[str, Any]:
     """A page and its objects: when each was asked for and had come, in seconds, and over how many connections."""
     from netstack.http import FetchError
+    from netstack.http.cookiefile import BadFile, dumped, loaded
     from netstack.http.page import Mode, fetch_page
 
     if mode not in [*Mode]:
         raise ControlError(f"page: expected one of {', '.join(Mode)}, got {mode!r}", "usage")
     try:
-        page = await fetch_page(host.machine, url, Mode(str(mode)), [(str(name), str(value)) for name, value in headers])
+        jar = None if cookies is None else loaded(cookies, host.machine.wall())
+        fields = [(str(name), str(value)) for name, value in headers]
+        page = await fetch_page(host.machine, url, Mode(str(mode)), fields, jar=jar)
+    except BadFile as error:
+        raise ControlError(f"cookies: {error}", "usage") from None
     except FetchError as error:
         raise ControlError(str(error)) from None
     parts = [
@@ -440,4 +479,5 @@ async def load_page(host: RunningHost, url: str, headers: Sequence[Sequence[str]
         }
         for part in page.parts
     ]
-    return {"mode": str(page.mode), "seconds": page.seconds, "connections": page.connections, "parts": parts}
+    kept = {} if jar is None else {"cookies": dumped(jar, host.machine.wall())}
+    return kept | {"mode": str(page.mode), "seconds": page.seconds, "connections": page.connections, "parts": parts}
