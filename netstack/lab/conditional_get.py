@@ -5,10 +5,11 @@ institution's Web cache, on the chapter's two Saturdays: a browser asks the cach
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from netstack.http.values import parse_http_date
-from netstack.kernel.journal import Row
+from netstack.kernel.ladder import listing
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 from netstack.world.session import Session
@@ -51,6 +52,10 @@ LINK = "octets saved on the institution's access link, against the picture's"
 AGAIN = "requests to the server when a minute later the picture is asked for once more"
 
 
+class NotAsked(Exception):
+    """The cache did not ask the server when it had to."""
+
+
 def promised(on: str = "simulated") -> Sequence[Claim]:
     """The claims, unmeasured."""
     texts = [*FIRST, *LATER, (SAVED, 1), *CHANGED, *CACHED, (LINK, 1), (AGAIN, 0)]
@@ -90,13 +95,23 @@ def _through_a_cache(bench: Bench) -> Iterator[Claim]:
         for host in simulated.up.simulation.hosts.values():
             host.skew += SATURDAY - host.wall()
         began = internet.seconds()
-        internet.record(CACHE, SERVER)
+        internet.record(STUDENT, CACHE, SERVER)
         first, octets = _crossing(internet)
+        _, filled = _between(internet)
         internet.ask(STUDENT, _sleep, began + WEEK - internet.seconds(), within=2 * WEEK)
         internet.clear()
         later, later_octets = _crossing(internet)
-        asked, answered = (row.data.decode("latin-1") for row in _between(internet))
-        yield from _claims(
+        rows = [row for row in internet.rows() if row.protocol == "http"]
+        asked, answered = _between(internet)
+        notes = (
+            _told(filled, "Date", "Server", "Last-Modified", "Content-Type"),
+            _told(asked, "Host", "If-Modified-Since"),
+            _told(answered, "Date", "Server"),
+            *("", ""),
+            listing(rows),
+            "",
+        )
+        claims = _claims(
             CACHED,
             first.status,
             parse_http_date(_field(asked, "if-modified-since")) or 0,
@@ -106,12 +121,13 @@ def _through_a_cache(bench: Bench) -> Iterator[Claim]:
             later.status,
             later.body == first.body,
         )
+        yield from (replace(claim, note=note) for claim, note in zip(claims, notes, strict=True))
         told = f"{octets} octets, a week later {later_octets}; the picture has {len(first.body)}"
         yield Claim(LINK, len(first.body), octets - later_octets, 0.05, "octets", note=told)
         internet.ask(STUDENT, _sleep, 60.0, within=600)
         internet.clear()
         _crossing(internet)
-        yield Claim(AGAIN, 0, len(_between(internet)))
+        yield Claim(AGAIN, 0, sum(SERVER in (row.source_name, row.destination_name) for row in internet.rows()))
 
 
 def _crossing(internet: Session) -> tuple[Any, int]:
@@ -124,10 +140,19 @@ def _crossing(internet: Session) -> tuple[Any, int]:
     return result, after - before
 
 
-def _between(internet: Session) -> list[Row]:
-    """The messages of the cache and the server."""
+def _between(internet: Session) -> tuple[str, str]:
+    """The request of the cache and the server's response; raises NotAsked."""
     ends = {CACHE, SERVER}
-    return [row for row in internet.rows() if row.protocol == "http" and {row.source_name, row.destination_name} == ends]
+    rows = [row for row in internet.rows() if row.protocol == "http" and {row.source_name, row.destination_name} == ends]
+    if len(rows) != 2:
+        raise NotAsked(f"{len(rows)} messages of the cache and the server; expected a request and a response")
+    asked, answered = (row.data.decode("latin-1") for row in rows)
+    return asked, answered
+
+
+def _told(message: str, *names: str) -> str:
+    """The first line of a message and some of its fields."""
+    return "\n".join([message.partition("\r\n")[0], *(f"{name}: {_field(message, name.lower())}" for name in names)])
 
 
 def _field(head: str, name: str) -> str:

@@ -1,6 +1,7 @@
 """Runs labs and reports: a table for people, JSON for programs, plots. Exit codes: 0 pass, 1 fail, 2 nothing to run."""
 
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
@@ -72,7 +73,7 @@ def table(result: Result) -> Any:
     for claim in result.claims:
         difference = claim.difference
         shown.add_row(
-            escape("\n  ".join(text for text in (claim.claim, claim.why, claim.note) if text)),
+            escape("\n".join([claim.claim, *(textwrap.indent(text, "  ") for text in (claim.why, claim.note) if text)])),
             _number(claim.model, claim.unit),
             "-" if claim.measured is None else _number(claim.measured, claim.unit),
             "-" if difference is None else f"{difference:+.1%}",
@@ -128,6 +129,4 @@ def _tolerance(claim: Claim) -> str:
 
 
 def _wrapped(text: str, width: int = 48) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width))
