@@ -153,7 +153,8 @@ class ApplicationConversation:
             self._server.done(request, "", refusal, connection)
         elif request.chunked or request.length:
             self._request = request
-            connection.send(Continue())
+            if request.expects_continue:
+                connection.send(Continue())
         else:
             self._answer(request, b"", connection)
 
@@ -180,23 +181,34 @@ class ApplicationConversation:
         if server.answering >= server.limits.answers:
             server.done(request, "", _busy(), connection)
             return
+        try:
+            found = server.application.answer(Call(request, body, connection.peer))
+        except Exception as wrong:
+            found = _failed(request, wrong)
+        if isinstance(found, Respond):
+            server.done(request, "", found, connection)
+            return
         server.answering += 1
 
-        async def answer() -> None:
+        async def answer(awaited: Awaitable[Respond]) -> None:
             try:
-                found = server.application.answer(Call(request, body, connection.peer))
-                answer = found if isinstance(found, Respond) else await found
-            except BadMessage as refusal:
-                answer = error(refusal.code, str(refusal))
-            except Exception:
-                _log.failure("{method} failed", method=request.method)
-                answer = error(500)
+                answer = await awaited
+            except Exception as wrong:
+                answer = _failed(request, wrong)
             finally:
                 server.answering -= 1
             if self._connected:
                 server.done(request, "", answer, connection)
 
-        Deferred.fromCoroutine(answer())
+        Deferred.fromCoroutine(answer(found))
+
+
+def _failed(request: Request, wrong: Exception) -> Respond:
+    """The answer where an application has none; called while `wrong` is being handled."""
+    if isinstance(wrong, BadMessage):
+        return error(wrong.code, str(wrong))
+    _log.failure("{method} failed", method=request.method)
+    return error(500)
 
 
 def _busy() -> Respond:

@@ -30,7 +30,11 @@ class Requests(Exporter):
 
     def counter(self, method: str, code: int) -> Count:
         """What counts such requests, for who has more than one; codes are those that our servers send."""
-        return self._counts.setdefault((method if method in METHODS else "other", code), Count())
+        key = (method if method in METHODS else "other", code)
+        found = self._counts.get(key)
+        if found is None:
+            found = self._counts[key] = Count()
+        return found
 
     def count(self, method: str, code: int) -> None:
         """One answered request."""

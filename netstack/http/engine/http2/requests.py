@@ -22,8 +22,8 @@ class RequestReader:
         self._heads = heads
         self._decoder = FieldDecoder(2 * heads.limits.head)
         self._remembers = heads.limits.memo > 0
-        self._known: dict[bytes, RequestReceived] = {}
-        """By blocks of requests without a body, while the table stays as it is."""
+        self._known: tuple[dict[bytes, RequestReceived], dict[bytes, RequestReceived]] = {}, {}
+        """By blocks, of requests with a body and of those without one, while the table stays as it is."""
 
     def decode(self, block: bytes) -> Pairs:
         """The fields of a block."""
@@ -36,23 +36,20 @@ class RequestReader:
 
     def request(self, block: bytes, ended: bool) -> RequestReceived:
         """The request of a block whose stream has ended with it, or goes on; raises Malformed and BadMessage."""
-        received = self._known.get(block) if ended else None
+        known = self._known[ended]
+        received = known.get(block)
         if received is not None:
             received.again = True
             return received
         before = self._decoder.version
         pairs = self.decode(block)
         changed = self._decoder.version != before
-        if changed or len(self._known) >= BLOCKS:
-            self._known.clear()
+        if changed:
+            self._known = {}, {}
         octets = sum([len(name) + len(value) for name, value in pairs])
         received = self._heads.remembered((ended, pairs), octets, parse_request)
-        if (
-            self._remembers
-            and ended
-            and not changed
-            and len(block) <= BLOCK
-            and "authorization" not in received.request.fields
-        ):
-            self._known[block] = received
+        if self._remembers and not changed and len(block) <= BLOCK and "authorization" not in received.request.fields:
+            if len(known) >= BLOCKS:
+                known.clear()
+            known[block] = received
         return received
