@@ -18,11 +18,11 @@ CA_VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_E
 def environment(view: Mapping[str, Any], directory: Path, inherited: Mapping[str, str]) -> dict[str, str]:
     """Write what the programs need into `directory` and return their environment.
 
-    `view` is the control verb `environment`: host, address, resolver, proxy, offset, names, ca (a path), world.
+    `view` is the control verb `environment`: host, address, resolver, proxy, offset, ports, names, ca (a path), world.
     """
     make_private(directory.parent)
     make_private(directory)
-    table = {key: view[key] for key in ("address", "resolver", "offset", "names", "ca", "proxy")}
+    table = {key: view[key] for key in ("address", "resolver", "offset", "ports", "names", "ca", "proxy")}
     _write(directory / "table.json", json.dumps(table))
     _write(directory / ".curlrc", curl_configuration(view))
     programs = directory / "bin"

@@ -3,7 +3,8 @@
 `netstack exec` puts small scripts named dig, telnet, ... first on PATH; each runs this file with a bare Python, so it
 imports the standard library alone. The table is a JSON file named by NETSTACK_TABLE: {"address": the host's own,
 "resolver": its resolver's or null, "proxy": null or its site's Web cache ({"host", "address", "port"}), "offset": what is
-added to standard ports, "names": {name: [addresses]}, "ca": path of the CA's certificate}.
+added to standard ports, "ports": [the standard ones of the world's services], "names": {name: [addresses]},
+"ca": path of the CA's certificate}.
 What is changed of a command line: names of the world become addresses, standard ports the ones in use, and queries
 without a server go to the host's own resolver. Everything else is left as it was given.
 """
@@ -28,19 +29,17 @@ def address_of(table: Table, name: str) -> str | None:
 
 
 def port_of(table: Table, port: str) -> str:
-    """The port in use for a standard one (number or service name); one that is shifted already, or other text, is left."""
+    """The port in use for a standard one (number or service name); one that a service has after its shift, or other text,
+    is left."""
     number = _SERVICES.get(port, port)
     offset: int = table["offset"]
-    if not (number.isascii() and number.isdigit()) or offset == 0:
+    if not (number.isascii() and number.isdigit()) or int(number) + offset > 65535:
         return port
-    shifted = (offset <= int(number) <= offset + 1023 and number not in _HIGH) or int(number) == offset + _PROXY
-    return port if shifted or int(number) + offset > 65535 else str(int(number) + offset)
+    if int(number) not in table["ports"] and int(number) - offset in table["ports"]:
+        return port
+    return str(int(number) + offset) if offset else port
 
 
-_HIGH = frozenset({"12000"})
-"""Standard ports of a world above 1023, the uppercase servers': standard whatever the offset."""
-_PROXY = 3128
-"""Another standard port above 1023, the Web cache's."""
 _SERVICES = {"domain": "53", "ftp": "21", "http": "80", "https": "443", "imap2": "143", "pop3": "110", "smtp": "25"}
 
 

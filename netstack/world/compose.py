@@ -161,6 +161,12 @@ def _proxy_port(host: Host) -> int | None:
     return next((each.port for each in _standard(service) if each.kind == "tcp"), None)
 
 
+def standard_ports(world: World) -> list[int]:
+    """Every port on which a service of the world listens, before any offset."""
+    services = (service for host in world.hosts.values() for service in host.services)
+    return sorted({each.port for service in services for each in _standard(service)})
+
+
 def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[str, tuple[str, ...]]]:
     """Hosts, of all or of those named, that need a certificate for a tls endpoint, and the names that it must carry."""
     chosen = (world.hosts[name] for name in (world.hosts if hosts is None else hosts))

@@ -15,6 +15,7 @@ TABLE = {
     "address": "127.53.3.2",
     "resolver": "127.53.3.1",
     "offset": 8000,
+    "ports": [25, 53, 80, 443, 853, 3128, 12000],
     "ca": "/ca.pem",
     "proxy": None,
     "names": {
@@ -158,12 +159,23 @@ def test_a_program_that_is_not_there(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (127, "dig: command not found\n")
 
 
-def test_the_uppercase_servers_have_a_standard_port_whatever_the_offset() -> None:
-    assert wrapper.port_of({"offset": 11_353}, "12000") == "23353"
-    assert wrapper.port_of({"offset": 11_353}, "11406") == "11406"
-
-
-def test_the_port_of_the_web_cache_is_shifted_once() -> None:
-    assert wrapper.port_of({"offset": 10_000}, "3128") == "13128"
-    assert wrapper.port_of({"offset": 10_000}, "13128") == "13128"
-    assert wrapper.port_of({"offset": 0}, "3128") == "3128"
+@pytest.mark.parametrize(
+    ("offset", "given", "used"),
+    [
+        (11_353, "12000", "23353"),
+        (11_353, "11406", "11406"),
+        (11_353, "23353", "23353"),
+        (10_000, "3128", "13128"),
+        (10_000, "13128", "13128"),
+        (0, "3128", "3128"),
+        (11_920, "12000", "23920"),
+        (11_920, "11973", "11973"),
+        (10_000, "23", "10023"),
+        (10_000, "10023", "20023"),
+        (10_000, "telnet", "telnet"),
+        (10_000, "60000", "60000"),
+    ],
+)
+def test_a_standard_port_is_shifted_once(offset: int, given: str, used: str) -> None:
+    """What both is a standard port and is one after its shift means the standard one; what no service has is shifted."""
+    assert wrapper.port_of(TABLE | {"offset": offset}, given) == used

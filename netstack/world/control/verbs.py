@@ -12,7 +12,7 @@ from twisted.internet.defer import DeferredLock
 from netstack.kernel.journal import Row
 from netstack.sansio import Address
 from netstack.world.addresses import AddressTable
-from netstack.world.compose import proxy_of
+from netstack.world.compose import proxy_of, standard_ports
 from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.names import NameVerbs, origin_of, text
 from netstack.world.control.objects import ObjectVerbs
@@ -107,6 +107,7 @@ class WorldVerbs:
             "resolver": None if resolver is None else running.table.first(resolver),
             "proxy": self._proxy(host.name),
             "offset": running.port_offset,
+            "ports": standard_ports(running.world),
             "names": names,
             "ca": str(self._ca()),
         }
