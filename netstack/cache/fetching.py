@@ -271,8 +271,10 @@ class Fetch:
 
     def _length(self, response: Response) -> int | None:
         """Octets that the body will have, where that is known."""
+        if response.status in BODILESS:
+            return 0
         stated = response.fields.get("content-length")
-        return int(stated) if stated is not None and stated.isdigit() and response.status not in BODILESS else None
+        return int(stated) if stated is not None and stated.isdigit() else None
 
     def _release_waiting(self) -> None:
         """Those who waited are looked at anew: there is something in the store, or coming, that they may have."""

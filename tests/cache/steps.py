@@ -51,12 +51,12 @@ def ok(*fields: tuple[str, str | At], status: int = 200, body: bytes | None = No
 
 NO_STORE = ("Cache-Control", "no-store")
 FRESH = ("Cache-Control", "max-age=3600")
-SHORT = ("Cache-Control", "max-age=1")
+SHORT = ("Cache-Control", "max-age=2")
 TAG = ("ETag", '"one"')
 OLD = ("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT")
 DEAD = Reply(dead=True)
 NOT_STORED = ok(NO_STORE)
-LATER = 2.2
+LATER = 3.2
 """Seconds after which SHORT is over for every cache, also for one that counts in whole seconds."""
 
 

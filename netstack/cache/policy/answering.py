@@ -88,17 +88,21 @@ def head_304(entry: Entry) -> bytes:
 def _ranges(entry: Entry, found: list[tuple[int, int]], size: int) -> Answer | None:
     """206 or 416 (RFC 9110 §15.3.7, §15.5.17)."""
     if not found:
-        return Answer(416, b"Content-Range: bytes */%d\r\n" % size + _without(entry, "content-type", "content-encoding"))
+        return Answer(
+            416,
+            b"Content-Range: bytes */%d\r\n" % size + _without(entry, "content-range", "content-type", "content-encoding"),
+        )
     stop = size if entry.stop is None else entry.stop
     if any(start < entry.first or start + length > stop for start, length in found):
         return None
     parts = tuple((start - entry.first, length) for start, length in found)
     if len(found) == 1:
         line = f"Content-Range: {content_range(*found[0], size)}\r\n".encode()
-        return Answer(206, line + entry.head, parts, found[0][1])
+        return Answer(206, line + _without(entry, "content-range"), parts, found[0][1])
     media = entry.field("content-type") or "application/octet-stream"
-    return Answer(206, _without(entry, "content-type"), parts, None, tuple(found), size, media)
+    return Answer(206, _without(entry, "content-range", "content-type"), parts, None, tuple(found), size, media)
 
 
 def _without(entry: Entry, *names: str) -> bytes:
+    """The head without these fields; a Content-Range that was stored means nothing (RFC 9110 §14.4)."""
     return field_block((name, value) for name, value in head_lines(entry.head) if name.lower() not in names)

@@ -245,9 +245,7 @@ def _partial(
     if reason is None:
         entry = make_entry(plan.key, request, response, said, plan.stored, request_time, response_time, rules)
         entry = replace(entry, status=200, length=new.size, first=new.first, stop=new.stop)
-        if entry.strong is None and entry.length != new.stop - new.first:
-            reason = "weak"
-        elif storable(entry) and useful(entry):
+        if storable(entry) and useful(entry):
             whole = [each for each in plan.stored if each.whole and matches(each, request.fields) and each.strong == tag]
             if not whole:
                 return Outcome(Action.STORE, entry, removes=_replaced(entry, request, plan.stored, rules))

@@ -20,7 +20,7 @@ UNDERSTOOD = frozenset({
 """Statuses whose caching requirements this cache knows and meets (RFC 9111 §3, must-understand)."""
 NEVER = frozenset({101, 304, 407, 412, 416})
 """Statuses that answer one request's conditions, credentials or connection: not stored whatever they say."""
-_NOT_KEPT = frozenset({"age", "content-range"})
+_NOT_UPDATED = frozenset({"age", "content-range"})
 
 
 def why_not_stored(
@@ -70,6 +70,8 @@ def make_entry(
 ) -> Entry:
     """The entry of a complete response whose body is to come."""
     lines = kept_lines(downstream_fields(response, rules.name), said, response_time)
+    if response.status == 206:
+        lines = [line for line in lines if line[0].lower() != "content-range"]  # RFC 9110 §15.3.7.3
     return describe(
         key, request, response.status, lines, said, siblings, request_time, response_time, rules, response.fields
     )
@@ -128,7 +130,7 @@ def kept_lines(lines: Iterable[tuple[str, str]], said: ResponseControl, response
     name; with a Date if there was none (RFC 9110 §6.6.1)."""
     kept = [
         (name, value) for name, value in lines
-        if name.lower() not in _NOT_KEPT and name.lower() not in said.withheld
+        if name.lower() != "age" and name.lower() not in said.withheld
     ]  # fmt: skip
     dates = [value for name, value in kept if name.lower() == "date"]
     if len(dates) != 1 or parse_date(dates[0]) is None:
@@ -148,7 +150,7 @@ def refreshed(
     """
     fresh = [
         (name, value) for name, value in downstream_fields(response, rules.name)
-        if name.lower() not in _NOT_KEPT
+        if name.lower() not in _NOT_UPDATED
     ]  # fmt: skip
     names = {name.lower() for name, _ in fresh} | {"date"}
     lines = [(name, value) for name, value in old.fields() if name.lower() not in names] + fresh

@@ -205,6 +205,26 @@ MISSED: tuple[Row, ...] = (
         Step(asked=False, status=200, body=BODY),
     ),
     row(
+        "a-part-without-a-validator-is-reused", "9111 §3.3", "MAY",
+        forward(partial(2, 7, tag=("X", "1")), asks("bytes=2-7")), part("bytes=3-5", b"345"),
+    ),
+    row(
+        "a-part-without-a-validator-is-not-completed", "9111 §3.4", "MUST",
+        forward(partial(0, 4, tag=("X", "1")), asks("bytes=0-4"), status=2),
+        Step(reply=ok(NO_STORE, body=BODY), sent={"range": None}, status=200, body=BODY),
+    ),
+    row(
+        "a-part-of-another-length-than-it-says-is-not-stored", "9110 §14.4", "MUST",
+        Step(
+            (asks("bytes=0-9"),),
+            reply=Reply(
+                206, (("Date", At(0)), FRESH, TAG, ("Content-Range", "bytes 0-9/20")), b"abcde", otherwise=WHOLE,
+            ),
+            asked=None,
+        ),
+        Step((asks("bytes=0-4"),), reply=partial(0, 4), status=2, body=(b"01234", BODY)),
+    ),
+    row(
         "parts-are-combined", "9111 §3.4", "MAY",
         forward(partial(0, 4), asks("bytes=0-4")), forward(partial(5, 9), asks("bytes=5-9")), part("bytes=3-6", b"3456"),
     ),

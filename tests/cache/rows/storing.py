@@ -32,6 +32,7 @@ def control(value: str) -> tuple[str, str]:
 ROWS: tuple[Row, ...] = (
     # The key
     is_reused("fresh", "9111 §4", "MAY", FRESH),
+    row("an-empty-body", "9111 §4", "MAY", forward(ok(FRESH, body=b"")), reused()),
     row("query-is-key", "9111 §2", "MUST", forward(ok(FRESH), path="?a=1"), forward(ok(FRESH), path="?a=2")),
     row("query-is-reused", "9111 §2", "MAY", forward(ok(FRESH), path="?a=1"), reused(path="?a=1")),
     row("host-is-key", "9111 §2", "MUST", forward(ok(FRESH)), forward(ok(FRESH), host="b.test")),
@@ -140,7 +141,7 @@ ROWS: tuple[Row, ...] = (
     ),
     *(
         is_reused(f"status-{status}-with-a-lifetime", "9111 §3", "MAY", FRESH, status=status)
-        for status in (203, 300, 301, 302, 303, 307, 308, 400, 403, 404, 410, 414, 451, 500, 501, 503, 599)
+        for status in (203, 204, 300, 301, 302, 303, 307, 308, 400, 403, 404, 410, 414, 451, 500, 501, 503, 599)
     ),
     not_reused("status-599-of-no-lifetime-but-expired", "9111 §3", "MUST", ("Expires", At(-10)), status=599),
     # Authorization
@@ -181,7 +182,10 @@ ROWS: tuple[Row, ...] = (
             ("Content-Type", "text/plain;charset=utf-8"), ("Content-Language", "en"), ("Content-Location", "/x"),
             ("Content-Encoding", "identity"), ("ETag", '"one"'), ("Expires", "Fri, 01 Jan 2038 00:00:00 GMT"),
             ("Last-Modified", OLD[1]), ("Content-Security-Policy", "default-src 'self'"), ("X-Frame-Options", "deny"),
-            ("Vary", "X-Nothing"), ("Strict-Transport-Security", "max-age=1"), ("Access-Control-Allow-Origin", "*"),
+            ("Vary", "X-Nothing"),
+            ("Content-Range", "x"),
+            ("Strict-Transport-Security", "max-age=1"),
+            ("Access-Control-Allow-Origin", "*"),
         )
     ),
     row(
