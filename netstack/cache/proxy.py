@@ -1,6 +1,7 @@
 """The proxy: what every connection of it shares, and what is done about a request (RFC 9110 §7, RFC 9111)."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
@@ -182,8 +183,10 @@ class Proxy:
 
     def _forward(self, delivery: Delivery, decided: Forward, stored: Mapping[Entry, Stored], collapsed: bool) -> None:
         request, key = delivery.request, delivery.key
+        if request.chunked or request.length:  # a body is in no key: what answers it is for nobody else
+            decided = replace(decided, may_store=False, collapsible=False)
         delivery.plan = decided
-        if decided.collapsible and not delivery.alone and not (request.chunked or request.length):
+        if decided.collapsible and not delivery.alone:
             for fetch in self._arriving.get(key, ()):
                 if self._attached(delivery, fetch, stored):
                     return

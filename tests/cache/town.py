@@ -1,6 +1,6 @@
 """A client, a cache and an origin that does what a test says, on the simulated Internet."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import FakeResolver
 from netstack.kernel.roles import Connection
-from netstack.sansio import Command, Event
+from netstack.sansio import Close, Command, Event, FileSlice, Now, Peer, Recorder, Timeless
 from netstack.taps.cache import Config, build
 from netstack.world.simulated import SimulatedHost, Simulation
 
@@ -98,6 +98,51 @@ class OriginRole:
     def lost(self, reason: str) -> None:
         self._gone = True
         self._town.lost.append(reason)
+
+
+class Liar(Timeless, Recorder):
+    """An origin's engine that answers each head with octets, whatever they are, and then closes or goes on."""
+
+    def __init__(self, octets: bytes, closes: bool) -> None:
+        self._octets, self._closes = octets, closes
+        self._out: list[bytes | FileSlice] = []
+        self._seen = b""
+        self.heads = 0
+
+    def connected(self, info: Peer, now: Now) -> Iterable[Event]:
+        return ()
+
+    def receive(self, data: bytes, now: Now) -> Iterator[Event]:
+        self._seen += data
+        while b"\r\n\r\n" in self._seen:
+            _, _, self._seen = self._seen.partition(b"\r\n\r\n")
+            self._out.append(self._octets)
+            if self._closes:
+                yield Close()
+                return
+
+    def eof(self, now: Now) -> Iterable[Event]:
+        return (Close(),)
+
+    def send(self, command: Command, now: Now) -> None:
+        raise AssertionError("nobody answers")
+
+    def data_to_send(self) -> Sequence[bytes | FileSlice]:
+        out, self._out = self._out, []
+        return out
+
+    def wants_data(self) -> bool:
+        return True
+
+
+class Silent:
+    """The role of a Liar's connection."""
+
+    def handle(self, event: Event, connection: Connection) -> None:
+        pass
+
+    def lost(self, reason: str) -> None:
+        pass
 
 
 @dataclass
@@ -191,6 +236,15 @@ class Town:
                 lambda: Streams(lambda: OriginRole(self, machine)), traffic(machine.registry, "http", "server"), alpn=ALPN,
             )  # fmt: skip
             listener.startService()
+
+    def lie(self, octets: bytes, closes: bool = True) -> None:
+        """From now on the origin sends these octets on port 8000, for each request."""
+        machine = self.simulation.machine(self.origin)
+        listener: Any = StreamListener(
+            machine, Endpoint("tcp", 8000, ADDRESSES[ORIGIN]), "http", lambda: Liar(octets, closes), Silent,
+            traffic(machine.registry, "http", "server"),
+        )  # fmt: skip
+        self.simulation.call(self.origin, listener.startService)
 
     @property
     def proxy(self) -> Any:

@@ -191,6 +191,34 @@ MULTIPLEXED = (
 """The same over HTTP/2."""
 
 
+def cache_options(address: str, directory: Path) -> tuple[str, ...]:
+    """A cache whose origins are all down."""
+    return (
+        "netstack-cache", f"--listen=tcp:8080:interface={address}", "--origin=www.someschool.edu=http://127.0.0.1:9",
+        "--resolver=127.0.0.1:9", "--connect-seconds=0.2", "--memo=64", "--no-access-log", f"--state={directory}/state",
+        "--ports=9",
+    )  # fmt: skip
+
+
+def cache_answers(address: tuple[str, int]) -> bool:
+    with connect(address) as connection:
+        connection.sendall(b"GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        reply = read_all(connection)
+    return reply.startswith(b"HTTP/1.1 502 ") and b"error=connection_refused" in reply
+
+
+THROUGH = (
+    b"GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: 127.0.0.1:9\r\nCache-Control: max-age=5, max-stale\r\n\r\n",
+    b'GET /index.html HTTP/1.1\r\nHost: www.someschool.edu\r\nRange: bytes=1-2\r\nIf-Range: "x"\r\nVia: 1.1 other\r\n\r\n',
+    b"POST http://127.0.0.1:9/a?b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+    b"PURGE / HTTP/1.1\r\nHost: www.someschool.edu\r\nPurge-Key: x\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: www.someschool.edu\r\nMax-Forwards: 0\r\n\r\n",
+    b"TRACE http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\nMax-Forwards: 0\r\n\r\n",
+    b"CONNECT 127.0.0.1:443 HTTP/1.1\r\nHost: 127.0.0.1:443\r\n\r\nhello",
+)
+"""For a proxy."""
+
+
 def registrar_options(address: str, directory: Path) -> tuple[str, ...]:
     """A registrar whose registry does not answer."""
     (directory / "key").write_text('key "k" { algorithm hmac-sha256; secret "c2VjcmV0IHNlY3JldCBzZWNyZXQ="; };\n')
@@ -313,6 +341,16 @@ SERVERS = (
         answers=origin_answers,
         idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
         drip=b"GET / HTTP/1.1\r\nHost: www.someschool.edu\r\nX-Slow: " + b"z" * 2000,
+    ),
+    Server(
+        name="cache",
+        port=8080,
+        transports=("tcp",),
+        options=cache_options,
+        conversations=THROUGH + MULTIPLEXED,
+        answers=cache_answers,
+        idle=lambda seconds: (f"--head-seconds={seconds}", f"--idle-seconds={seconds}"),
+        drip=b"GET http://127.0.0.1:9/ HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"z" * 2000,
     ),
     Server(
         name="registrar",
