@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from twisted.internet.interfaces import IDelayedCall
+
 from netstack.cache.delivery import Delivery, octets_of
 from netstack.cache.entry import Entry
 from netstack.cache.forwarded import disclosed
@@ -61,6 +63,7 @@ class Fetch:
         self._next_plan: Forward | None = None
         """What is to be asked once more, when this response has ended."""
         self._tries = 0
+        self._lagging: IDelayedCall | None = None
         self._done = False
 
     # Beginning
@@ -324,7 +327,8 @@ class Fetch:
             self._forget()
             if writing.full and self._transfer is not None:
                 self._transfer.pause()
-                self.proxy.lagging(self)
+                if self._lagging is None and len(self._readers) > 1:
+                    self._lagging = self.proxy.later(self.proxy.limits.lagging_seconds, self._cut_off)
 
     def _forget(self) -> None:
         """Octets that everybody has read need not be kept."""
@@ -341,8 +345,9 @@ class Fetch:
         if self._transfer is not None:
             self._transfer.resume()
 
-    def cut_off(self) -> None:
+    def _cut_off(self) -> None:
         """The slowest readers keep the others waiting: they go."""
+        self._lagging = None
         writing = self.writing
         if writing is None or self._done or not writing.full or len(self._readers) < 2:
             return
@@ -429,6 +434,9 @@ class Fetch:
         self._done = True
         self.proxy.counts.fetching -= 1
         self.proxy.ended(self)
+        if self._lagging is not None:
+            self._lagging.cancel()
+            self._lagging = None
         for each in self._held:
             each.release()
         self._held.clear()

@@ -1,9 +1,10 @@
 """The proxy: what every connection of it shares, and what is done about a request (RFC 9110 §7, RFC 9111)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from netstack.cache import errors
@@ -290,9 +291,9 @@ class Proxy:
                 del passed[next(iter(passed))]
             passed[key] = self.machine.reactor.seconds() + self.limits.passed_seconds
 
-    def lagging(self, fetch: Fetch) -> None:
-        """Its slowest reader keeps the others waiting."""
-        self.machine.reactor.callLater(self.limits.lagging_seconds, fetch.cut_off)
+    def later(self, seconds: float, call: Callable[[], None]) -> IDelayedCall:
+        """Unless it is cancelled."""
+        return self.machine.reactor.callLater(seconds, call)
 
     def fail(self, delivery: Delivery, error: FetchError) -> None:
         """There is no response."""

@@ -18,6 +18,7 @@ from netstack.http.dialing import DialLimits
 from netstack.http.limits import HTTPLimits
 from netstack.http.transfer import UpstreamLimits
 from netstack.http.upstream import UpstreamOptions
+from netstack.kernel.disk import Disk, RealDisk
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
@@ -116,9 +117,11 @@ class Config:
         )
 
 
-def build(config: Config, machine: Machine) -> IService:
-    """The service, a CacheService: its `web_cache` is for the control socket."""
-    log = AccessLog(machine, config.access_format, config.access_file, config.log) if config.access_log else None
+def build(config: Config, machine: Machine, files: Disk | None = None) -> IService:
+    """The service, a CacheService: its `web_cache` is for the control socket. The access log's file is one of `files`, the
+    machine's disk unless one is given."""
+    logging = machine if files is None else replace(machine, disk=files)
+    log = AccessLog(logging, config.access_format, config.access_file, config.log) if config.access_log else None
     bound = placed(machine, endpoints("listen", config.listen))
     upstream = UpstreamOptions(config.upstream, config.dial, http2=config.upstream_http2)
     service: Any = CacheService(
@@ -317,4 +320,4 @@ def makeService(options: Options) -> IService:
     config = options.config()
     machine = options.machine()
     options.hold_state(machine)
-    return options.with_health(built(lambda: build(config, machine)), machine)
+    return options.with_health(built(lambda: build(config, machine, RealDisk("/"))), machine)

@@ -270,6 +270,8 @@ class Town:
         named = [field for field in fields if field[0] != "Host"]
         host = next((value for name, value in fields if name == "Host"), None)
         host = host or (url.split("/")[2] if "://" in url else ORIGIN)
+        if self.http2 and "://" in url:
+            url = "/" + url.split("/", 3)[3]  # RFC 9113 §8.3.1: :scheme and :authority say the rest
 
         def ask() -> None:
             place = Place(secure, CACHE, 3129 if secure else 3128)
