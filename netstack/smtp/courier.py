@@ -53,6 +53,10 @@ class Courier:
         self.secured = self.in_the_clear = self.failed_tls = 0
         """Connections by what became of TLS."""
 
+    def by_tls(self) -> dict[str, int]:
+        """Connections by what became of TLS, for the metrics."""
+        return {"secured": self.secured, "cleartext": self.in_the_clear, "failed": self.failed_tls}
+
     def session(self, destination: str) -> "RemoteSession":
         """The way to a domain."""
         return RemoteSession(self, destination)

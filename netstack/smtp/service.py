@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -30,6 +30,12 @@ class Door:
     reception: Reception
 
 
+class Mailboxes(Protocol):
+    """Where local mail ends."""
+
+    def close(self) -> Deferred[None]: ...
+
+
 class SMTPService(MultiService):
     """Takes mail at its doors and keeps the queue moving. Stopping lets what is on its way come to an end."""
 
@@ -40,17 +46,17 @@ class SMTPService(MultiService):
         machine: Machine,
         doors: Sequence[Door],
         queue: Queue,
+        mailboxes: Mailboxes,
         smtp: SMTPLimits,
         connections: StreamLimits,
         grace: float = 5.0,
-        ended: Callable[[], Deferred[None] | None] = lambda: None,
     ) -> None:
-        """`ended` is called when nothing is on its way any more."""
+        """`mailboxes` are closed when nothing is on its way any more."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.queue = queue
         self.listeners: list[StreamListener] = []
-        self._ended = ended
+        self.mailboxes = mailboxes
         counts = traffic(machine.registry, PROTOCOL, "server")
         for door in doors:
             for endpoint in door.endpoints:
@@ -71,7 +77,7 @@ class SMTPService(MultiService):
         """Doors first, then the queue, then the mailboxes."""
         stopped = maybeDeferred(super().stopService)
         stopped.addBoth(lambda _: self.queue.stop())
-        return stopped.addBoth(lambda _: self._ended())
+        return stopped.addBoth(lambda _: self.mailboxes.close())
 
 
 def _engine(offer: Offer, limits: SMTPLimits) -> Callable[[], ServerEngine]:

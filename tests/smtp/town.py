@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint
@@ -50,8 +50,8 @@ class Boxes:
             self.mail.append((str(job.envelope.sender or ""), str(job.envelope.recipients[index].mailbox), job.content))
         return [Outcome(Fate.DELIVERED, "2.0.0", "") for _ in job.indexes]
 
-    def close(self) -> None:
-        pass
+    def close(self) -> Deferred[None]:
+        return succeed(None)
 
 
 class Office:
@@ -92,7 +92,7 @@ class Office:
             mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
             offer = Offer(machine.name, starttls=True, mechanisms=mechanisms)
             doors.append(Door([Endpoint("tcp", port, machine.address)], offer, reception))
-        self.service = SMTPService(machine, doors, queue, SMTP, StreamLimits())
+        self.service = SMTPService(machine, doors, queue, self.boxes, SMTP, StreamLimits())
         self.service.privilegedStartService()
         self.service.startService()
 

@@ -1,0 +1,320 @@
+"""netstack-smtp: a mail host that takes mail for its domains, sends its users' mail, and loses none (RFC 5321, RFC 6409)."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from netstack.mail.store import MailStore, StoreLimits
+from twisted.application.service import IService
+from twisted.python import usage
+
+from netstack.kernel.limits import StreamLimits
+from netstack.kernel.machine import Machine
+from netstack.kernel.metrics import traffic
+from netstack.mail.accounts import Accounts
+from netstack.mail.addresses import Mailbox, parse_mailbox
+from netstack.mail.credentials import Authenticator, CredentialLimits
+from netstack.smtp.courier import Courier, CourierOptions
+from netstack.smtp.dialogue import PROTOCOL
+from netstack.smtp.directory import Directory, parse_aliases, parse_domains
+from netstack.smtp.limits import QueueLimits, SMTPLimits
+from netstack.smtp.local import LocalSession
+from netstack.smtp.metrics import Receptions, collector
+from netstack.smtp.offer import Offer
+from netstack.smtp.queue import LOCAL, Queue, Session
+from netstack.smtp.reception import Reception, ReceptionLimits, ReceptionOptions
+from netstack.smtp.routes import Route
+from netstack.smtp.service import Door, SMTPService
+from netstack.smtp.spool import SpoolLimits
+from netstack.taps.bounds import Row, given, number, parameters
+from netstack.taps.resolving import server, system_names
+from netstack.taps.standalone import MachineOptions, built, endpoints, networks, placed, reason
+
+__all__ = ["Config", "Options", "build", "makeService"]
+MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
+LISTEN = ("tcp:25",)
+_SMTP, _QUEUE, _SPOOL, _RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
+_CREDENTIALS, _STORE, _CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Whose mail a host takes, where, and how it sends on. Raises ValueError that names the key and what was expected."""
+
+    domains: tuple[str, ...]
+    """Whose mail ends here."""
+    accounts: tuple[str, ...] = field(default=(), repr=False)
+    """Lines of `python -m netstack.mail.accounts`."""
+    aliases: tuple[str, ...] = ()
+    """Lines `ADDRESS: TARGET[, TARGET]...`; with `owner=ADDRESS` first, a list."""
+    listen: tuple[str, ...] = LISTEN
+    """Where other servers bring mail: endpoints with standard ports, `build` puts `machine.port()` over them."""
+    submission: tuple[str, ...] = ()
+    """Where the users send from, who log in: `tcp` with STARTTLS (587), `tls` (465)."""
+    relay_for: tuple[str, ...] = ()
+    """Networks whose hosts may send to anybody without logging in."""
+    cleartext: bool = False
+    """Log-ins are taken without TLS, too."""
+    any_sender: bool = False
+    """Who has logged in may write in anybody's name."""
+    verify: bool = False
+    """VRFY says who is here."""
+    routes: tuple[str, ...] = ()
+    """`DOMAIN=HOST[:PORT]`: mail for a domain goes to that host; `.example.com` all below, `*` all other domains."""
+    hello: bool = False
+    """Say HELO to other servers, and use no extension."""
+    chunking: bool = False
+    """Send by BDAT where the other server takes it."""
+    starttls: bool = True
+    """Offered to others, and used with those who offer it."""
+    catch_all: str = ""
+    """The address that gets what nobody here has the address of."""
+    grace: float = 5.0
+    """Seconds that connections get to end by themselves when the service stops."""
+    smtp: SMTPLimits = _SMTP
+    queue: QueueLimits = _QUEUE
+    spool: SpoolLimits = _SPOOL
+    reception: ReceptionLimits = _RECEPTION
+    credentials: CredentialLimits = _CREDENTIALS
+    store: StoreLimits = _STORE
+    connections: StreamLimits = _CONNECTIONS
+
+    def __post_init__(self) -> None:
+        if not self.domains and not self.submission:
+            raise ValueError("domains: expected at least one domain whose mail is taken")
+        for key in ("listen", "submission"):
+            texts = getattr(self, key)
+            for endpoint in endpoints(key, texts) if texts else ():
+                if endpoint.kind == "udp":
+                    raise ValueError(f"{key}: {endpoint} is a datagram endpoint; expected tcp or tls")
+        networks("relay_for", self.relay_for)
+        if not self.grace >= 0:
+            raise ValueError(f"grace: expected a number not below 0, got {self.grace}")
+        _ = self.directory, self.by_hand
+
+    @property
+    def directory(self) -> Directory:
+        """Who is here; raises ValueError."""
+        domains = _parsed("domains", lambda: parse_domains(self.domains))
+        accounts = _parsed("accounts", lambda: Accounts.parse(self.accounts, domains))
+        aliases = _parsed("aliases", lambda: parse_aliases(self.aliases))
+        catch_all = _parsed("catch_all", lambda: _mailbox(self.catch_all))
+        return Directory(accounts, domains | accounts.domains, aliases, catch_all=catch_all)
+
+    @property
+    def by_hand(self) -> dict[str, Route]:
+        """Routes by domain; raises ValueError."""
+        found = {}
+        for text in self.routes:
+            domain, equals, place = text.partition("=")
+            host, _, port = place.partition(":") if place.count(":") < 2 else (place, "", "")
+            if not domain or not equals or not host or (port and not port.isdigit()) or not 0 < int(port or 25) < 65536:
+                raise ValueError(f"routes: expected DOMAIN=HOST[:PORT], got {text!r}")
+            found[domain.lower()] = Route((host.lower(),), int(port or 25), by_mx=False)
+        return found
+
+
+def build(config: Config, machine: Machine) -> IService:
+    """The service, an SMTPService: its `queue` and `mailboxes` are for the control socket and for other services."""
+    directory = config.directory
+    metrics = collector(machine.registry)
+    store = MailStore(machine, config.store)
+    own_names = frozenset({machine.name, *config.domains})
+    courier = Courier(
+        machine,
+        CourierOptions(
+            machine.name, own_names, config.by_hand, config.starttls and not config.hello, not config.hello, config.chunking,
+            smtp=config.smtp,
+        ),
+        traffic(machine.registry, PROTOCOL, "client"),
+    )  # fmt: skip
+    metrics.tls = courier.by_tls
+
+    def session(destination: str) -> Session:
+        return LocalSession(directory, store) if destination == LOCAL else courier.session(destination)
+
+    queue = metrics.queue = Queue(
+        machine, machine.name, directory.lane, session, config.queue, config.spool, delayed=metrics.delayed
+    )
+    authenticator = Authenticator(machine, directory.accounts, config.credentials)
+    kinds: list[tuple[Literal["mx", "submission"], tuple[str, ...]]] = [
+        ("mx", config.listen),
+        ("submission", config.submission),
+    ]
+    doors = []
+    for kind, texts in kinds:
+        if not texts:
+            continue
+        options = ReceptionOptions(
+            machine.name, kind, networks("relay_for", config.relay_for), config.any_sender, config.verify, config.reception
+        )
+        counts = metrics.receptions.setdefault(kind, Receptions())
+        reception = Reception(machine, options, directory, queue, authenticator, counts)
+        mechanisms = MECHANISMS if kind == "submission" else ()
+        offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
+        doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))
+    service: Any = SMTPService(machine, doors, queue, store, config.smtp, config.connections, config.grace)
+    made: IService = service
+    return made
+
+
+def _parsed(key: str, parse: Callable[[], Any]) -> Any:
+    try:
+        return parse()
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None
+
+
+def _mailbox(text: str) -> Mailbox | None:
+    return parse_mailbox(text, utf8=True) if text else None
+
+
+_ROWS: tuple[Row, ...] = (
+    ("max-message", _SMTP, "message", "Octets of a message (552)."),
+    ("max-recipients", _SMTP, "recipients", "Recipients of a message (452)."),
+    ("max-messages", _SMTP, "messages", "Messages of one connection (421)."),
+    ("max-errors", _SMTP, "errors", "Refusals on one connection (421)."),
+    ("max-idle-commands", _SMTP, "idle_commands", "Commands of one connection without a message between them (421)."),
+    ("max-line", _SMTP, "command_line", "Octets of a command (500)."),
+    ("max-auth-line", _SMTP, "auth_line", "Octets of AUTH and of answers to its challenges (500)."),
+    ("max-text-line", _SMTP, "text_line", "Octets of a line of a message (554)."),
+    ("buffered", _SMTP, "buffered", "Octets of pipelined input that wait; then reading stops."),
+    ("command-seconds", _SMTP, "command_seconds", "Time for the next command (421)."),
+    ("data-seconds", _SMTP, "data_seconds", "Time for more of a message (421)."),
+    ("message-seconds", _SMTP, "message_seconds", "Time for a whole message (421)."),
+    ("max-reply-line", _SMTP, "reply_line", "Octets of a line of another server's reply."),
+    ("max-reply-lines", _SMTP, "reply_lines", "Lines of one of its replies."),
+    ("reply-seconds", _SMTP, "greeting_seconds", "Time for its greeting and replies."),
+    ("final-seconds", _SMTP, "final_seconds", "Time for its reply to a whole message."),
+    ("first-retry", _QUEUE, "first_retry", "Seconds from the first attempt to the second."),
+    ("retry-growth", _QUEUE, "growth", "A pause to the one before it."),
+    ("longest-retry", _QUEUE, "longest_retry", "Longest such pause."),
+    ("retry-jitter", _QUEUE, "jitter", "Part of a pause by which it varies."),
+    ("delay-notice", _QUEUE, "delay_notice", "Age of a message at which its sender is told that it waits, seconds."),
+    ("lifetime", _QUEUE, "lifetime", "Age at which it is given up, seconds."),
+    ("report-lifetime", _QUEUE, "report_lifetime", "The same for reports."),
+    ("per-destination", _QUEUE, "per_destination", "Connections to one domain at once."),
+    ("client-connections", _QUEUE, "connections", "Connections to all domains at once."),
+    ("local-deliveries", _QUEUE, "local", "Messages on their way into mailboxes at once."),
+    ("per-connection", _QUEUE, "per_connection", "Messages of one connection to another server."),
+    ("keep-connection", _QUEUE, "keep", "Seconds that it waits for more of them."),
+    ("returned", _QUEUE, "returned", "Octets of a message that a report brings back whole."),
+    ("segment", _SPOOL, "segment", "Octets of one file of the queue."),
+    ("spool-waiting", _SPOOL, "waiting", "Octets of messages that wait to be written (452)."),
+    ("spool-together", _SPOOL, "together", "Records of one write."),
+    ("queue-messages", _SPOOL, "messages", "Messages in the queue (452)."),
+    ("queue-octets", _SPOOL, "octets", "Octets of all its files (452)."),
+    ("incoming-memory", _RECEPTION, "memory", "Octets of messages that are coming in (452)."),
+    ("max-hops", _RECEPTION, "hops", "Received fields of a message (554)."),
+    ("verifying", _CREDENTIALS, "verifying", "Passwords being verified at once (454)."),
+    ("max-connections", _CONNECTIONS, "connections", "Connections open at once."),
+    ("idle", _CONNECTIONS, "idle", "Seconds without an octet either way."),
+)
+
+
+class Options(MachineOptions):
+    """The command line of `twistd netstack-smtp`."""
+
+    synopsis = "--domain NAME... [--accounts FILE] [--listen ENDPOINT]... [--submission ENDPOINT]... [options]"
+    longdesc = "Takes mail for the domains of --domain, and for everybody from users who log in. Without --listen: tcp:25."
+    optFlags = [
+        ["cleartext", None, "Take log-ins without TLS, too."],
+        ["any-sender", None, "Who has logged in may write in anybody's name."],
+        ["verify", None, "VRFY says who is here."],
+        ["hello", None, "Say HELO to other servers, and use no extension."],
+        ["chunking", None, "Send by BDAT where the other server takes it."],
+        ["no-starttls", None, "Neither offer STARTTLS nor use it."],
+    ]
+    optParameters = [
+        ["accounts", None, None, "File with a line for each account (python -m netstack.mail.accounts)."],
+        ["aliases", None, None, "File with lines ADDRESS: TARGET[, TARGET]..."],
+        ["catch-all", None, None, "Address that gets what nobody here has the address of."],
+        ["grace", None, 5.0, "Seconds that connections get to end when the service stops.", number("grace", float)],
+        *parameters(_ROWS),
+    ]
+
+    def __init__(self) -> None:
+        self.domains: list[str] = []
+        self.submission: list[str] = []
+        self.relays: list[str] = []
+        self.routes: list[str] = []
+        self.resolvers: list[str] = []
+        super().__init__()
+
+    def opt_domain(self, name: str) -> None:
+        """A domain whose mail is taken; may be repeated."""
+        self.domains.append(name)
+
+    def opt_submission(self, endpoint: str) -> None:
+        """Where users send from, tcp:587 or tls:465; may be repeated."""
+        self.submission.append(endpoint)
+
+    def opt_relay_for(self, network: str) -> None:
+        """A network whose hosts may send to anybody without logging in; may be repeated [default: none]."""
+        self.relays.append(network)
+
+    def opt_route(self, text: str) -> None:
+        """Where mail for a domain goes, DOMAIN=HOST[:PORT]; .DOMAIN is all below it, * all others. May be repeated."""
+        self.routes.append(text)
+
+    def opt_resolver(self, text: str) -> None:
+        """A DNS server to ask, ADDRESS[:PORT]; may be repeated [default: the system's, after its hosts file]."""
+        try:
+            server(text)
+        except ValueError as error:
+            raise usage.UsageError(f"--resolver {error}") from None
+        self.resolvers.append(text)
+
+    def postOptions(self) -> None:
+        super().postOptions()
+        config = self.config()
+        secure = any(text.startswith("tls") for text in (*config.listen, *config.submission))
+        if self["certificate"] is None and secure:
+            raise usage.UsageError("a tls endpoint needs --certificate and --key")
+
+    def machine(self) -> Machine:
+        machine = super().machine()
+        machine.resolver = system_names(machine, self.resolvers)
+        return machine
+
+    def config(self) -> Config:
+        """The configuration; raises UsageError."""
+        try:
+            return Config(
+                tuple(self.domains),
+                tuple(_lines("accounts", self["accounts"])),
+                tuple(_lines("aliases", self["aliases"])),
+                tuple(self.listen) or LISTEN,
+                tuple(self.submission),
+                tuple(self.relays),
+                bool(self["cleartext"]),
+                bool(self["any-sender"]),
+                bool(self["verify"]),
+                tuple(self.routes),
+                bool(self["hello"]),
+                bool(self["chunking"]),
+                not self["no-starttls"],
+                self["catch-all"] or "",
+                self["grace"],
+                *(given(_ROWS, bounds, self) for bounds in (_SMTP, _QUEUE, _SPOOL, _RECEPTION, _CREDENTIALS)),
+                connections=given(_ROWS, _CONNECTIONS, self),
+            )
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+
+
+def _lines(option: str, path: str | None) -> Iterable[str]:
+    if path is None:
+        return ()
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--{option} {path}: {reason(error)}") from None
+
+
+def makeService(options: Options) -> IService:
+    """For twistd."""
+    machine = options.machine()
+    options.hold_state(machine)
+    return options.with_health(built(lambda: build(options.config(), machine)), machine)
