@@ -25,6 +25,10 @@ class Offer:
     verify: bool = True
     """VRFY is of use."""
 
+    def logins(self, secure: bool) -> list[str]:
+        """The mechanisms that are possible: a channel that is none cannot be bound (RFC 5802 §6)."""
+        return [each for each in self.mechanisms if secure or (self.cleartext and not each.endswith("-PLUS"))]
+
     def extensions(self, limits: SMTPLimits, secure: bool) -> list[str]:
         """The lines after the first one."""
         lines = ["PIPELINING", f"SIZE {limits.message}", "8BITMIME", "ENHANCEDSTATUSCODES", "HELP"]
@@ -34,6 +38,6 @@ class Offer:
         lines += ["CHUNKING", "BINARYMIME"] if self.chunking else []
         lines += ["STARTTLS"] if self.starttls and not secure else []
         lines += ["REQUIRETLS"] if self.require_tls and secure else []
-        if self.mechanisms and (secure or self.cleartext):
-            lines.append("AUTH " + " ".join(self.mechanisms))
+        if logins := self.logins(secure):
+            lines.append("AUTH " + " ".join(logins))
         return [*lines, f"LIMITS RCPTMAX={limits.recipients} MAILMAX={limits.messages}"]  # RFC 9422

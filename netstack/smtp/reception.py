@@ -50,6 +50,8 @@ from netstack.smtp.wire import Reply
 
 OK = "2.0.0"
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
+"""How a header section begins, be it an empty one (RFC 5322 §2.2)."""
 _log = Logger()
 
 
@@ -324,7 +326,8 @@ class Conversation:
             added += verdict.fields
         number = reception.queue.next_number()
         now = reception.machine.wall()
-        content = self._received(transaction, number, now) + added + content
+        separator = b"" if _FIELD.match(content) else b"\r\n"  # the chapter's message has no header, and must not become one
+        content = self._received(transaction, number, now) + added + separator + content
         envelopes = self._envelopes(transaction, now)
         try:
             waiting = [

@@ -142,6 +142,7 @@ def build(config: Config, machine: Machine) -> IService:
         ("mx", config.listen),
         ("submission", config.submission),
     ]
+    has_leaf = bool(getattr(machine.tls, "leaves", ()))
     doors = []
     for kind, texts in kinds:
         if not texts:
@@ -297,7 +298,11 @@ class Options(MachineOptions):
                 not self["no-starttls"],
                 self["catch-all"] or "",
                 self["grace"],
-                *(given(_ROWS, bounds, self) for bounds in (_SMTP, _QUEUE, _SPOOL, _RECEPTION, _CREDENTIALS)),
+                smtp=given(_ROWS, _SMTP, self),
+                queue=given(_ROWS, _QUEUE, self),
+                spool=given(_ROWS, _SPOOL, self),
+                reception=given(_ROWS, _RECEPTION, self),
+                credentials=given(_ROWS, _CREDENTIALS, self),
                 connections=given(_ROWS, _CONNECTIONS, self),
             )
         except ValueError as error:

@@ -39,6 +39,25 @@ def test_from_alice_to_bob(town: Town) -> None:
 
 
 @pytest.mark.parametrize(
+    ("content", "separator"),
+    [
+        (b"Do you like ketchup?\r\n", b"\r\n"),
+        (b"", b""),
+        (b"a: b\r\n", b""),
+        (b"\r\nbody\r\n", b""),
+        (b" a: b\r\n", b"\r\n"),
+    ],
+)
+def test_a_message_without_a_header_gets_none(town: Town, content: bytes, separator: bytes) -> None:
+    assert town.ask(submitted, town, "alice@crepes.fr", content=content).code == 250
+    town.run(1)
+    [(_, _, octets)] = town.crepes.boxes.mail
+    head, _, rest = octets.partition(b" +0000\r\n")
+    assert head.startswith(b"Received: ")
+    assert rest == separator + content
+
+
+@pytest.mark.parametrize(
     ("to", "code", "boxes"),
     [
         ("bob@hamburger.edu", 250, ["bob@hamburger.edu"]),

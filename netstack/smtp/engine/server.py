@@ -353,8 +353,9 @@ class ServerEngine(Recorder):
             raise BadCommand(502, "5.5.1", "nobody can log in here")
         if not self.secure and not self._offer.cleartext:
             raise BadCommand(538, "5.7.11", "say STARTTLS first: nothing secret goes over this connection")
-        if mechanism not in self._offer.mechanisms:
-            raise BadCommand(504, "5.5.4", f"use one of {' '.join(self._offer.mechanisms)}")
+        logins = self._offer.logins(self.secure)
+        if mechanism not in logins:
+            raise BadCommand(504, "5.5.4", f"use one of {' '.join(logins)}")
         first = None if not initial else b"" if initial == "=" else _base64(initial.encode())
         yield from self._tell(AuthenticationBegun(mechanism, first))
 
