@@ -121,6 +121,8 @@ class Verdict:
 
     fields: bytes = b""
     refusal: Reply | None = None
+    content: bytes = b""
+    """The message in its place, where something had to be taken out; empty: as it came."""
 
 
 class Reception:
@@ -323,7 +325,8 @@ class Conversation:
             verdict = await check(client, transaction, content)
             if verdict.refusal is not None:
                 return verdict.refusal
-            added += verdict.fields
+            added = verdict.fields + added
+            content = verdict.content or content
         number = reception.queue.next_number()
         now = reception.machine.wall()
         separator = b"" if _FIELD.match(content) else b"\r\n"  # the chapter's message has no header, and must not become one

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from netstack.mail.store import MailStore, StoreLimits
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.application.service import IService
 from twisted.python import usage
 
@@ -13,8 +14,10 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.mail.accounts import Accounts
-from netstack.mail.addresses import Mailbox, parse_mailbox
+from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
 from netstack.mail.credentials import Authenticator, CredentialLimits
+from netstack.smtp.authentication.checks import AuthenticationLimits, Signing, SigningKey, Verifying
+from netstack.smtp.authentication.dkim import PrivateKey
 from netstack.smtp.courier import Courier, CourierOptions
 from netstack.smtp.dialogue import PROTOCOL
 from netstack.smtp.directory import Directory, parse_aliases, parse_domains
@@ -23,7 +26,7 @@ from netstack.smtp.local import LocalSession
 from netstack.smtp.metrics import Receptions, collector
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import LOCAL, Queue, Session
-from netstack.smtp.reception import Reception, ReceptionLimits, ReceptionOptions
+from netstack.smtp.reception import Check, Reception, ReceptionLimits, ReceptionOptions
 from netstack.smtp.routes import Route
 from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
@@ -35,6 +38,7 @@ __all__ = ["Config", "Options", "build", "makeService"]
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 LISTEN = ("tcp:25",)
 _SMTP, _QUEUE, _SPOOL, _RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
+_AUTHENTICATING = AuthenticationLimits()
 _CREDENTIALS, _STORE, _CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
 
 
@@ -68,6 +72,12 @@ class Config:
     """Send by BDAT where the other server takes it."""
     starttls: bool = True
     """Offered to others, and used with those who offer it."""
+    authentication: bool = True
+    """SPF, DKIM and DMARC of what comes from other servers, and Authentication-Results."""
+    dmarc: bool = True
+    """A domain's wish that what it has not sent be refused is heeded."""
+    dkim: tuple[tuple[str, str, str], ...] = field(default=(), repr=False)
+    """(domain, selector, private key in PEM): with what the users' mail is signed."""
     catch_all: str = ""
     """The address that gets what nobody here has the address of."""
     grace: float = 5.0
@@ -77,6 +87,7 @@ class Config:
     spool: SpoolLimits = _SPOOL
     reception: ReceptionLimits = _RECEPTION
     credentials: CredentialLimits = _CREDENTIALS
+    authenticating: AuthenticationLimits = _AUTHENTICATING
     store: StoreLimits = _STORE
     connections: StreamLimits = _CONNECTIONS
 
@@ -91,7 +102,7 @@ class Config:
         networks("relay_for", self.relay_for)
         if not self.grace >= 0:
             raise ValueError(f"grace: expected a number not below 0, got {self.grace}")
-        _ = self.directory, self.by_hand
+        _ = self.directory, self.by_hand, self.signing_keys
 
     @property
     def directory(self) -> Directory:
@@ -101,6 +112,11 @@ class Config:
         aliases = _parsed("aliases", lambda: parse_aliases(self.aliases))
         catch_all = _parsed("catch_all", lambda: _mailbox(self.catch_all))
         return Directory(accounts, domains | accounts.domains, aliases, catch_all=catch_all)
+
+    @property
+    def signing_keys(self) -> list[SigningKey]:
+        """Of DKIM; raises ValueError."""
+        return [_parsed("dkim", lambda each=each: _signing_key(*each)) for each in self.dkim]  # type: ignore[misc]
 
     @property
     def by_hand(self) -> dict[str, Route]:
@@ -151,7 +167,12 @@ def build(config: Config, machine: Machine) -> IService:
             machine.name, kind, networks("relay_for", config.relay_for), config.any_sender, config.verify, config.reception
         )
         counts = metrics.receptions.setdefault(kind, Receptions())
-        reception = Reception(machine, options, directory, queue, authenticator, counts)
+        checks: list[Check] = []
+        if kind == "mx" and config.authentication:
+            checks.append(Verifying(machine, machine.name, config.dmarc, config.authenticating))
+        elif kind == "submission" and config.dkim:
+            checks.append(Signing(machine, config.signing_keys))
+        reception = Reception(machine, options, directory, queue, authenticator, counts, checks)
         mechanisms = MECHANISMS if kind == "submission" else ()
         offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
         doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))
@@ -165,6 +186,13 @@ def _parsed(key: str, parse: Callable[[], Any]) -> Any:
         return parse()
     except ValueError as error:
         raise ValueError(f"{key}: {error}") from None
+
+
+def _signing_key(domain: str, selector: str, pem: str) -> SigningKey:
+    key = load_pem_private_key(pem.encode(), None)
+    if not isinstance(key, PrivateKey):
+        raise ValueError(f"the key of {selector} for {domain} is neither RSA nor Ed25519")
+    return SigningKey(canonical_domain(domain), selector, key)
 
 
 def _mailbox(text: str) -> Mailbox | None:
@@ -209,6 +237,7 @@ _ROWS: tuple[Row, ...] = (
     ("incoming-memory", _RECEPTION, "memory", "Octets of messages that are coming in (452)."),
     ("max-hops", _RECEPTION, "hops", "Received fields of a message (554)."),
     ("verifying", _CREDENTIALS, "verifying", "Passwords being verified at once (454)."),
+    ("signatures", _AUTHENTICATING, "signatures", "DKIM signatures of a message that are looked at."),
     ("max-connections", _CONNECTIONS, "connections", "Connections open at once."),
     ("idle", _CONNECTIONS, "idle", "Seconds without an octet either way."),
 )
@@ -225,6 +254,8 @@ class Options(MachineOptions):
         ["verify", None, "VRFY says who is here."],
         ["hello", None, "Say HELO to other servers, and use no extension."],
         ["chunking", None, "Send by BDAT where the other server takes it."],
+        ["no-authentication", None, "Look at neither SPF nor DKIM nor DMARC of what comes in."],
+        ["no-dmarc", None, "Take what a domain wants refused."],
         ["no-starttls", None, "Neither offer STARTTLS nor use it."],
     ]
     optParameters = [
@@ -241,6 +272,7 @@ class Options(MachineOptions):
         self.relays: list[str] = []
         self.routes: list[str] = []
         self.resolvers: list[str] = []
+        self.dkim: list[tuple[str, str, str]] = []
         super().__init__()
 
     def opt_domain(self, name: str) -> None:
@@ -258,6 +290,18 @@ class Options(MachineOptions):
     def opt_route(self, text: str) -> None:
         """Where mail for a domain goes, DOMAIN=HOST[:PORT]; .DOMAIN is all below it, * all others. May be repeated."""
         self.routes.append(text)
+
+    def opt_dkim(self, text: str) -> None:
+        """Sign the users' mail, DOMAIN:SELECTOR=FILE of a private key in PEM; may be repeated."""
+        name, _, path = text.partition("=")
+        domain, colon, selector = name.partition(":")
+        try:
+            pem = Path(path).read_text("ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage.UsageError(f"--dkim {path}: {reason(error)}") from None
+        if not colon or not selector:
+            raise usage.UsageError(f"--dkim {name}: expected DOMAIN:SELECTOR=FILE")
+        self.dkim.append((domain, selector, pem))
 
     def opt_resolver(self, text: str) -> None:
         """A DNS server to ask, ADDRESS[:PORT]; may be repeated [default: the system's, after its hosts file]."""
@@ -295,14 +339,18 @@ class Options(MachineOptions):
                 tuple(self.routes),
                 bool(self["hello"]),
                 bool(self["chunking"]),
-                not self["no-starttls"],
-                self["catch-all"] or "",
-                self["grace"],
+                starttls=not self["no-starttls"],
+                authentication=not self["no-authentication"],
+                dmarc=not self["no-dmarc"],
+                dkim=tuple(self.dkim),
+                catch_all=self["catch-all"] or "",
+                grace=self["grace"],
                 smtp=given(_ROWS, _SMTP, self),
                 queue=given(_ROWS, _QUEUE, self),
                 spool=given(_ROWS, _SPOOL, self),
                 reception=given(_ROWS, _RECEPTION, self),
                 credentials=given(_ROWS, _CREDENTIALS, self),
+                authenticating=given(_ROWS, _AUTHENTICATING, self),
                 connections=given(_ROWS, _CONNECTIONS, self),
             )
         except ValueError as error:

@@ -1,0 +1,125 @@
+"""What an MX finds out about a message before it takes it, and how a submission server signs one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from netstack.kernel.machine import Machine
+from netstack.sansio.bounds import positive
+from netstack.smtp.authentication import dkim, dmarc, results, spf
+from netstack.smtp.authentication.lookup import TemporaryError, texts
+from netstack.smtp.reception import Client, Transaction, Verdict
+from netstack.smtp.wire import Reply
+
+COST = 0.001
+"""Seconds for a signature, in the simulation alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuthenticationLimits:
+    """Bounds of what one message may cost."""
+
+    signatures: int = 5
+    """DKIM signatures that are looked at, from the top."""
+    spf: spf.SPFLimits = field(default_factory=spf.SPFLimits)
+
+    def __post_init__(self) -> None:
+        positive("signatures", self.signatures)
+
+
+class Verifying:
+    """Looks at mail from other servers: adds Authentication-Results, refuses what its domain wants refused."""
+
+    def __init__(
+        self, machine: Machine, name: str, enforce: bool = True, limits: AuthenticationLimits | None = None
+    ) -> None:
+        """`enforce`: a domain's `p=reject` and SPF's `-all` for a message without From are heeded."""
+        self._machine = machine
+        self._name = name
+        self._enforce = enforce
+        self._limits = limits or AuthenticationLimits()
+
+    async def __call__(self, client: Client, transaction: Transaction, content: bytes) -> Verdict:
+        fields, body = dkim.split_message(content)
+        cleaned = b""
+        forged = [each for each in fields if results.is_forged(each, self._name)]
+        if forged:
+            kept = [each for each in fields if each not in forged]
+            cleaned = b"".join(octets for _, octets in kept) + b"\r\n" + body
+        if client.account:
+            return Verdict(results.field(self._name, None, "", "", (), None, client.account), content=cleaned)
+        checked = await self._spf(client, transaction)
+        signatures = await self._dkim(fields, body)
+        judged = await dmarc.judge(self._machine.resolver, fields, checked, signatures)
+        if self._enforce and judged.result == "fail" and judged.policy == "reject":
+            return Verdict(refusal=Reply(550, (f"{judged.domain} asks to refuse what it has not sent (DMARC)",), "5.7.1"))
+        sender = "" if transaction.mail.sender is None else str(transaction.mail.sender)
+        return Verdict(results.field(self._name, checked, sender, client.hello, signatures, judged), content=cleaned)
+
+    async def _spf(self, client: Client, transaction: Transaction) -> spf.Checked:
+        sender = transaction.mail.sender
+        if sender is None:  # RFC 7208 §2.4
+            identity, domain = f"postmaster@{client.hello}", client.hello
+        else:
+            identity, domain = f"{sender.local}@{sender.domain}", sender.domain
+        return await spf.check_host(self._machine.resolver, client.address, domain, identity, client.hello, self._limits.spf)
+
+    async def _dkim(self, fields: Sequence[dkim.Field], body: bytes) -> list[dkim.Verdict]:
+        found: list[dkim.Verdict] = []
+        for name, octets in fields:
+            if name != "dkim-signature":
+                continue
+            if len(found) >= self._limits.signatures:
+                break
+            try:
+                signature = dkim.parse_signature(octets)
+                keys = await texts(self._machine.resolver, signature.key_name)
+            except dkim.BadSignature as bad:
+                found.append(dkim.Verdict(bad.result, "", "", str(bad)))
+                continue
+            except TemporaryError as error:
+                found.append(dkim.Verdict("temperror", signature.domain, signature.selector, str(error)))
+                continue
+            key = next((each for each in keys or () if "p=" in each), None)
+            if key is None:
+                found.append(dkim.Verdict("permerror", signature.domain, signature.selector, "no key is published"))
+                continue
+            wall = self._machine.wall()
+
+            def verify(signature: dkim.Signature = signature, key: str = key, wall: float = wall) -> dkim.Verdict:
+                return dkim.verify(signature, fields, body, key, wall)
+
+            found.append(await self._machine.offload(verify, COST))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """With which a domain's mail is signed."""
+
+    domain: str
+    selector: str
+    key: dkim.PrivateKey
+
+
+class Signing:
+    """Signs what the users of our domains send."""
+
+    def __init__(self, machine: Machine, keys: Sequence[SigningKey]) -> None:
+        self._machine = machine
+        self._keys: dict[str, list[SigningKey]] = {}
+        for key in keys:
+            self._keys.setdefault(key.domain, []).append(key)
+
+    async def __call__(self, client: Client, transaction: Transaction, content: bytes) -> Verdict:
+        fields, _ = dkim.split_message(content)
+        try:
+            domain = dmarc.author_domain(fields)
+        except ValueError:
+            return Verdict()
+        keys = self._keys.get(domain, [])
+        wall = self._machine.wall()
+
+        def sign() -> bytes:
+            return b"".join(dkim.sign(content, each.key, each.domain, each.selector, wall) for each in keys)
+
+        return Verdict(await self._machine.offload(sign, COST)) if keys and client.account else Verdict()
