@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from netstack.mail.store import MailStore, StoreLimits
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.application.service import IService
 from twisted.python import usage
@@ -16,6 +15,7 @@ from netstack.kernel.metrics import traffic
 from netstack.mail.accounts import Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
 from netstack.mail.credentials import Authenticator, CredentialLimits
+from netstack.mail.store import MailStore, StoreLimits
 from netstack.smtp.authentication.checks import AuthenticationLimits, Signing, SigningKey, Verifying
 from netstack.smtp.authentication.dkim import PrivateKey
 from netstack.smtp.courier import Courier, CourierOptions
