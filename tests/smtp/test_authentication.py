@@ -228,6 +228,7 @@ RECORD = dkim.public_record(ED)
         (RECORD + "; t=y:s", "pass", ""),
         (RECORD, "pass", ""),
     ],
+    ids=["revoked", "version", "missing", "base64", "rsa", "sha1", "service", "strict", "good"],
 )
 def test_keys(record: str, expected: str, reason: str) -> None:
     verdict = ours(dkim.sign(MESSAGE, ED, "crepes.fr", "s", NOW) + MESSAGE, record)

@@ -7,6 +7,7 @@ from netstack.kernel.machine import Machine
 from netstack.sansio.bounds import positive
 from netstack.smtp.authentication import dkim, dmarc, results, spf
 from netstack.smtp.authentication.lookup import TemporaryError, texts
+from netstack.smtp.authentication.spf import SPFLimits
 from netstack.smtp.reception import Client, Transaction, Verdict
 from netstack.smtp.wire import Reply
 
@@ -20,7 +21,7 @@ class AuthenticationLimits:
 
     signatures: int = 5
     """DKIM signatures that are looked at, from the top."""
-    spf: spf.SPFLimits = field(default_factory=spf.SPFLimits)
+    spf: SPFLimits = field(default_factory=SPFLimits)
 
     def __post_init__(self) -> None:
         positive("signatures", self.signatures)
