@@ -147,8 +147,15 @@ def cache() -> Any:
     return Config()
 
 
+def smtp() -> Any:
+    from netstack.taps.smtp import Config
+
+    return Config(domains=("hamburger.edu",))
+
+
 CONFIGS: dict[str, Callable[[], Any]] = {
     "upper": upper, "dns": dns, "resolver": resolver, "origin": origin, "registrar": registrar, "cache": cache,
+    "smtp": smtp,
 }  # fmt: skip
 """For each tap that builds one service: a least configuration. A new tap gets its row here."""
 COMPOSE = {"internet"}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from netstack.taps import cache, dns, origin, registrar, resolver, upper
+from netstack.taps import cache, dns, origin, registrar, resolver, smtp, upper
 from netstack.taps.standalone import WorkerOptions
 from tests.processes import ROOT
 
@@ -114,6 +114,7 @@ TAPS = [
     (origin, "http", "Options"),
     (registrar, "registrar", "Options"),
     (cache, "cache", "Options"),
+    (smtp, "smtp", "Options"),
     (upper, "sockets", "Options"),
 ]
 
