@@ -10,6 +10,7 @@ from netstack.sansio import Event
 if TYPE_CHECKING:
     from netstack.cache.delivery import Delivery
     from netstack.cache.proxy import Proxy
+    from netstack.cache.tunnel import Tunnel
 
 
 class Conversation:
@@ -19,7 +20,7 @@ class Conversation:
 
     def __init__(self, proxy: "Proxy") -> None:
         self._proxy = proxy
-        self._delivery: Delivery | None = None
+        self._delivery: Delivery | Tunnel | None = None
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, RequestReceived):

@@ -13,7 +13,8 @@ from netstack.cache.policy import Action, Forward, Outcome, Piece, completed, fa
 from netstack.cache.policy.variants import matches, selecting
 from netstack.cache.targets import Target
 from netstack.http.faults import ErrorType
-from netstack.http.links import FetchError, Place
+from netstack.http.links import FetchError
+from netstack.http.places import Place
 from netstack.http.transfer import Transfer
 from netstack.http.wire import Request, Response
 

@@ -17,7 +17,7 @@ VALIDATED = ("not_modified", "replaced", "failed")
 STORED = ("stored", "updated", "passed", "too_large", "broken", "given_up")
 """What became of a response: kept; its fields kept with the body that was there; not to be kept; larger than an object may
 be; ended too early; given up because its clients had gone."""
-REFUSED = ("client", "port", "request", "loop", "busy", "key")
+REFUSED = ("client", "port", "destination", "request", "loop", "busy", "key")
 PURGED = ("control", "method", "unsafe")
 """By whom stored responses were removed: control socket, PURGE request, a request that changed something at the origin."""
 
@@ -46,6 +46,9 @@ class Counts:
         self.waiting = 0
         self.fetching = 0
         self.tunnels = 0
+        """Open now."""
+        self.tunnelled = 0
+        self.tunnel_octets = {"up": 0, "down": 0}
         self.usage: Callable[[], Mapping[str, float]] = dict
         """What the store says of itself: tier -> octets, and "objects"."""
 
@@ -85,6 +88,9 @@ class CacheCollector(Exporter):
         yield ages
         yield GaugeMetricFamily("netstack_cache_waiting", "Clients that wait for another one's response.", counts.waiting)
         yield GaugeMetricFamily("netstack_cache_fetching", "Requests to origins under way.", counts.fetching)
+        yield GaugeMetricFamily("netstack_cache_tunnels", "Tunnels that are open.", counts.tunnels)
+        yield CounterMetricFamily("netstack_cache_tunnelled", "Tunnels that came about.", counts.tunnelled)
+        yield _by("tunnel_bytes", "Octets that went through tunnels.", "direction", counts.tunnel_octets)
         usage = dict(counts.usage())
         yield GaugeMetricFamily("netstack_cache_objects", "Responses stored.", usage.pop("objects", 0.0))
         stored = GaugeMetricFamily("netstack_cache_store_bytes", "Octets in the store.", labels=["tier"])

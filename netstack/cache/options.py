@@ -44,6 +44,25 @@ class ProxyLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class TunnelLimits:
+    """Bounds of tunnels. Times in seconds."""
+
+    tunnels: int = 1000
+    """At once: 503."""
+    per_client: int = 200
+    """Of one client's address: 503."""
+    idle_seconds: float = 120.0
+    """Without an octet in either direction."""
+    half_seconds: float = 30.0
+    """The same when one side has ended its direction."""
+    seconds: float = 86_400.0
+    """For a tunnel, whatever goes through it."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
+
+
+@dataclass(frozen=True, slots=True)
 class ProxyOptions:
     """Roles of a proxy."""
 
@@ -53,6 +72,14 @@ class ProxyOptions:
     """Forward proxy: for clients of `allow`, to the ports of `ports`."""
     allow: Sequence[IPv4Network | IPv6Network] = OWN
     ports: Sequence[tuple[int, int]] = ((80, 80), (443, 443), (1024, 65535))
+    reach: Sequence[IPv4Network | IPv6Network] = ()
+    """Networks that are not everybody's, and that the forward proxy goes to; without them not to loopback and the like."""
+    denied: Sequence[str] = ()
+    """Names that the forward proxy does not go to, nor to any below them."""
+    tunnel_ports: Sequence[tuple[int, int]] = ((443, 443),)
+    tunnel_names: Sequence[str] = ()
+    """If there are any: names to which alone, and to those below them, there are tunnels."""
+    tunnels: TunnelLimits = field(default_factory=TunnelLimits)
     forwarded: str = "off"
     purge_key: bytes = b""
     """Who sends it may remove stored responses by PURGE, over TLS or from this machine; if empty, nobody may."""

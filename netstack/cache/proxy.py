@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from netstack.cache import errors
 from netstack.cache.conversation import Conversation
 from netstack.cache.delivery import Delivery
+from netstack.cache.destinations import Destinations
 from netstack.cache.entry import Broken, Entry
 from netstack.cache.fetching import Fetch
 from netstack.cache.keys import primary_key
@@ -25,6 +26,7 @@ from netstack.cache.rules import Rules
 from netstack.cache.status import forwarded
 from netstack.cache.store import Store
 from netstack.cache.targets import Friends, Refused, Target, Targets
+from netstack.cache.tunnel import Tunnel, Tunnels
 from netstack.http.access import AccessLog
 from netstack.http.events import RequestReceived, Respond
 from netstack.http.links import FetchError
@@ -66,6 +68,11 @@ class Proxy:
         self.log = log
         self.friends = Friends(options.allow)
         self.targets = Targets(options.sites, options.forward, options.ports, machine.port)
+        self.destinations = Destinations(
+            options.reach, options.denied, options.tunnel_ports, options.tunnel_names, self.targets.places,
+            machine.port, machine.ports.standard,
+        )  # fmt: skip
+        self.tunnels = Tunnels(self, options.tunnels)
         self.responses = Responses(self, requests)
         self.purging = Purging(self)
         self._fetches: dict[bytes, dict[Fetch, None]] = {}
@@ -83,10 +90,12 @@ class Proxy:
 
     # Requests
 
-    def begin(self, received: RequestReceived, connection: Connection) -> Delivery | None:
+    def begin(self, received: RequestReceived, connection: Connection) -> Delivery | Tunnel | None:
         """A request has come; what its body goes to, if anything."""
         self.counts.requests += 1
         request, peer = received.request, connection.peer
+        if request.method == "CONNECT":
+            return self._tunnel(request, connection)
         try:
             target = self.targets.of(request, peer.security is not None, peer.remote[0] in self.friends)
         except Refused as refused:
@@ -99,6 +108,11 @@ class Proxy:
             self.counts.refused["client" if refused.status == 403 else "request"] += 1
             self.refuse(request, errors.refusal(refused.status, str(refused), self.machine.wall()), connection)
             return None
+        if target.site is None and self.destinations.denies(target.host):
+            self.counts.refused["destination"] += 1
+            reason = f"This proxy does not go to {target.host}."
+            self.refuse(request, errors.refusal(403, reason, self.machine.wall()), connection)
+            return None
         key = self.key(target, request)
         if request.method == "PURGE":
             self.refuse(request, self.purging.asked(request, peer, key), connection)
@@ -108,6 +122,16 @@ class Proxy:
             delivery.hold_body()
         self.plan(delivery)
         return delivery
+
+    def _tunnel(self, request: Request, connection: Connection) -> Tunnel | None:
+        """CONNECT (RFC 9110 §9.3.6)."""
+        try:
+            self.targets.judge_client(connection.peer.remote[0] in self.friends)
+        except Refused as refused:
+            self.counts.refused["client"] += 1
+            self.tunnels.refuse(request, errors.refusal(refused.status, str(refused), self.machine.wall()), connection)
+            return None
+        return self.tunnels.begin(request, connection)
 
     def key(self, target: Target, request: Request) -> bytes:
         """Under which a target's response is stored; a port that goes without saying is left out."""
@@ -313,6 +337,7 @@ class Proxy:
         """Give up what is fetched in the background, and let connections to origins go."""
         for fetch in tuple(self._all):
             fetch.stop()
+        self.tunnels.close()
         self.upstream.close()
 
 

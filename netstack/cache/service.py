@@ -14,6 +14,7 @@ from netstack.http.access import AccessLog
 from netstack.http.engine import Heads
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import requests
+from netstack.http.places import Place
 from netstack.http.service import HTTPService, speak_http2
 from netstack.http.upstream import Upstream, UpstreamOptions
 from netstack.kernel.limits import StreamLimits
@@ -42,7 +43,14 @@ class CacheService(HTTPService):
         counts, kept = cache_counts(machine.registry), Store(machine, store)
         counts.usage = kept.usage
         self.web_cache = Proxy(
-            machine, options, rules, kept, Upstream(machine, upstream), counts, requests(machine.registry), log
+            machine,
+            options,
+            rules,
+            kept,
+            Upstream(machine, upstream, self._permits),
+            counts,
+            requests(machine.registry),
+            log,
         )
 
         def heads() -> Heads:
@@ -61,6 +69,9 @@ class CacheService(HTTPService):
             machine, endpoints, self.web_cache, http, connections, "", grace=grace, http2=http2, ended=self.web_cache.stop,
             heads=(heads(), heads()),
         )  # fmt: skip
+
+    def _permits(self, place: Place, address: str) -> bool:
+        return self.web_cache.destinations.permits(place, address)
 
     def startService(self) -> None:
         self.log.info("{name} is a Web cache", name=self.machine.name)

@@ -1,10 +1,11 @@
 """Where a request goes: a forward proxy's by its own target (RFC 9112 §3.2.2), a reverse proxy's by the site's name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+from netstack.http.places import Place
 from netstack.http.values import authority
 from netstack.http.wire import Request
 
@@ -95,6 +96,18 @@ class Targets:
         """Whether it is a forward proxy."""
         return self._forward
 
+    @property
+    def places(self) -> Collection[Place]:
+        """The servers of the sites."""
+        return {Place(*place) for place in self._sites.values()}
+
+    def judge_client(self, friend: bool) -> None:
+        """Whether a client may use the forward proxy; raises Refused."""
+        if not self._forward:
+            raise Refused(403, "This is no forward proxy: it makes no tunnels.")
+        if not friend:
+            raise Refused(403, "This proxy is for the clients of its own networks, and your address is not in any of them.")
+
     def of(self, request: Request, secure: bool, friend: bool) -> Target:
         """What a request is for. `secure`: it came under TLS; `friend`: its client may use the forward proxy.
 
@@ -110,8 +123,7 @@ class Targets:
             return Target(*place, scheme, _authority(host, request.port, scheme), path, key_port, host)
         if not self._forward:
             raise Refused(421, f"{host or 'A request without a host'} is not served here.")
-        if not friend:
-            raise Refused(403, "This proxy is for the clients of its own networks, and your address is not in any of them.")
+        self.judge_client(friend)
         if request.scheme is None:
             raise Refused(
                 400,

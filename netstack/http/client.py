@@ -14,7 +14,8 @@ from netstack.http.dialing import DialLimits
 from netstack.http.engine.http2.client import STREAM_WINDOW
 from netstack.http.jar import Jar
 from netstack.http.limits import HTTPLimits
-from netstack.http.links import FetchError, Place
+from netstack.http.links import FetchError
+from netstack.http.places import Place
 from netstack.http.transfer import UpstreamLimits
 from netstack.http.upstream import Upstream, UpstreamOptions
 from netstack.http.wire import Response

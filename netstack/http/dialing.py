@@ -4,7 +4,7 @@ import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from twisted.internet import error as errors
 from twisted.internet.defer import CancelledError, Deferred
@@ -12,7 +12,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from netstack.http.faults import ErrorType
-from netstack.http.links import FetchError, Link, Place
+from netstack.http.links import FetchError
+from netstack.http.places import Place
 from netstack.kernel.authority import TLSError
 from netstack.kernel.driver import StreamDriver
 from netstack.kernel.limits import StreamLimits
@@ -20,9 +21,27 @@ from netstack.kernel.listen import connect_stream
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError, is_address
+from netstack.kernel.roles import Connection, Role
+from netstack.sansio import Engine
 
 ADDRESSES = 8
 """Of one name that are tried."""
+
+
+class Dialed(Role, Protocol):
+    """The role of a connection that is dialed, and when it came up; times are monotonic seconds."""
+
+    engine: Engine
+    connection: Connection | None
+    resolved: float | None
+    """When the addresses were known."""
+    opened: float
+    """When the TCP connection was up."""
+    up: float
+    """When it could be used: with TLS."""
+
+
+Made = TypeVar("Made", bound=Dialed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +54,7 @@ class DialLimits:
     """Until the next address is tried beside the one that has not answered (RFC 8305 §5)."""
 
 
-class Dial:
+class Dial(Generic[Made]):
     """One connection on its way: `up` or `failed` is called once, unless it is given up before."""
 
     def __init__(
@@ -46,18 +65,22 @@ class Dial:
         connections: StreamLimits,
         traffic: Traffic,
         alpn: Sequence[str],
-        permits: Callable[[str, int], bool],
-        make_link: Callable[[], Link],
-        up: Callable[["Dial", Link], None],
-        failed: Callable[["Dial", FetchError], None],
+        permits: Callable[[Place, str], bool],
+        make_role: Callable[[], Made],
+        up: Callable[["Dial[Made]", Made], None],
+        failed: Callable[["Dial[Made]", FetchError], None],
+        protocol: str = "http",
     ) -> None:
-        """`permits` is asked about each address and port: whoever asks for a name may not choose where it leads."""
+        """`permits` is asked about each address: whoever asks for a name may not choose where it leads.
+
+        `make_role` makes one for each address that is tried.
+        """
         self.place = place
         self._machine, self._limits, self._connections = machine, limits, connections
         self._traffic, self._alpn, self._permits = traffic, alpn, permits
-        self._make_link, self._up, self._failed = make_link, up, failed
+        self._make_role, self._up, self._failed, self._protocol = make_role, up, failed, protocol
         self._addresses: list[str] = []
-        self._running: dict[Deferred[Any], Link] = {}
+        self._running: dict[Deferred[Any], Made] = {}
         self._error: FetchError | None = None
         self._resolved: float | None = None
         self._done = False
@@ -105,7 +128,7 @@ class Dial:
 
     def _found(self, addresses: Sequence[str]) -> None:
         port = self.place.port
-        self._addresses = [each for each in interleaved(addresses) if self._permits(each, port)][:ADDRESSES]
+        self._addresses = [each for each in interleaved(addresses) if self._permits(self.place, each)][:ADDRESSES]
         if self._addresses:
             self._try_next()
         else:
@@ -120,25 +143,25 @@ class Dial:
         """One address more."""
         if self._next is not None and self._next.active():
             self._next.cancel()
-        place, address, link = self.place, self._addresses.pop(0), self._make_link()
-        link.resolved = self._resolved
+        place, address, role = self.place, self._addresses.pop(0), self._make_role()
+        role.resolved = self._resolved
         attempt = connect_stream(
-            self._machine, address, place.port, "http", link.engine, link, self._traffic, self._connections,
+            self._machine, address, place.port, self._protocol, role.engine, role, self._traffic, self._connections,
             place.host if place.secure else None, self._alpn,
         )  # fmt: skip
-        self._running[attempt] = link
+        self._running[attempt] = role
         if self._addresses:
             self._next = self._machine.reactor.callLater(self._limits.attempt_seconds, self._try_next)
         attempt.addCallbacks(self._connected, self._refused, (attempt,), {}, (attempt, address))
 
     def _connected(self, driver: StreamDriver, attempt: "Deferred[Any]") -> None:
-        link = self._running.pop(attempt)
+        role = self._running.pop(attempt)
         if self._done:
             driver.abort()
             return
-        link.connection, link.opened, link.up = driver, driver.opened, self._machine.reactor.seconds()
+        role.connection, role.opened, role.up = driver, driver.opened, self._machine.reactor.seconds()
         self.give_up()
-        self._up(self, link)
+        self._up(self, role)
 
     def _refused(self, failure: Failure, attempt: "Deferred[Any]", address: str) -> None:
         self._running.pop(attempt, None)

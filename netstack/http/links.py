@@ -1,7 +1,6 @@
 """Connections of a client that requests share: one after another on HTTP/1, or pipelined; at once on HTTP/2."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from netstack.http.engine import ClientEngine
@@ -21,6 +20,7 @@ from netstack.http.events import (
 )
 from netstack.http.faults import ErrorType
 from netstack.http.limits import HTTPLimits
+from netstack.http.places import Place
 from netstack.http.wire import Response
 from netstack.kernel.roles import Connection
 from netstack.sansio import Command, Engine, Event
@@ -76,15 +76,6 @@ class Owner(Protocol):
 
     def gone(self, link: "Link") -> None:
         """The connection is lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where requests go."""
-
-    secure: bool
-    host: str
-    port: int
 
 
 class Link:

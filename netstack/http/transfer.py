@@ -10,8 +10,9 @@ from twisted.internet.interfaces import IDelayedCall
 
 from netstack.http.events import EndRequest, HoldBody, SendBody, SendRequest, StartRequest
 from netstack.http.faults import ErrorType
-from netstack.http.links import FetchError, Link, Place
+from netstack.http.links import FetchError, Link
 from netstack.http.metrics import Fetches
+from netstack.http.places import Place
 from netstack.http.wire import Response
 from netstack.sansio import LocalProtocolError
 from netstack.sansio.bounds import all_positive

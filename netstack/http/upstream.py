@@ -13,8 +13,9 @@ from netstack.http.dialing import Dial, DialLimits
 from netstack.http.events import SendRequest, StartRequest
 from netstack.http.faults import ErrorType
 from netstack.http.limits import HTTPLimits
-from netstack.http.links import FetchError, Link, Place
+from netstack.http.links import FetchError, Link
 from netstack.http.metrics import upstream_counts
+from netstack.http.places import Place
 from netstack.http.transfer import Receiver, Transfer, UpstreamLimits
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
@@ -50,7 +51,7 @@ class _Host:
     def __init__(self, place: Place, shares: bool) -> None:
         self.place = place
         self.links: set[Link] = set()
-        self.dials: set[Dial] = set()
+        self.dials: set[Dial[Link]] = set()
         self.idle: list[Link] = []
         """Of HTTP/1, without a request; the one used last comes last."""
         self.shared: list[Link] = []
@@ -84,14 +85,14 @@ class Upstream:
     """Exchanges with all origins, for one service; `close` it in the end."""
 
     def __init__(
-        self, machine: Machine, options: UpstreamOptions, permits: Callable[[str, int], bool] = lambda address, port: True
+        self, machine: Machine, options: UpstreamOptions, permits: Callable[[Place, str], bool] = lambda place, address: True
     ) -> None:
-        """`permits`: whether an address and port may be connected to; asked after the name was looked up."""
+        """`permits`: whether a place may be had at an address; asked after its name was looked up."""
         self.machine = machine
         self.limits = options.limits
         self.counts = upstream_counts(machine.registry)
         self.seconds = machine.reactor.seconds
-        self._options = options
+        self.options = options
         self._permits = permits
         self._traffic = traffic(machine.registry, PROTOCOL, "client")
         self._hosts: dict[Place, _Host] = {}
@@ -206,7 +207,7 @@ class Upstream:
     def _host(self, place: Place) -> _Host:
         host = self._hosts.get(place)
         if host is None:
-            options = self._options
+            options = self.options
             shares = options.pipelining or (options.http2 if place.secure else options.prior_knowledge)
             host = self._hosts[place] = _Host(place, shares)
         return host
@@ -302,13 +303,13 @@ class Upstream:
         self._tidy(host)
 
     def _dial(self, host: _Host) -> None:
-        options, place = self._options, host.place
+        options, place = self.options, host.place
         prior = options.prior_knowledge and not place.secure
 
         def make_link() -> Link:
             return Link(place, options.http, prior, options.pipelining, self.limits.window, self)
 
-        dial = Dial(
+        dial: Dial[Link] = Dial(
             self.machine, place, options.dial, options.connections, self._traffic, ALPN if options.http2 else ALPN[1:],
             self._permits, make_link, self._up, self._failed,
         )  # fmt: skip
@@ -316,7 +317,7 @@ class Upstream:
         self._connections += 1
         dial.start()
 
-    def _up(self, dial: Dial, link: Link) -> None:
+    def _up(self, dial: Dial[Link], link: Link) -> None:
         host = self._hosts[link.place]
         host.dials.discard(dial)
         host.links.add(link)
@@ -328,7 +329,7 @@ class Upstream:
         self._pump(host)
         self._settle(host, link)
 
-    def _failed(self, dial: Dial, error: FetchError) -> None:
+    def _failed(self, dial: Dial[Link], error: FetchError) -> None:
         """Whoever waits longest has this error; when there is nothing else to wait for, all have."""
         host = self._hosts[dial.place]
         host.dials.discard(dial)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
-from netstack.cache.options import FORWARDED, ProxyLimits, ProxyOptions
+from netstack.cache.options import FORWARDED, ProxyLimits, ProxyOptions, TunnelLimits
 from netstack.cache.rules import Rules
 from netstack.cache.service import CacheService
 from netstack.cache.store import StoreLimits
@@ -30,11 +30,12 @@ __all__ = ["Config", "Options", "build", "makeService"]
 LISTEN = ("tcp:3128",)
 ALLOW = ("127.0.0.0/8", "::1/128")
 PORTS = "80,443,1024-65535"
+TUNNEL_PORTS = "443"
 SYSTEM_TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 """Who is trusted where `--trust` does not say: a proxy goes to anybody's servers."""
 _HTTP = HTTPLimits(body=1 << 40, body_seconds=3600.0, memo=8192)
 _CONNECTIONS, _PROXY, _STORE, _UPSTREAM = StreamLimits(idle=180.0), ProxyLimits(), StoreLimits(), UpstreamLimits()
-_LOG, _RULES, _DIAL = LogLimits(), Rules(), DialLimits()
+_LOG, _RULES, _DIAL, _TUNNELS = LogLimits(), Rules(), DialLimits(), TunnelLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,14 @@ class Config:
     """Networks of the forward proxy's clients; others get 403."""
     ports: str = PORTS
     """Ports that the forward proxy goes to."""
+    reach: tuple[str, ...] = ()
+    """Networks that are not everybody's (loopback, private, ...), and that the forward proxy goes to."""
+    denied: tuple[str, ...] = ()
+    """Names that the forward proxy does not go to, nor to any below them."""
+    tunnel_ports: str = TUNNEL_PORTS
+    """Ports that it makes tunnels to (CONNECT)."""
+    tunnel_names: tuple[str, ...] = ()
+    """If there are any: names to which alone, and to those below them, it makes tunnels."""
     name: str = ""
     """What Via, Cache-Status and Proxy-Status call it; empty: the machine's name."""
     forwarded: str = "off"
@@ -76,6 +85,7 @@ class Config:
     http: HTTPLimits = field(default=_HTTP)
     connections: StreamLimits = field(default=_CONNECTIONS)
     """Idle for longer than an origin may take to answer: a client that waits has nothing to say."""
+    tunnels: TunnelLimits = field(default_factory=TunnelLimits)
     log: LogLimits = field(default_factory=LogLimits)
 
     def __post_init__(self) -> None:
@@ -83,6 +93,7 @@ class Config:
             if endpoint.kind == "udp":
                 raise ValueError(f"listen: {endpoint} is a datagram endpoint; tcp or tls was expected")
         networks("allow", self.allow)
+        networks("reach", self.reach)
         _ = self.options
         if not (self.forward or self.sites):
             raise ValueError("forward: a cache that is no forward proxy was expected to have at least one site")
@@ -112,9 +123,14 @@ class Config:
             ports = parse_ports(self.ports)
         except ValueError as error:
             raise ValueError(f"ports: {error}") from None
+        try:
+            tunnel_ports = parse_ports(self.tunnel_ports)
+        except ValueError as error:
+            raise ValueError(f"tunnel_ports: {error}") from None
         return ProxyOptions(
-            sites, self.forward, networks("allow", self.allow), ports, self.forwarded, self.purge_key.encode(), self.proxy
-        )
+            sites, self.forward, networks("allow", self.allow), ports, networks("reach", self.reach), self.denied,
+            tunnel_ports, self.tunnel_names, self.tunnels, self.forwarded, self.purge_key.encode(), self.proxy,
+        )  # fmt: skip
 
 
 def build(config: Config, machine: Machine, files: Disk | None = None) -> IService:
@@ -124,9 +140,10 @@ def build(config: Config, machine: Machine, files: Disk | None = None) -> IServi
     log = AccessLog(logging, config.access_format, config.access_file, config.log) if config.access_log else None
     bound = placed(machine, endpoints("listen", config.listen))
     upstream = UpstreamOptions(config.upstream, config.dial, http2=config.upstream_http2)
+    connections = replace(config.connections, idle=max(config.connections.idle, config.tunnels.idle_seconds + 1.0))
     service: Any = CacheService(
         machine, bound, config.options, named_rules(config, machine, bound), config.store, upstream, config.http,
-        config.connections, log, config.grace, config.http2,
+        connections, log, config.grace, config.http2,
     )  # fmt: skip
     made: IService = service
     return made
@@ -200,6 +217,11 @@ _ROWS: tuple[Row, ...] = (
     ("upstream-write-seconds", _UPSTREAM, "write_seconds", "Seconds for it to take more of a request (504)."),
     ("upstream-exchange-seconds", _UPSTREAM, "exchange_seconds", "Seconds for a whole exchange (504)."),
     ("upstream-window", _UPSTREAM, "window", "Octets of one response of HTTP/2 on their way."),
+    ("max-tunnels", _TUNNELS, "tunnels", "Tunnels open at once (503)."),
+    ("max-tunnels-per-client", _TUNNELS, "per_client", "Of one client's address (503)."),
+    ("tunnel-idle-seconds", _TUNNELS, "idle_seconds", "Seconds without an octet in either direction of one."),
+    ("tunnel-half-seconds", _TUNNELS, "half_seconds", "The same when one side has ended its direction."),
+    ("tunnel-seconds", _TUNNELS, "seconds", "Seconds for a tunnel, whatever goes through it."),
     ("connect-seconds", _DIAL, "connect_seconds", "Seconds for a name and a connection (504)."),
     ("attempt-seconds", _DIAL, "attempt_seconds", "Seconds until the next address is tried, too."),
 )
@@ -221,6 +243,7 @@ class Options(MachineOptions):
     ]
     optParameters = [
         ["ports", None, PORTS, "Ports that the forward proxy goes to."],
+        ["tunnel-ports", None, TUNNEL_PORTS, "Ports that it makes tunnels to (CONNECT)."],
         ["via", None, None, "What Via, Cache-Status and Proxy-Status call this cache [default: its name]."],
         ["forwarded", None, "off", "Tell origins for whom a request is: off, x, standard or both."],
         ["targets", None, None, "Targeted cache control that is obeyed, such as CDN-Cache-Control,Cache-Control."],
@@ -234,6 +257,9 @@ class Options(MachineOptions):
     def __init__(self) -> None:
         self.origins: list[str] = []
         self.allow: list[str] = []
+        self.reach: list[str] = []
+        self.denied: list[str] = []
+        self.tunnel_names: list[str] = []
         self.resolvers: list[str] = []
         super().__init__()
 
@@ -244,6 +270,18 @@ class Options(MachineOptions):
     def opt_allow(self, network: str) -> None:
         """A network of the forward proxy's clients; may be given more than once [default: this machine]."""
         self.allow.append(network)
+
+    def opt_reach(self, network: str) -> None:
+        """A network that is not everybody's (127.0.0.0/8, 10.0.0.0/8), to which the forward proxy goes; may be repeated."""
+        self.reach.append(network)
+
+    def opt_deny(self, name: str) -> None:
+        """A name that the forward proxy does not go to, nor to any below it; may be repeated."""
+        self.denied.append(name)
+
+    def opt_tunnel_to(self, name: str) -> None:
+        """A name to which, and to those below it, there are tunnels; may be repeated [default: any]."""
+        self.tunnel_names.append(name)
 
     def opt_resolver(self, text: str) -> None:
         """A DNS server to ask, ADDRESS[:PORT]; may be given more than once [default: the system's, after its hosts file]."""
@@ -289,6 +327,10 @@ class Options(MachineOptions):
             forward=not self["no-forward"],
             allow=tuple(self.allow) or ALLOW,
             ports=self["ports"],
+            reach=tuple(self.reach),
+            denied=tuple(self.denied),
+            tunnel_ports=self["tunnel-ports"],
+            tunnel_names=tuple(self.tunnel_names),
             name=self["via"] or "",
             forwarded=self["forwarded"],
             targets=tuple(name.strip() for name in (self["targets"] or "").split(",") if name.strip()),
@@ -308,6 +350,7 @@ class Options(MachineOptions):
             store=given(_ROWS, _STORE, self),
             upstream=given(_ROWS, _UPSTREAM, self),
             dial=given(_ROWS, _DIAL, self),
+            tunnels=given(_ROWS, _TUNNELS, self),
             upstream_http2=bool(self["upstream-http2"]),
             http=given(_ROWS, _HTTP, self),
             connections=given(_ROWS, _CONNECTIONS, self),

@@ -257,7 +257,7 @@ def _origin(composer: Composer, host: Host, service: Service) -> dict[str, objec
 
 
 def _cache(composer: Composer, host: Host, service: Service) -> dict[str, object]:
-    return {"allow": composer.table.client_networks}
+    return {"allow": composer.table.client_networks, "reach": (composer.table.network,)}
 
 
 def _registrar(composer: Composer, host: Host, service: Service) -> dict[str, object]:

@@ -9,7 +9,8 @@ from twisted.internet.defer import Deferred
 from netstack.http.engine import Heads, ServerEngine
 from netstack.http.events import BodyReceived, EndResponse, RequestEnded, RequestReceived, Respond, SendBody, StartResponse
 from netstack.http.limits import HTTPLimits
-from netstack.http.links import FetchError, Place
+from netstack.http.links import FetchError
+from netstack.http.places import Place
 from netstack.http.service import ALPN, speak_http2
 from netstack.http.streams import Streams
 from netstack.http.transfer import Transfer, UpstreamLimits
@@ -211,7 +212,9 @@ class Town:
         self.client = self.simulation.host("client.test", "10.0.0.1")
         self.cache = self.simulation.host(CACHE, ADDRESSES[CACHE])
         self.origin = self.simulation.host(ORIGIN, ADDRESSES[ORIGIN])
-        self.config = Config(**{"allow": ("10.0.0.0/8",), "listen": ("tcp:3128", "tls:3129"), **config})
+        self.config = Config(
+            **{"allow": ("10.0.0.0/8",), "reach": ("10.0.0.0/8",), "listen": ("tcp:3128", "tls:3129"), **config}
+        )
         self.resolver = FakeResolver({(name, "A"): [address] for name, address in ADDRESSES.items()})
         self.http2 = http2
         self.cache.program = self._cache

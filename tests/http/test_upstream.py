@@ -7,7 +7,7 @@ import pytest
 
 from netstack.http.dialing import DialLimits, interleaved
 from netstack.http.limits import HTTPLimits
-from netstack.http.links import Place
+from netstack.http.places import Place
 from netstack.http.transfer import Transfer, UpstreamLimits
 from netstack.http.upstream import Upstream, UpstreamOptions
 from netstack.kernel.links import LinkSettings
@@ -36,7 +36,7 @@ class World:
         self.other.power_off()
         self.simulation.run(for_seconds=0.01)
         self.resolver: Any = FakeResolver({(NAME, "A"): [*addresses], ("nowhere.test", "A"): []})
-        permits = options.pop("permits", lambda address, port: True)
+        permits = options.pop("permits", lambda place, address: True)
         self.machine = self.simulation.machine(self.client, resolver=self.resolver)
         self.upstream = Upstream(self.machine, UpstreamOptions(**options), permits)
 
@@ -171,7 +171,7 @@ def test_what_an_origin_does_and_what_comes_of_it(steps: Sequence[Step], outcome
     ],
 )
 def test_places_that_cannot_be_had(place: Place, kind: str) -> None:
-    world = World(permits=lambda address, port: port != 6000)
+    world = World(permits=lambda place, address: place.port != 6000)
     fake, reactor = world.resolver.addresses, world.machine.reactor
 
     async def addresses(name: str) -> Sequence[str]:

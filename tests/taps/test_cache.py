@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from twisted.python.usage import UsageError
 
-from netstack.cache.options import ProxyLimits
+from netstack.cache.options import ProxyLimits, TunnelLimits
 from netstack.cache.rules import Rules
 from netstack.cache.store import StoreLimits
 from netstack.http.transfer import UpstreamLimits
@@ -36,6 +36,8 @@ def test_every_kind_of_option_reaches_the_config(tmp_path: Path) -> None:
         "--forwarded=both", "--targets=CDN-Cache-Control", f"--purge-key={key}", "--heuristic=0", "--stale-if-error=60",
         "--share-cookies", "--ignore-requests", "--store-memory=1000000", "--upstream-per-host=3", "--max-waiting=0",
         "--no-access-log", "--upstream-http2", "--no-http2", "--connect-seconds=3",
+        "--reach=127.0.0.0/8", "--reach=10.0.0.0/8", "--deny=bad.test", "--tunnel-to=a.test", "--tunnel-ports=443,8443",
+        "--max-tunnels=7",
     ).config()  # fmt: skip
     assert (config.listen, config.sites, config.allow, config.ports) == (
         ("tcp:8080",), ("www.a.test,a.test=https://10.0.0.1",), ("10.0.0.0/8",), "80",
@@ -45,6 +47,9 @@ def test_every_kind_of_option_reaches_the_config(tmp_path: Path) -> None:
     assert config.store == StoreLimits(memory=1_000_000)
     assert config.upstream == UpstreamLimits(per_host=3)
     assert config.dial.connect_seconds == 3
+    assert (config.reach, config.denied) == (("127.0.0.0/8", "10.0.0.0/8"), ("bad.test",))
+    assert (config.tunnel_names, config.tunnel_ports) == (("a.test",), "443,8443")
+    assert config.tunnels == TunnelLimits(tunnels=7)
     assert config.purge_key == "0123456789abcdef"
     assert (config.http2, config.upstream_http2, config.access_log) == (False, True, False)
 

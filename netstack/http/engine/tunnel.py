@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from netstack.http.events import BodyReceived, Connected, EndResponse, HoldBody, RequestEnded, ResponseEnded, SendBody
+from netstack.http.events import BodyReceived, Connected, Drain, EndResponse, HoldBody, RequestEnded, ResponseEnded, SendBody
 from netstack.sansio import (
     Close,
     CloseWrite,
@@ -76,7 +76,7 @@ class TunnelEngine(Timeless, Recorder):
             self._held = command.held
         elif isinstance(command, EndResponse):
             self._sent_all = True
-        else:
+        elif not isinstance(command, Drain):  # a tunnel has no good place to end at
             raise LocalProtocolError(f"{type(command).__name__} is no command to a tunnel")
 
     def data_to_send(self) -> list[bytes | FileSlice]:

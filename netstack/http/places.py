@@ -1,0 +1,12 @@
+"""Where requests go: what a pool of connections tells apart."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A scheme, a host and the port in use."""
+
+    secure: bool
+    host: str
+    port: int
