@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pty
 import signal
 import socket
 import stat
@@ -17,7 +18,7 @@ import pytest
 
 from netstack.cli.client import Client
 from netstack.cli.errors import CommandError
-from tests.cli.world import OFFSET, as_json, brought_up, netstack, up_in
+from tests.cli.world import OFFSET, as_json, brought_up, command, netstack, up_in
 from tests.processes import ROOT
 
 CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
@@ -148,15 +149,22 @@ def test_get_only_what_has_changed(small: dict[str, Any], tmp_path: Path) -> Non
 
 def test_get_tells_how_far_it_is(small: dict[str, Any]) -> None:
     size = len(base64.b64decode(as_json("get", f"http://{PAGE}/")["body"]))
-    assert netstack("link", "umass", "--rate", f"{size * 8 // 2000 + 1}kbit").returncode == 0  # about two seconds
+    assert netstack("link", "umass", "--rate", f"{size * 8 // 500 + 1}kbit").returncode == 0  # about a second
     items: list[Any] = []
     try:
         with Client("s") as client:
             found = client.hear("get", items.append, url=f"http://{PAGE}/", progress=True)
             with pytest.raises(CommandError, match="no complete response within"):
-                client.call("get", url=f"http://{PAGE}/", seconds=0.5)
+                client.call("get", url=f"http://{PAGE}/", seconds=0.2)
             with pytest.raises(CommandError, match="seconds: expected a number above 0"):
                 client.call("get", url=f"http://{PAGE}/", seconds=0)
+        drawn, terminal = pty.openpty()
+        done = subprocess.run(command("get", f"http://{PAGE}/"), stdout=subprocess.PIPE, stderr=terminal, timeout=60)
+        os.close(terminal)
+        assert done.returncode == 0
+        assert len(done.stdout) == size
+        assert "━".encode() in os.read(drawn, 65536), "no bar"
+        os.close(drawn)
     finally:
         netstack("link", "umass", "--rate", "unlimited")
     assert found["status"] == 200
@@ -360,8 +368,8 @@ def test_a_port_in_use_is_named_and_nothing_stays(private: Path) -> None:
 def test_a_world_file_with_mistakes(private: Path, tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text('[sites]\nnyu = { rate = "fast" }\n[hosts]\n"x.edu" = { site = "mars" }\n')
-    for command in (("validate", str(file)), ("up", "--world", str(file))):
-        done = netstack(*command)
+    for arguments in (("validate", str(file)), ("up", "--world", str(file))):
+        done = netstack(*arguments)
         assert done.returncode == 1
         assert "sites.nyu.rate" in done.stdout + done.stderr
     problems = json.loads(netstack("validate", str(file), "--json").stdout)

@@ -88,7 +88,6 @@ STRICTER: llhttp.Rules = {
         lambda octets: octets.count(b"\n") > LIMITS.fields or len(octets) > LIMITS.head,
     ),
     "RFC 9112 §7.1.1: length of extensions": ("chunk's size line is longer", lambda octets: len(octets) > LIMITS.chunk_line),
-    "TLS": ("TLS handshake", lambda octets: octets.lstrip(b"\r\n").startswith(b"\x16")),
 }  # fmt: skip
 """Where our own rules refuse what llhttp takes: by which rule, what is said, and whether the octets do break it."""
 
