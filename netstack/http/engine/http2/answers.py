@@ -18,6 +18,7 @@ class Answers:
         self._lines = encode_lines(heads.lines)
         self._statuses: dict[int, bytes] = {}
         self._kept: dict[bytes, bytes] = {}
+        self._lengths: dict[int, bytes] = {}
         self._second = -1
         self._common = b""
 
@@ -49,5 +50,11 @@ class Answers:
         if lines:
             block += encode_lines(lines)
         if length is not None and status not in (204, 304):
-            block += encode_field(b"content-length", b"%d" % length)
+            block += self._lengths.get(length) or self._length(length)
         return block
+
+    def _length(self, length: int) -> bytes:
+        if len(self._lengths) >= KEPT:
+            self._lengths.clear()
+        made = self._lengths[length] = encode_field(b"content-length", b"%d" % length)
+        return made
