@@ -8,7 +8,7 @@ from netstack.sansio import FileSlice
 
 CHUNK = 128 * 1024
 """Octets of a file read and written at once where sendfile(2) cannot be used."""
-TURN = 2 * 1024 * 1024
+TURN = 4 * 1024 * 1024
 """Octets of a file sent before other connections get their turn."""
 
 
