@@ -196,7 +196,7 @@ def cache_options(address: str, directory: Path) -> tuple[str, ...]:
     return (
         "netstack-cache", f"--listen=tcp:8080:interface={address}", "--origin=www.someschool.edu=http://127.0.0.1:9",
         "--resolver=127.0.0.1:9", "--connect-seconds=0.2", "--memo=64", "--no-access-log", f"--state={directory}/state",
-        "--ports=9",
+        "--ports=9", "--reach=127.0.0.0/8",
     )  # fmt: skip
 
 

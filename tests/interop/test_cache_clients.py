@@ -62,7 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         own = (f"--address={found.address}", f"--health={health}", "--no-access-log", f"--state={directory}/{port}")
         return TWISTD, "--nodaemon", "--pidfile=", name, listen, *own, *options
 
-    dns = ("--resolver=127.0.0.1:9", "--connect-seconds=1")
+    dns = ("--resolver=127.0.0.1:9", "--connect-seconds=1", "--reach=127.0.0.0/8")
     with (
         running(*service("netstack-origin", 8080, 9101, f"--site={found.address}={files}"), ready="serves HTTP on"),
         running(*service("netstack-cache", 3128, 9102, *dns), ready="serves HTTP on"),

@@ -105,3 +105,18 @@ def test_chromium_obeys_it(textbook: dict[str, Any], tmp_path_factory: pytest.Te
     assert cache_status(page)[1] == "fwd=uri-miss", "Chromium asked the server itself"
     assert "Exotique Cuisine" in opened("http://www.exotiquecuisine.com/")
     assert cache_status("http://www.exotiquecuisine.com/")[:2] == [CACHE, "hit"], "exec says --proxy-server"
+
+
+def test_what_the_cache_has_stored_is_shown_and_removed(textbook: dict[str, Any]) -> None:
+    on(STUDENT, "curl", "--silent", "--output", "/dev/null", KIWI)
+    listed = netstack("cache", "ls", "http://www.exotiquecuisine.com/")
+    assert [line.split("  ")[:2] for line in listed.stdout.splitlines() if KIWI in line] == [[KIWI, "200"]]
+    shown = netstack("cache", "inspect", KIWI)
+    assert shown.returncode == 0, shown.stderr
+    assert f"{KIWI}: 1 stored" in shown.stdout
+    assert "Content-Type: image/gif" in shown.stdout
+    assert netstack("cache", "purge", KIWI).stdout == "1 stored response removed\n"
+    assert netstack("cache", "inspect", KIWI).returncode == 1
+    assert cache_status(KIWI)[:2] == [CACHE, "fwd=uri-miss"]
+    assert netstack("cache", "purge").returncode == netstack("cache", "ls", "--at", STRANGER).returncode == 2
+    assert json.loads(netstack("cache", "purge", "--all", "--json").stdout)["removed"] > 0
