@@ -65,6 +65,11 @@ class DiskTier:
         memory.index = lambda: self.files.index.octets + self.files.ghost.octets
         memory.on_evicted = self._evicted_from_memory
 
+    @property
+    def works(self) -> bool:
+        """Whether the disk has taken all that it was given lately."""
+        return self._paused is None
+
     # Life
 
     def start(self) -> None:

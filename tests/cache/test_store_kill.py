@@ -1,0 +1,64 @@
+"""kill -9 while objects are stored on a real disk: nothing wrong is found after it, and nothing that was removed."""
+
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from threading import Timer
+
+import pytest
+
+
+@dataclass
+class Kills:
+    """What was found after all of them."""
+
+    kills: int = 0
+    right: int = 0
+    wrong: int = 0
+    torn: int = 0
+    corrupt: int = 0
+    within_bounds: bool = True
+
+
+def killed_while_storing(directory: Path, times: int, seed: int = 1) -> Kills:
+    """Each process checks what the one before it left, and is killed while it stores a thousand objects."""
+    rng, found, removed = Random(seed), Kills(), dict[str, int]()
+    for number in range(times + 1):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cache.storing", str(directory), str(number * 1_000_000)]
+            + [f"{key} {serial}" for key, serial in removed.items()],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stdout is not None
+        timer: Timer | None = None
+        for line in process.stdout:
+            words = line.split()
+            if words[0] == "found":
+                found.right += int(words[1])
+                found.wrong += int(words[2])
+                found.torn += int(words[3])
+                found.corrupt += int(words[4])
+                found.within_bounds = found.within_bounds and words[5] == "True"
+                if number == times:
+                    process.kill()
+                timer = Timer(rng.uniform(0.02, 0.6), process.kill)
+                timer.start()
+            elif words[0] == "removed":
+                removed[f"{words[1]} {words[2]}"] = int(words[3])
+        assert process.wait(30) == -signal.SIGKILL
+        assert timer is not None
+        timer.cancel()
+        found.kills += number < times
+        process.stdout.close()
+    return found
+
+
+@pytest.mark.slow
+def test_killed_while_storing(tmp_path: Path) -> None:
+    found = killed_while_storing(tmp_path, 3)
+    assert found.wrong == found.corrupt == 0
+    assert found.right > 100
+    assert found.within_bounds
