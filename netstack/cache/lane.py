@@ -30,12 +30,13 @@ class Lane:
     def __init__(self, offload: Offload, following: Callable[[], Work | None]) -> None:
         self._offload = offload
         self._following = following
-        self._busy = False
+        self.busy = False
+        """Work is under way."""
         self._waiting: list[Deferred[None]] = []
 
     def go(self) -> None:
         """There may be work."""
-        if self._busy:
+        if self.busy:
             return
         work = self._following()
         if work is None:
@@ -43,14 +44,14 @@ class Lane:
             for waiter in waiting:
                 waiter.callback(None)
             return
-        self._busy = True
+        self.busy = True
         self._offload(work.run, work.cost).addBoth(self._done, work)
 
     def _done(self, result: Any, work: Work) -> None:
         try:
             work.done(result)
         finally:
-            self._busy = False
+            self.busy = False
         self.go()
 
     def idle(self) -> "Deferred[None]":

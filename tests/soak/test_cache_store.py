@@ -26,7 +26,7 @@ def test_every_octet() -> None:
     files = files_of_a_store()
     for name, at in PLACES:
         data = files[name]
-        served({**files, name: data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :]})
+        assert served({**files, name: data[:at] + bytes([data[at] ^ 0x41]) + data[at + 1 :]}) <= 5
 
 
 @pytest.mark.timeout(3600)
