@@ -80,11 +80,11 @@ class Database:
         self._busy = True
 
         def finished(results: list[Any] | Failure) -> None:
-            self._busy = False
             self.commits += 1
-            for number, (_, done) in enumerate(batch):
+            for number, (_, done) in enumerate(batch):  # who asks for more now waits, so that it is one commit again
                 result = results if isinstance(results, Failure) else results[number]
                 done.errback(result) if isinstance(result, Failure) else done.callback(result)
+            self._busy = False
             self._next()
 
         self._offload(lambda: self._commit([work for work, _ in batch]), COST).addBoth(finished)

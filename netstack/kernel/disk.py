@@ -258,18 +258,17 @@ class RealDisk:
         _sync_directory(parent)
 
     def write_all(self, files: Sequence[tuple[str, bytes]]) -> None:
-        parents = set()
+        parents: dict[str, str] = {}
         for start in range(0, len(files), _OPEN):
             descriptors: list[int] = []
             try:
                 for path, data in files[start : start + _OPEN]:
-                    target = self._target(path)
-                    parent = os.path.dirname(target)
-                    if parent not in parents:
-                        self._make(parent)
-                        parents.add(parent)
+                    parent, name = os.path.split(path)
+                    if parent not in parents or name in ("", ".", ".."):
+                        parents[parent] = os.path.dirname(self._target(path))
+                        self._make(parents[parent])
                     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-                    descriptors.append(os.open(target, flags, 0o600))
+                    descriptors.append(os.open(f"{parents[parent]}/{name}", flags, 0o600))
                     view = memoryview(data)
                     while view:
                         view = view[os.write(descriptors[-1], view) :]
@@ -280,7 +279,7 @@ class RealDisk:
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
-        for parent in parents:
+        for parent in set(parents.values()):
             _sync_directory(parent)
 
     def append(self, path: str) -> RealAppender:

@@ -1,6 +1,7 @@
 """A message's head: its fields as they came, and what is missing in it (RFC 5322, RFC 6532)."""
 
 import re
+from calendar import timegm
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from email.header import decode_header
@@ -16,6 +17,17 @@ _FOLD = re.compile(rb"\r?\n(?=[ \t])")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _WORD = "=?"
 _ID = re.compile(rb"<[^<>\s]+@[^<>\s]+>")
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+_MONTH = {name.encode(): number for number, name in enumerate(_MONTHS, 1)}
+_DATE = re.compile(  # RFC 5322 §3.3 without comments, in years that every calendar has
+    rb"(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), )?(0?[1-9]|[12][0-9]|30) ([A-Z][a-z]{2}) ((?:19|20)[0-9]{2})"
+    rb" ([01][0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))? ([+-])([01][0-9])([0-5][0-9])"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +112,10 @@ def identifiers(value: bytes, most: int = 50) -> list[bytes]:
 
 def date_of(value: bytes) -> float | None:
     """Seconds since 1970 of a Date field (RFC 5322 §3.3), None where it is none."""
+    usual = _DATE.fullmatch(value)
+    if usual is not None and (month := _MONTH.get(usual[2])) is not None:
+        seconds = timegm((int(usual[3]), month, int(usual[1]), int(usual[4]), int(usual[5]), int(usual[6] or 0)))
+        return float(seconds - int(usual[7] + b"1") * (int(usual[8]) * 3600 + int(usual[9]) * 60))
     found = parsedate_tz(value[:200].decode("ascii", "replace"))
     if found is None:
         return None
@@ -108,10 +124,6 @@ def date_of(value: bytes) -> float | None:
         return datetime(*found[:6], tzinfo=zone).timestamp()
     except (ValueError, OverflowError):
         return None
-
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 def date_field(wall: float) -> bytes:

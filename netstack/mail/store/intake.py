@@ -8,7 +8,7 @@ from netstack.kernel.disk import Disk
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.messages import Arrival
 from netstack.mail.store.schema import Quota
-from netstack.mail.store.summary import LIMITS, Summary, summary
+from netstack.mail.store.summary import OCTETS, Summary, summary
 from netstack.sansio import FileSlice
 
 _CHUNK = 256 * 1024
@@ -72,8 +72,8 @@ def large(incoming: Incoming, disk: Disk, path: str) -> Arrival:
                 raise OSError(f"{left} octets of a message are missing")
             appender.write(part)
             crc = crc32(part, crc)
-            if len(head) < LIMITS.octets:
-                head += part[: LIMITS.octets]
+            if len(head) < OCTETS:
+                head += part[:OCTETS]
             left -= len(part)
         appender.sync()
     finally:

@@ -42,6 +42,9 @@ def expunged_line(folder: int, uids: Sequence[int]) -> bytes:
     return _line("X", folder, uids)
 
 
+_ENCODE = json.JSONEncoder(separators=(",", ":")).encode
+
+
 @dataclass(slots=True)
 class Told:
     """One folder, as a ledger tells it."""
@@ -93,4 +96,4 @@ def _tell(folders: dict[int, Told], kind: str, number: int, rest: list[list[list
 
 
 def _line(*values: object) -> bytes:
-    return json.dumps(values, separators=(",", ":")).encode() + b"\n"
+    return _ENCODE(values).encode() + b"\n"

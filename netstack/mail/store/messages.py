@@ -14,6 +14,9 @@ from netstack.mail.store.summary import Summary
 How = Literal["replace", "add", "remove"]
 _AT_ONCE = 500
 """Values of one statement."""
+_FORGET = 64
+"""Deliveries after which old ones are forgotten, all at once."""
+_INSERT = f"INSERT INTO message (folder, {MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- no values
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +52,21 @@ def append(database: sqlite3.Connection, folder: int, arrival: Arrival, limits: 
     """A new message of a folder; raises OverQuota."""
     if arrival.once is not None and (before := _before(database, arrival.once)) is not None:
         return before
-    [count, octets] = database.execute("SELECT messages, octets FROM account").fetchone()
+    [modseq, count, octets] = database.execute("SELECT modseq + 1, messages, octets FROM account").fetchone()
     if count + 1 > arrival.quota.messages or octets + arrival.size > arrival.quota.octets:
         raise OverQuota(f"the mailbox is full: {count} messages of {octets} octets")
     file, thread = place_file(database, None, arrival.size, arrival.crc, arrival.summary)
     database.execute("INSERT INTO arrived VALUES (?, ?, ?)", (file, arrival.octets, arrival.source))
-    uid, modseq = next_uid(database, folder)
+    [uid] = _next_uids(database, folder, 1, arrival.size, modseq)
     message = Message(uid, file, arrival.bits, arrival.keywords, modseq, arrival.size, arrival.date)
-    place(database, folder, message)
+    database.execute(_INSERT, (folder, *message))
+    _count(database, modseq, 1, arrival.size)
     if arrival.once is not None:
         number = database.execute(
             "INSERT INTO once (key, file, folder, uid) VALUES (?, ?, ?, ?)", (arrival.once, file, folder, uid)
         ).lastrowid
-        database.execute("DELETE FROM once WHERE number <= ?", ((number or 0) - limits.remembered,))
+        if number is not None and number % min(_FORGET, limits.remembered) == 0:
+            database.execute("DELETE FROM once WHERE number <= ?", (number - limits.remembered,))
     return Appended(message, folder, thread)
 
 
@@ -114,10 +119,8 @@ def copy(
         raise OverQuota(f"the mailbox is full: {count} messages of {octets} octets")
     made = _next_uids(database, target, len(found), size, modseq)
     copies = [message._replace(uid=uid, modseq=modseq) for uid, message in zip(made, found, strict=True)]
-    _insert(database, target, copies)
-    database.execute(
-        "UPDATE account SET modseq = ?, messages = messages + ?, octets = octets + ?", (modseq, len(found), size)
-    )
+    database.executemany(_INSERT, [(target, *each) for each in copies])
+    _count(database, modseq, len(found), size)
     return [(message.uid, made) for message, made in zip(found, copies, strict=True)]
 
 
@@ -195,15 +198,15 @@ def since(database: sqlite3.Connection, folder: int, modseq: int) -> tuple[list[
 
 def place_file(database: sqlite3.Connection, file: int | None, size: int, crc: int, seen: Summary) -> tuple[int, int]:
     """A new row of a file: its number, which may be given, and its thread."""
-    made = database.execute(
+    thread = _thread(database, seen.mentions)
+    number = database.execute(
         "INSERT INTO file (id, size, crc, thread, sent, identifier, subject, sender, recipients)"
-        " VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?)",
-        (file, size, crc, seen.sent, seen.identifier, seen.subject, seen.sender, seen.recipients),
-    )
-    number = made.lastrowid or 0
-    thread = _thread(database, number, seen.mentions)
-    database.execute("UPDATE file SET thread = ? WHERE id = ?", (thread, number))
-    return number, thread
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (file, size, crc, thread or 0, seen.sent, seen.identifier, seen.subject, seen.sender, seen.recipients),
+    ).lastrowid
+    if thread is None:
+        database.execute("UPDATE file SET thread = id WHERE id = ?", (number,))
+    return number or 0, thread or number or 0
 
 
 def next_uid(database: sqlite3.Connection, folder: int) -> tuple[int, int]:
@@ -219,12 +222,9 @@ def next_uid(database: sqlite3.Connection, folder: int) -> tuple[int, int]:
 
 def place(database: sqlite3.Connection, folder: int, message: Message) -> None:
     """Into a folder, and into the counts."""
-    _insert(database, folder, [message])
+    database.execute(_INSERT, (folder, *message))
     database.execute("UPDATE folder SET messages = messages + 1, octets = octets + ? WHERE id = ?", (message.size, folder))
-    database.execute(
-        "UPDATE account SET modseq = MAX(modseq, ?), messages = messages + 1, octets = octets + ?",
-        (message.modseq, message.size),
-    )
+    _count(database, message.modseq, 1, message.size)
 
 
 def _before(database: sqlite3.Connection, once: str) -> Appended | None:
@@ -235,9 +235,18 @@ def _before(database: sqlite3.Connection, once: str) -> Appended | None:
     return Appended(Message(uid, file, 0, "", 0, 0, 0.0), folder, 0, again=True)
 
 
-def _thread(database: sqlite3.Connection, file: int, mentions: Sequence[int]) -> int:
-    """The thread of the first mention that is known, else a new one; it has all mentions from now on."""
-    thread = file
+def _thread(database: sqlite3.Connection, mentions: Sequence[int]) -> int | None:
+    """The thread of a mention that is known, which has all of them from now on; else a new one, None without mentions.
+
+    A new thread has the number of its first mention.
+    """
+    if not mentions:
+        return None
+    thread = mentions[0]
+    if len(mentions) == 1:
+        made = database.execute("INSERT OR IGNORE INTO mention VALUES (?1, ?1)", (thread,))
+        if made.rowcount:
+            return thread
     for mention in mentions:
         row = database.execute("SELECT thread FROM mention WHERE hash = ?", (mention,)).fetchone()
         if row is not None:
@@ -258,10 +267,10 @@ def _next_uids(database: sqlite3.Connection, folder: int, count: int, size: int,
     return range(row[0] - count, row[0])
 
 
-def _insert(database: sqlite3.Connection, folder: int, messages: Iterable[Message]) -> None:
-    database.executemany(
-        f"INSERT INTO message (folder, {MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
-        [(folder, *message) for message in messages],
+def _count(database: sqlite3.Connection, modseq: int, messages: int, octets: int) -> None:
+    database.execute(
+        "UPDATE account SET modseq = MAX(modseq, ?), messages = messages + ?, octets = octets + ?",
+        (modseq, messages, octets),
     )
 
 

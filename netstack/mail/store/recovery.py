@@ -9,7 +9,7 @@ from netstack.kernel.disk import Disk
 from netstack.mail.store import files, folders, ledger, messages
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.schema import FILE, INBOX, Message
-from netstack.mail.store.summary import LIMITS, summary
+from netstack.mail.store.summary import OCTETS, summary
 
 _CHUNK = 1 << 20
 
@@ -146,7 +146,7 @@ def _read_file(database: sqlite3.Connection, disk: Disk, file: int) -> int:
     opened = disk.open(files.path_of(file))
     try:
         size, crc = opened.stat.size, 0
-        seen = summary(opened.read_at(0, LIMITS.octets))
+        seen = summary(opened.read_at(0, OCTETS))
         for offset in range(0, size, _CHUNK):
             crc = crc32(opened.read_at(offset, _CHUNK), crc)
     finally:

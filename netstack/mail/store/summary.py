@@ -1,12 +1,18 @@
 """What an index keeps of a message's head, for lists, searches and threads."""
 
+import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from netstack.mail.limits import HeadLimits
-from netstack.mail.message import date_of, decoded, head, identifiers
+from netstack.mail.message import date_of, decoded, identifiers
 
-LIMITS = HeadLimits(octets=64 * 1024, fields=200)
+OCTETS = 64 * 1024
+"""Of a message that are looked at."""
+_FIELD = re.compile(
+    rb"^(message-id|in-reply-to|references|subject|from|to|cc|date)[ \t]*:([^\n]*(?:\n[ \t][^\n]*)*)", re.I | re.M
+)
+_END = re.compile(rb"\n\r?\n")
+_FOLD = re.compile(rb"\r?\n(?=[ \t])")
 TEXT = 500
 """Characters that are kept of a value."""
 
@@ -26,10 +32,13 @@ class Summary:
 
 def summary(octets: bytes) -> Summary:
     """From the message's first octets."""
+    block = octets[:OCTETS]
+    end = _END.search(block)
     of: dict[bytes, bytes] = {}
-    for field in head(octets, LIMITS).fields:
-        if field.name in _WANTED and field.name not in of:
-            of[field.name] = field.value
+    for match in _FIELD.finditer(block, 0, end.start() + 1 if end else len(block)):
+        name = match[1].lower()
+        if name not in of:
+            of[name] = _FOLD.sub(b"", match[2]).strip()
     own = identifiers(of.get(b"message-id", b""))[:1]
     named = own + identifiers(of.get(b"in-reply-to", b""), 2) + identifiers(of.get(b"references", b""), 20)
     recipients = b", ".join(of[name] for name in (b"to", b"cc") if name in of)
@@ -39,8 +48,5 @@ def summary(octets: bytes) -> Summary:
         decoded(of.get(b"from", b""), TEXT).casefold(),
         decoded(recipients, TEXT).casefold(),
         date_of(of[b"date"]) if b"date" in of else None,
-        tuple({int.from_bytes(blake2b(name, digest_size=8).digest(), "big", signed=True) for name in named}),
+        tuple({int.from_bytes(blake2b(name, digest_size=8).digest(), "big") >> 1: None for name in named}),
     )
-
-
-_WANTED = frozenset({b"message-id", b"in-reply-to", b"references", b"subject", b"from", b"to", b"cc", b"date"})
