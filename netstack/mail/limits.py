@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from netstack.sansio.bounds import all_positive
+from netstack.sansio.bounds import all_positive, positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +26,20 @@ class HeadLimits:
 
     def __post_init__(self) -> None:
         all_positive(self)
+
+
+@dataclass(frozen=True, slots=True)
+class MimeLimits:
+    """Bounds of a message's structure; beyond them what follows belongs to the part that is open."""
+
+    depth: int = 50
+    """Parts in parts."""
+    parts: int = 1000
+    delimiters: int = 100_000
+    """Lines that begin as a delimiter does."""
+    head: HeadLimits = HeadLimits()
+    """Of each part."""
+
+    def __post_init__(self) -> None:
+        for name in ("depth", "parts", "delimiters"):
+            positive(name, getattr(self, name))
