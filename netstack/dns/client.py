@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from netstack.dns.streams import PooledUpstream, Received, Server, StreamPool
 from netstack.dns.upstream import DatagramUpstream, StreamUpstream, Upstream
-from netstack.dns.wire import TC, MalformedMessage, Question, make_query, parse_reply
+from netstack.dns.wire import AD, TC, MalformedMessage, Question, make_query, parse_reply
 from netstack.kernel.listen import ListenError
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import NameNotFound, ResolutionError, is_address
@@ -56,20 +56,23 @@ class StubResolver:
         return found
 
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
-        try:
-            kind = RdataType.from_text(rdtype)
-        except (dns.exception.DNSException, ValueError) as error:
-            raise ResolutionError(f"{rdtype!r} is not a record type", temporary=False) from error
-        return await self._find(Question(_name(name), kind))
+        return await self._find(Question(_name(name), _type(rdtype)))
 
-    async def query(self, question: Question) -> Message:
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        reply = await self.query(Question(_name(name), _type(rdtype)), dnssec_ok=True)
+        if reply.rcode() == Rcode.NXDOMAIN:
+            raise NameNotFound(name)
+        found = [str(rdata) for rrset in reply.answer if rrset.rdtype == _type(rdtype) for rdata in rrset]
+        return found if reply.flags & AD else None
+
+    async def query(self, question: Question, dnssec_ok: bool = False) -> Message:
         """The first answer that is one (NOERROR or NXDOMAIN); raises ResolutionError, temporary."""
         reason = "no server is configured"
         for _ in range(self.attempts):
             for server in self.servers:
                 reply = await exchange(
                     self.machine, (server.address, server.port), question, patience=self.patience,
-                    udp_payload=self.udp_payload, streams=self.streams, name=server.name,
+                    udp_payload=self.udp_payload, dnssec_ok=dnssec_ok, streams=self.streams, name=server.name,
                 )  # fmt: skip
                 if reply is None:
                     reason = f"no reply from {server.address} port {server.port}"
@@ -189,6 +192,13 @@ class _Exchange:
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.close()
+
+
+def _type(text: str) -> RdataType:
+    try:
+        return RdataType.from_text(text)
+    except (dns.exception.DNSException, ValueError) as error:
+        raise ResolutionError(f"{text!r} is not a record type", temporary=False) from error
 
 
 def _name(text: str) -> dns.name.Name:

@@ -32,6 +32,12 @@ class Resolver(Protocol):
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
         """The records of a type ("MX", "TXT", ...) in presentation format (RFC 1035 §5), aliases followed."""
 
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        """As `records`, but None where the resolver has not verified them (DNSSEC): for who must be sure (RFC 7672 §2.1).
+
+        The way to the resolver is trusted. NameNotFound says nothing about proof.
+        """
+
 
 class FakeResolver:
     """Answers from a table {(name, type): [records]}; what is not in it does not exist."""
@@ -39,6 +45,8 @@ class FakeResolver:
     def __init__(self, table: Mapping[tuple[str, str], Sequence[str]] | None = None) -> None:
         self.table = {(name.lower(), rdtype): list(found) for (name, rdtype), found in (table or {}).items()}
         self.asked: list[tuple[str, str]] = []
+        self.signed: set[str] = set()
+        """Names whose records are proved."""
 
     async def addresses(self, name: str) -> Sequence[str]:
         if is_address(name):
@@ -47,6 +55,10 @@ class FakeResolver:
 
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
         return await self._find(name, rdtype)
+
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        found = await self._find(name, rdtype)
+        return found if name.lower() in self.signed else None
 
     async def _find(self, name: str, *types: str) -> Sequence[str]:
         name = name.rstrip(".").lower()
@@ -66,6 +78,9 @@ class NoResolver:
 
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
         raise ResolutionError(f"{name} {rdtype} cannot be looked up: no resolver is configured", temporary=False)
+
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        return None
 
 
 def is_address(text: str) -> bool:

@@ -18,7 +18,10 @@ from netstack.smtp.events import Recipient
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.queue import Job, Outcome, Unreachable
 from netstack.smtp.routes import NoRoute, Route, route
+from netstack.smtp.tlspolicy import Demand, Level, Policies
 from netstack.smtp.wire import Reply, encode_xtext
+
+_NO_DEMAND = Demand(Level.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,12 @@ class CourierOptions:
 class Courier:
     """Opens the ways to other servers for the queue; one for each host."""
 
-    def __init__(self, machine: Machine, options: CourierOptions, traffic: Traffic) -> None:
+    def __init__(
+        self, machine: Machine, options: CourierOptions, traffic: Traffic, policies: Policies | None = None
+    ) -> None:
+        """`policies` say what servers have to prove; without them nobody has to."""
         self.machine = machine
+        self.policies = policies
         self.options = options
         self.traffic = traffic
         self.rng = Random(machine.rng.getrandbits(64))
@@ -70,6 +77,8 @@ class RemoteSession:
         self._destination = destination
         self._dialogue: Dialogue | None = None
         self._host = ""
+        self._proved = False
+        """Whether the host has proved who it is."""
 
     @property
     def usable(self) -> bool:
@@ -100,9 +109,22 @@ class RemoteSession:
         last = Outcome(Fate.WAITING, "4.4.4", f"no host of {self._destination} has an address")
         tried = 0
         missing = True
+        policies = courier.policies
+        policy = await policies.sts(self._destination) if policies is not None and found.by_mx else None
+        by_mx_proved = policies is not None and found.by_mx and await policies.exchanges_proved(self._destination)
         for host in found.hosts:
             try:
                 addresses = await machine.resolver.addresses(host)
+                demand: Demand | None = _NO_DEMAND
+                if policies is not None:
+                    demand = await policies.demand(host, found.port, by_mx_proved, policy)
+                if demand is None:
+                    missing = False
+                    courier.failed_tls += 1
+                    last = Outcome(
+                        Fate.WAITING, "4.7.0", f"{host} is not in the MTA-STS policy of {self._destination}", host
+                    )
+                    continue
             except ResolutionError as error:
                 if not isinstance(error, NameNotFound):
                     missing = False
@@ -115,36 +137,32 @@ class RemoteSession:
                     raise Unreachable(last)
                 try:
                     self._host = host
-                    return await self._greet(host, address, machine.port(found.port))
+                    return await self._greet(host, address, machine.port(found.port), demand)
                 except DialogueError as error:
                     last = _of_connection(error, host)
         if missing:  # names that do not exist, or have no address
             last = Outcome(Fate.FAILED, "5.4.4", f"no host of {self._destination} has an address: {', '.join(found.hosts)}")
         raise Unreachable(last)
 
-    async def _greet(self, host: str, address: str, port: int) -> Dialogue:
+    async def _greet(self, host: str, address: str, port: int, demand: Demand) -> Dialogue:
         """A connection that can take mail; raises DialogueError."""
         courier = self._courier
-        options = courier.options
+        starttls = courier.options.starttls
         try:
-            return await self._open(host, address, port, options.starttls)
+            return await self._open(host, address, port, starttls, demand)
         except _NoTLS:
             courier.failed_tls += 1
-            return await self._open(host, address, port, False)  # mail in the clear rather than none (RFC 7435 §4)
+            if demand.level is not Level.NONE:
+                raise
+            return await self._open(host, address, port, False, demand)  # in the clear rather than not at all (RFC 7435 §4)
 
-    async def _open(self, host: str, address: str, port: int, starttls: bool) -> Dialogue:
+    async def _open(self, host: str, address: str, port: int, starttls: bool, demand: Demand) -> Dialogue:
         courier = self._courier
         options = courier.options
         dialogue, greeting = await connect(
-            courier.machine,
-            address,
-            port,
-            courier.traffic,
-            options.smtp,
-            options.connections,
-            start_tls_name=host,
-            verify=False,
-        )
+            courier.machine, address, port, courier.traffic, options.smtp, options.connections,
+            start_tls_name=host, verify=False,
+        )  # fmt: skip
         try:
             await _accepted(dialogue, greeting)
             await _accepted(dialogue, await dialogue.hello(options.name, options.extended))
@@ -153,10 +171,23 @@ class RemoteSession:
                 courier.secured += 1
             else:
                 courier.in_the_clear += 1
+            self._judge(dialogue, host, demand)
         except DialogueError:
             dialogue.quit()
             raise
         return dialogue
+
+    def _judge(self, dialogue: Dialogue, host: str, demand: Demand) -> None:
+        """Go on only with a host that has proved what it has to; raises DialogueError."""
+        courier = self._courier
+        security = None if dialogue.peer is None else dialogue.peer.security
+        trouble = demand.trouble(security, host, courier.machine.wall())
+        self._proved = not trouble and security is not None and (demand.level is Level.DANE or not security.trouble)
+        if courier.policies is not None and demand.level is not Level.NONE:
+            failed = "starttls-not-supported" if security is None else "validation-failure"
+            courier.policies.count(failed if trouble else "successful-session")
+        if trouble:
+            raise DialogueError(trouble, Reply(454, (trouble,), "4.7.5"))
 
     async def _secure(self, dialogue: Dialogue) -> None:
         try:
@@ -172,7 +203,7 @@ class RemoteSession:
     async def _send(self, dialogue: Dialogue, job: Job) -> Sequence[Outcome]:
         envelope, extensions = job.envelope, dialogue.extensions
         recipients = [envelope.recipients[index] for index in job.indexes]
-        refused = _impossible(envelope, extensions)
+        refused = _impossible(envelope, extensions, self._proved)
         if refused is not None:
             return [refused] * len(recipients)
         sent = await dialogue.send(
@@ -189,7 +220,7 @@ class _NoTLS(DialogueError):
     """The server offers TLS and does not manage it."""
 
 
-def _impossible(envelope: Envelope, extensions: Mapping[str, str]) -> Outcome | None:
+def _impossible(envelope: Envelope, extensions: Mapping[str, str], proved: bool) -> Outcome | None:
     """Why a message cannot be sent to this server at all."""
     size = extensions.get("SIZE", "")
     if size.isdigit() and 0 < int(size) < envelope.length:
@@ -198,6 +229,8 @@ def _impossible(envelope: Envelope, extensions: Mapping[str, str]) -> Outcome | 
         return Outcome(Fate.FAILED, "5.6.7", "the message needs SMTPUTF8, which the server does not offer")
     if envelope.require_tls and "REQUIRETLS" not in extensions:  # RFC 8689 §4.2.1
         return Outcome(Fate.FAILED, "5.7.30", "the message needs REQUIRETLS, which the server does not offer")
+    if envelope.require_tls and not proved:
+        return Outcome(Fate.FAILED, "5.7.10", "the message needs TLS with a server that proves who it is")
     if envelope.body == "BINARYMIME" and ("BINARYMIME" not in extensions or "CHUNKING" not in extensions):
         return Outcome(Fate.FAILED, "5.6.1", "the message is binary, and the server does not take that")
     return None

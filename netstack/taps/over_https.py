@@ -134,6 +134,9 @@ class _Known:
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
         return []
 
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        return None
+
 
 def _refusal(refused: Refused) -> Respond:
     allow = f"Allow: {', '.join(METHODS)}\r\n".encode() if refused.status == 405 else b""

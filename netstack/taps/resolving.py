@@ -25,6 +25,9 @@ class SystemNames:
     async def records(self, name: str, rdtype: str) -> Sequence[str]:
         return await self._dns.records(name, rdtype)
 
+    async def proved(self, name: str, rdtype: str) -> Sequence[str] | None:
+        return await self._dns.proved(name, rdtype)
+
 
 def system_names(machine: Machine, servers: Sequence[str] = (), hosts: Path = HOSTS, resolv: Path = RESOLV) -> SystemNames:
     """`servers`: `ADDRESS[:PORT]` in place of the system's; raises ValueError."""

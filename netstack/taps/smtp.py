@@ -9,6 +9,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.http.client import ClientOptions, fetch
+from netstack.http.limits import HTTPLimits
+from netstack.http.links import FetchError
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
@@ -30,6 +33,7 @@ from netstack.smtp.reception import Check, Reception, ReceptionLimits, Reception
 from netstack.smtp.routes import Route
 from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
+from netstack.smtp.tlspolicy import LONGEST_POLICY, Policies
 from netstack.taps.bounds import Row, given, number, parameters
 from netstack.taps.resolving import server, system_names
 from netstack.taps.standalone import MachineOptions, built, endpoints, networks, placed, reason
@@ -72,6 +76,10 @@ class Config:
     """Send by BDAT where the other server takes it."""
     starttls: bool = True
     """Offered to others, and used with those who offer it."""
+    dane: bool = True
+    """Servers whose TLSA records are proved have to have one of those certificates (RFC 7672)."""
+    mta_sts: bool = True
+    """Domains that publish an MTA-STS policy are sent to as it says (RFC 8461)."""
     authentication: bool = True
     """SPF, DKIM and DMARC of what comes from other servers, and Authentication-Results."""
     dmarc: bool = True
@@ -137,6 +145,7 @@ def build(config: Config, machine: Machine) -> IService:
     metrics = collector(machine.registry)
     store = MailStore(machine, config.store)
     own_names = frozenset({machine.name, *config.domains})
+    policies = Policies(machine, _Fetcher(machine) if config.mta_sts else None, config.dane)
     courier = Courier(
         machine,
         CourierOptions(
@@ -144,8 +153,9 @@ def build(config: Config, machine: Machine) -> IService:
             smtp=config.smtp,
         ),
         traffic(machine.registry, PROTOCOL, "client"),
+        policies,
     )  # fmt: skip
-    metrics.tls = courier.by_tls
+    metrics.tls, metrics.policies = courier.by_tls, policies.counts
 
     def session(destination: str) -> Session:
         return LocalSession(directory, store) if destination == LOCAL else courier.session(destination)
@@ -179,6 +189,24 @@ def build(config: Config, machine: Machine) -> IService:
     service: Any = SMTPService(machine, doors, queue, store, config.smtp, config.connections, config.grace)
     made: IService = service
     return made
+
+
+class _Fetcher:
+    """Gets MTA-STS policies (RFC 8461 §3.3): no redirect, a minute's time, 64 KiB."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._options = ClientOptions(timeout=60.0, http=HTTPLimits(body=LONGEST_POLICY))
+
+    async def __call__(self, url: str) -> str:
+        try:
+            found = await fetch(self._machine, url, options=self._options)
+        except FetchError as error:
+            raise LookupError(str(error)) from None
+        media = next((value.lower() for name, value in found.fields if name.lower() == "content-type"), "")
+        if found.status != 200 or not media.startswith("text/plain"):
+            raise LookupError(f"{url}: {found.status}, or no plain text")
+        return found.body.decode("ascii", "replace")
 
 
 def _parsed(key: str, parse: Callable[[], Any]) -> Any:
@@ -269,6 +297,8 @@ class Options(MachineOptions):
         ["verify", None, "VRFY says who is here."],
         ["hello", None, "Say HELO to other servers, and use no extension."],
         ["chunking", None, "Send by BDAT where the other server takes it."],
+        ["no-dane", None, "Ask for no TLSA records."],
+        ["no-mta-sts", None, "Ask for no MTA-STS policies."],
         ["no-authentication", None, "Look at neither SPF nor DKIM nor DMARC of what comes in."],
         ["no-dmarc", None, "Take what a domain wants refused."],
         ["no-starttls", None, "Neither offer STARTTLS nor use it."],
@@ -355,6 +385,8 @@ class Options(MachineOptions):
                 bool(self["hello"]),
                 bool(self["chunking"]),
                 starttls=not self["no-starttls"],
+                dane=not self["no-dane"],
+                mta_sts=not self["no-mta-sts"],
                 authentication=not self["no-authentication"],
                 dmarc=not self["no-dmarc"],
                 dkim=tuple(self.dkim),

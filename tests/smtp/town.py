@@ -1,6 +1,7 @@
 """Two mail hosts of the simulated Internet, crepes.fr and hamburger.edu, and mailboxes that are lists."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -9,7 +10,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import FakeResolver
-from netstack.mail.accounts import Accounts, new_account
+from netstack.mail.accounts import Account, Accounts, new_account
 from netstack.mail.credentials import Authenticator
 from netstack.smtp.courier import Courier, CourierOptions
 from netstack.smtp.dialogue import Dialogue, connect
@@ -21,6 +22,7 @@ from netstack.smtp.offer import Offer
 from netstack.smtp.queue import LOCAL, Job, Outcome, Queue, Session
 from netstack.smtp.reception import Reception, ReceptionOptions
 from netstack.smtp.service import Door, SMTPService
+from netstack.smtp.tlspolicy import Policies
 from netstack.smtp.wire import Reply
 from netstack.world.simulated import Simulation
 
@@ -34,6 +36,12 @@ TABLE = {
     ("elsewhere.test", "A"): ["192.0.2.4"],
 }
 SMTP = SMTPLimits(message=100_000, command_seconds=60, greeting_seconds=60, final_seconds=120)
+
+
+@cache
+def account(name: str) -> Account:
+    """With the password PASSWORD."""
+    return new_account(name, PASSWORD, b"salt" * 4, scram=False)
 
 
 class Boxes:
@@ -67,17 +75,22 @@ class Office:
         self.aliases = parse_aliases(aliases.splitlines())
         self.boxes = Boxes()
         self.limits = QueueLimits()
+        self.resolver = FakeResolver(TABLE)
+        self.policy = ""
+        """What every MTA-STS server says."""
         self.host = simulation.host(name, address)
         self.host.program = self.program
         self.host.start()
         self.service: Any = None
 
     def program(self, host: Any) -> None:
-        machine = self.simulation.machine(host, resolver=FakeResolver(TABLE))
+        machine = self.simulation.machine(host, resolver=self.resolver)
         directory = Directory(self.accounts, frozenset({self.domain}), self.aliases)
         metrics = collector(machine.registry)
         own = frozenset({machine.name})
-        courier = Courier(machine, CourierOptions(machine.name, own, smtp=SMTP), traffic(machine.registry, "smtp", "client"))
+        policies = self.policies = Policies(machine, self.fetch)
+        options = CourierOptions(machine.name, own, smtp=SMTP)
+        courier = Courier(machine, options, traffic(machine.registry, "smtp", "client"), policies)
 
         def session(destination: str) -> Session:
             return self.boxes if destination == LOCAL else courier.session(destination)
@@ -95,6 +108,12 @@ class Office:
         self.service = SMTPService(machine, doors, queue, self.boxes, SMTP, StreamLimits())
         self.service.privilegedStartService()
         self.service.startService()
+
+    async def fetch(self, url: str) -> str:
+        """In place of HTTPS."""
+        if not self.policy:
+            raise LookupError(url)
+        return self.policy
 
     @property
     def queue(self) -> Queue:
