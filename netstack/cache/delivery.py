@@ -169,9 +169,9 @@ class Delivery:
         if self.writing is not None:
             try:
                 data = self.writing.read(self.offset, limit)
-            except Gone:
-                data = b""
+            except (Gone, OSError):
                 self.break_off()
+                return b""
             if not data and self.writing.ended:
                 if self._left > 0 or (self.fetch is not None and self.fetch.broken):
                     self.break_off()
@@ -180,9 +180,13 @@ class Delivery:
                 return self._next()
         else:
             assert self.stored is not None  # noqa: S101  one of the two is read
-            data = octets_of(self.stored.part(self.offset, limit))
+            try:
+                data = octets_of(self.stored.part(self.offset, limit))
+            except OSError:
+                data = b""
             if not data:
                 self.break_off()
+                return b""
         self.offset += len(data)
         if self._left > 0:
             self._left -= len(data)

@@ -244,6 +244,7 @@ class Fetch:
         if joins:
             assert outcome.base is not None  # noqa: S101  as Outcome says
             self._joining = Joining(kept, outcome.pieces, self._stored.get(outcome.base))
+            kept.on_room = self._resume
             if outcome.answer is None:
                 self._pass(outcome, response)
                 return
@@ -324,26 +325,37 @@ class Fetch:
             writing.write(data)
         for reader in tuple(self._readers):
             reader.pump()
-        if not writing.storing and not self._done:
-            self._forget()
-            if writing.full and self._transfer is not None:
-                self._transfer.pause()
-                if self._lagging is None and len(self._readers) > 1:
-                    self._lagging = self.proxy.later(self.proxy.limits.lagging_seconds, self._cut_off)
+        if self._done:
+            return
+        self._forget()
+        if self._full and self._transfer is not None:
+            self._transfer.pause()
+            if self._lagging is None and len(self._readers) > 1 and not writing.storing:
+                self._lagging = self.proxy.later(self.proxy.limits.lagging_seconds, self._cut_off)
+
+    @property
+    def _full(self) -> bool:
+        """Too much waits for readers, or for the disk."""
+        joining = self._joining
+        return (self.writing is not None and self.writing.full) or (joining is not None and joining.whole.full)
 
     def _forget(self) -> None:
-        """Octets that everybody has read need not be kept."""
-        writing = self.writing
+        """Octets that everybody has read need not be kept; nor anything, once all is over."""
+        writing, readers = self.writing, self._readers
         if writing is not None and not writing.storing:
-            readers = self._readers
             writing.forget(min([reader.offset for reader in readers]) if readers else writing.size)
+        if self._done and not readers:
+            if writing is not None:
+                writing.close()
+            if self._joining is not None:
+                self._joining.whole.close()
 
     def pumped(self) -> None:
         """A reader has gone on."""
         self._forget()
 
     def _resume(self) -> None:
-        if self._transfer is not None:
+        if self._transfer is not None and not self._full:
             self._transfer.resume()
 
     def _cut_off(self) -> None:

@@ -10,6 +10,7 @@ from netstack.cache.metrics import AGES
 from netstack.cache.objects import Stored
 from netstack.cache.policy import Answer, Final, Forward, Outcome, Serve, plain
 from netstack.cache.status import forwarded, hit, own
+from netstack.http.engine.server import body_length
 from netstack.http.events import Ready, Respond
 from netstack.http.metrics import Requests
 from netstack.http.values import http_date
@@ -73,27 +74,37 @@ class Responses:
     ) -> bytes | FileSlice | None:
         """Send; the whole body if it went out in one piece."""
         counts, limits = self._proxy.counts, self._proxy.limits
+        fields, segments = answer.head + lines, answer.parts
+        whole = segments == ((0, stored.size),)
+        try:
+            if not segments or not delivery.has_content(answer.status):
+                stored.use()
+                pieces: list[bytes | FileSlice] = []
+            elif answer.ranges:
+                fields, listed = self._parts(answer, fields)
+                pieces = [each if isinstance(each, bytes) else stored.part(*each) for each in listed]
+            else:
+                pieces = [stored.body() if whole else stored.part(*segments[0])]
+        except OSError:  # its file has gone
+            self._proxy.store.discard(stored)
+            self.forget(stored.key)
+            self._proxy.plan(delivery)
+            return None
         counts.hits[kind] += 1
         counts.ages.add(float(entry.age(self._proxy.machine.wall())))
-        fields = answer.head + lines
-        if not answer.parts or not delivery.has_content(answer.status):
-            stored.use()
+        counts.hit_octets += body_length(tuple(pieces))
+        if not pieces:
             delivery.respond(Respond(answer.status, fields, b"", answer.length), told)
             return b""
-        if answer.ranges:
-            fields, segments = self._parts(answer, fields)
-            pieces: list[bytes | FileSlice] = [each if isinstance(each, bytes) else stored.part(*each) for each in segments]
+        [first, *more] = pieces
+        if more:
             delivery.respond(Respond(answer.status, fields, tuple(pieces)), told)
             return None
-        [(offset, length)] = answer.parts
-        whole = offset == 0 and length == stored.size
-        body = stored.body() if whole else stored.part(offset, length)
-        counts.hit_octets += length
-        if isinstance(body, bytes) and len(body) > limits.inline:
-            delivery.start(answer.status, fields, length, stored, answer.parts, told)
+        if isinstance(first, bytes) and len(first) > limits.inline:
+            delivery.start(answer.status, fields, len(first), stored, segments, told)
             return None
-        delivery.respond(Respond(answer.status, fields, body), told)
-        return body if whole else None
+        delivery.respond(Respond(answer.status, fields, first), told)
+        return first if whole else None
 
     def _parts(self, answer: Answer, fields: bytes) -> tuple[bytes, list[Segment]]:
         """The fields and octets of several parts (RFC 9110 §14.6)."""
