@@ -23,7 +23,7 @@ LAN = 0.01
 HIT_RATE = 0.4
 POPULAR = 10
 """Objects that the cache has; all others are asked for once."""
-SPEED = {"simulated": 1.0, "loopback": 4.0}
+SPEED = {"simulated": 1.0, "loopback": 2.0}
 """So many times faster than the chapter's: rates, delays and arrivals alike."""
 
 
