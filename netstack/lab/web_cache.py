@@ -122,7 +122,7 @@ def _claims(case: Case, on: str, found: Measured | None, predicted: float, full:
     if found is not None:
         count = len(found.sample.delays)
         shown = delay = fmean(found.sample.delays)
-        told = f"{count} requests, {found.sample.opened} of them opened a connection"
+        told = f"{count} requests, {found.sample.opened} of them opened a connection{_late(on, found.sample.late)}"
         if not full:
             shown = delay + steady - predicted
             note += f"; measured {delay:.4g} s, of which {predicted - steady:+.3g} s are the sample's (control variate)"
@@ -136,6 +136,11 @@ def _claims(case: Case, on: str, found: Measured | None, predicted: float, full:
         yield Claim(LAN_BUSY.format(what=case.what), case.lan_busy, lan, LAN_TOLERANCE[on], note=LAN_NOTE)
     yield Claim(DELAY.format(what=case.what), steady, shown, tolerance, "s", note=note)
     yield Claim(SAME.format(what=case.what), predicted if found else steady, delay, SAME_ARRIVALS[on], "s", note=told)
+
+
+def _late(on: str, seconds: float) -> str:
+    """How busy the machine was, where time is real."""
+    return f", sent {seconds:.3f} s late on average" if on == "loopback" else ""
 
 
 # With as much offered as the link carries
@@ -155,7 +160,7 @@ def _saturated(bench: Bench) -> Iterator[Claim]:
     case = SATURATED
     count = STREAMS_ON_LOOPBACK if bench.on == "loopback" else case.full if bench.full else case.requests
     rng = Random(f"{bench.seed}/{case.what}")
-    measured, model, busy, octets = [], [], [], 0
+    measured, model, busy, octets, late = [], [], [], 0, 0.0
     alone = case.delay(0.0)
     with world(bench, case) as internet:
         url = made_object(internet, case.objects.bits)
@@ -166,11 +171,12 @@ def _saturated(bench: Bench) -> Iterator[Claim]:
             model.append(list(zip(times, waits(times, case.service), strict=True)))
             busy.append(found.access)
             octets += found.octets
+            late += found.sample.late / count
     offered = utilisation(1 / SPAN, octets * 8 / count, case.access_bps)
     shown, predicted = (
         Streams(offered, fmean(busy), _mean(streams, 0.0, SPAN), _growth(streams)) for streams in (measured, model)
     )
-    yield from _saturated_claims(bench.on, count, shown, predicted)
+    yield from _saturated_claims(bench.on, count, shown, predicted, _late(bench.on, late))
 
 
 def _mean(streams: Sequence[Sequence[tuple[float, float]]], since: float, until: float) -> float:
@@ -183,7 +189,9 @@ def _growth(streams: Sequence[Sequence[tuple[float, float]]]) -> float:
     return late / early
 
 
-def _saturated_claims(on: str, count: int, shown: Streams | None, predicted: Streams | None) -> Sequence[Claim]:
+def _saturated_claims(
+    on: str, count: int, shown: Streams | None, predicted: Streams | None, lateness: str = ""
+) -> Sequence[Claim]:
     """Of few streams, what sets them apart from the mean of all is taken off: the model's number for them shows it."""
     case, service = SATURATED, SATURATED.service
     wait = saturated_mean_wait(SPAN, service)
@@ -209,7 +217,7 @@ def _saturated_claims(on: str, count: int, shown: Streams | None, predicted: Str
         Claim(STREAM.format(what=case.what, span=SPAN), wait, waited, wait_tolerance, "s", note=wait_note),
         Claim(
             SAME_WAIT.format(what=case.what), predicted.wait if predicted else wait, shown.wait if shown else None,
-            SAME_WAITS[on], "s", note=f"the book: {case.book[1]}",
+            SAME_WAITS[on], "s", note=f"the book: {case.book[1]}{lateness}",
         ),
         Claim(
             GROWTH.format(what=case.what, span=SPAN, quarter=SPAN / 4), late / early, grew, growth_tolerance,

@@ -64,6 +64,8 @@ class Sample:
     """When it started, by the clock of the machine."""
     delays: list[float]
     """From the instant of each request to the last octet of its response."""
+    late: float = 0.0
+    """Mean time that requests were sent after their instant; more than a little says that the machine is too busy."""
     opened: int = 0
     """Requests that found no open connection."""
     hits: int = 0
@@ -102,6 +104,7 @@ class Traffic:
         for number, request in enumerate(requests):
             due = began + request.at / scale
             await deferLater(reactor, max(0.0, due - reactor.seconds()))
+            sample.late += (reactor.seconds() - due) * scale / len(requests)
             under_way.append(Deferred.fromCoroutine(self._one(sample, number, request.url, due)))
             if len(under_way) > UNFINISHED:
                 under_way = [each for each in under_way if not each.called]
