@@ -5,6 +5,7 @@ from errno import EDQUOT, ENOSPC
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
@@ -56,12 +57,15 @@ class DiskTier:
         self._queue: deque[tuple[Stored, int]] = deque()
         self.behind = 0
         """Octets that wait to be written."""
+        self._most_behind = min(limits.behind, limits.memory // 4)  # what waits is held in memory
         self._turn = False
         """Writing goes before learning what is there, every second time."""
+        self._waiting: list[Deferred[None]] = []
         self._early: list[bytes] = []
         """Keys removed before anything is known of the disk."""
         self._paused: IDelayedCall | None = None
-        self._stopping = False
+        self.stopping = False
+        """Nothing more is learned of the disk."""
         memory.index = lambda: self.files.index.octets + self.files.ghost.octets
         memory.on_evicted = self._evicted_from_memory
 
@@ -81,9 +85,17 @@ class DiskTier:
         """What was stored and removed until now is on disk, if the disk takes it."""
         await self.lane.idle()
 
+    async def removals(self) -> None:
+        """What was removed until now is on disk, if the disk takes it: also while objects are written without an end."""
+        if self._paused is None and self.warming.listed:
+            waiter: Deferred[None] = Deferred()
+            self._waiting.append(waiter)
+            self.lane.go()
+            await waiter
+
     async def stop(self) -> None:
         """Write what waits, and the tables of the segments, so that the next start is quick."""
-        self._stopping = True
+        self.stopping = True
         self.warming.stop()
         if self._paused is not None and self._paused.active():
             self._paused.cancel()
@@ -218,7 +230,7 @@ class DiskTier:
         elif not stored.queued:
             size = self._size(stored)
             fits = len(stored.key) <= 0xFFFF and size <= self.limits.disk // 16
-            if not fits or self.behind + size > self.limits.behind or self._paused is not None:
+            if not fits or self.behind + size > self._most_behind or self._paused is not None:
                 self._unwritten(stored)
                 return
             stored.queued = True
@@ -229,7 +241,7 @@ class DiskTier:
 
     def spill(self, writing: Writing) -> Spill | None:
         """A large object that is being received; None where it cannot be written now."""
-        if self._paused is not None or self._stopping or not self.warming.listed:
+        if self._paused is not None or self.stopping or not self.warming.listed:
             return None
         return self.spills.begin(writing)
 
@@ -250,6 +262,7 @@ class DiskTier:
         """For the lane."""
         self.memory.make_room()  # the index may have grown
         if self._paused is not None:
+            self._removals_done()
             return self.warming.work() if self.warming.listed else None
         if not self.warming.listed:
             return self.warming.work()
@@ -258,8 +271,16 @@ class DiskTier:
             for key in keys:
                 self.warming.purge(self.hash_of(key))
         self._turn = not self._turn
-        work = self.files.upkeep() or (self._writing() if self._turn else None)
+        work = self.files.upkeep()
+        if work is None:
+            self._removals_done()
+            work = self._writing() if self._turn else None
         return work or self.warming.work() or (None if self._turn else self._writing())
+
+    def _removals_done(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.callback(None)
 
     def _writing(self) -> Work | None:
         spilled = self.spills.needs
@@ -413,7 +434,7 @@ class DiskTier:
         self.counts.disk_failed += 1
         if error.errno in (ENOSPC, EDQUOT):
             self.files.room = max(0, min(self.files.room, self.files.used - 2 * self.files.segment_octets))
-        if self._paused is None and not self._stopping:
+        if self._paused is None and not self.stopping:
             self.log.warn(
                 "{name}: nothing is written to the cache's disk for {seconds} s: {error}",
                 name=self.machine.name, seconds=self.limits.retry, error=str(error),

@@ -27,7 +27,7 @@ class StoreLimits:
     window: int = 1024 * 1024
     """Octets of an object being received that wait for its slowest reader, or for the disk."""
     behind: int = 32 * 1024 * 1024
-    """Octets of objects that wait to be written to disk; further ones are in memory alone."""
+    """Octets of objects that wait to be written to disk, a quarter of `memory` at most; others are in memory alone."""
     retry: float = 10.0
     """Seconds without writing after the disk was full or failed."""
 

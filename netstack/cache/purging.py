@@ -50,11 +50,15 @@ class Purging:
             raise ValueError(f"{url!r} is not an http or https URL")
         return self._removed(key)
 
-    def below(self, prefix: str) -> int:
-        """Remove all whose URL begins so; everything for an empty prefix."""
-        wanted = b"GET " + prefix.encode("latin-1", "replace")
-        keys = dict.fromkeys(stored.key for stored in self._proxy.store.list(wanted))
-        return sum(self._removed(key) for key in keys)
+    async def below(self, prefix: str) -> int:
+        """Remove all whose URL begins so, also from the disk; everything for an empty prefix."""
+        count, wanted = 0, b"GET " + prefix.encode("latin-1", "replace")
+        store = self._proxy.store
+        for key in store.receiving(wanted):
+            count += self._removed(key)
+        async for stored in store.everything(wanted):
+            count += self._removed(stored.key)
+        return count
 
     def _removed(self, key: bytes) -> int:
         count = self._proxy.remove(key)

@@ -1,6 +1,6 @@
 """What is stored, for people and for the control socket."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from netstack.cache.entry import Entry, Flags
@@ -18,9 +18,9 @@ _FLAGS = {
 }
 
 
-def listed(proxy: "Proxy", prefix: str = "") -> Iterator[dict[str, Any]]:
+async def listed(proxy: "Proxy", prefix: str = "") -> AsyncIterator[dict[str, Any]]:
     """Every stored response whose URL begins with `prefix`, in no order."""
-    for stored in proxy.store.list(b"GET " + prefix.encode("latin-1", "replace")):
+    async for stored in proxy.store.everything(b"GET " + prefix.encode("latin-1", "replace")):
         for entry in proxy.entries([stored]):
             yield short(stored, entry, proxy.machine.wall())
 

@@ -1,9 +1,10 @@
 """The store of a Web cache: opaque metadata and a body under a key, in memory and on disk, each bounded."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 from netstack.cache.disk import DiskTier
 from netstack.cache.limits import StoreCounts, StoreLimits
+from netstack.cache.listing import on_disk
 from netstack.cache.memory import OVERHEAD, Memory
 from netstack.cache.objects import Stored, Writing
 from netstack.kernel.machine import Machine
@@ -41,6 +42,11 @@ class Store:
         """What was stored and removed until now is on disk, if the disk takes it."""
         if self.disk is not None:
             await self.disk.flush()
+
+    async def removals(self) -> None:
+        """What was removed until now does not come back after a crash, if the disk takes that."""
+        if self.disk is not None:
+            await self.disk.removals()
 
     # Objects
 
@@ -110,6 +116,18 @@ class Store:
     def list(self, prefix: bytes = b"") -> Iterator[Stored]:
         """Objects in memory whose key begins so; what goes before the iterator has come to it is left out."""
         return self.memory.variants(prefix)
+
+    async def everything(self, prefix: bytes = b"") -> AsyncIterator[Stored]:
+        """Objects whose key begins so, in no order; those that are on disk alone have no body here."""
+        for stored in self.memory.variants(prefix):
+            yield stored
+        if self.disk is not None:
+            async for stored in on_disk(self.disk, prefix):
+                yield stored
+
+    def receiving(self, prefix: bytes) -> tuple[bytes, ...]:
+        """Keys of objects that are being received, which begin so."""
+        return tuple(key for key in self._receiving if key.startswith(prefix))
 
     def usage(self) -> dict[str, float]:
         """Octets by tier, and the number of objects."""

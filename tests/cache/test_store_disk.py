@@ -234,9 +234,10 @@ def test_the_disk_tier_keeps_its_bound_and_what_is_used() -> None:
     used = [b"used %d" % number for number in range(50)]
     for key in used:
         put(host.store, key, body_of(int(key[5:]), 1000))
+        host.settle()
     for number in range(10_000):
         put(host.store, b"scan %d" % number, bytes(1000))
-        if number % 50 == 0:
+        if number % 20 == 0:
             host.settle()
             host.check()
         if number % 100 == 0:
@@ -244,6 +245,7 @@ def test_the_disk_tier_keeps_its_bound_and_what_is_used() -> None:
             for key in used:
                 if not host.bodies(key):
                     put(host.store, key, body_of(int(key[5:]), 1000))
+                    host.settle()
                     missed += 1
             assert missed < 5
     there = [key for key in used if host.bodies(key) == [body_of(int(key[5:]), 1000)]]
@@ -369,3 +371,36 @@ def test_files_that_are_not_ours_are_left_alone() -> None:
     host.kill().warm()
     assert host.bodies(b"k") == [b"body"]
     assert host.disk.read("store/segments/notes.txt") == b"mine"
+
+
+def test_everything_is_listed_wherever_it_is() -> None:
+    host = Host(memory=64 * KIB, inline=4 * KIB).warm()
+    for number in range(100):
+        put(
+            host.store,
+            b"GET http://a/%d" % number,
+            body_of(number, 9 * KIB if number % 10 == 0 else 1000),
+            bytes(number * 20),
+        )
+        host.settle()
+    put(host.store, b"GET http://b/", b"other")
+    host.settle()
+    assert len(host.store.memory) < 50
+
+    async def keys(prefix: bytes) -> list[tuple[bytes, int, int]]:
+        return sorted([(it.key, len(it.meta), it.size) async for it in host.store.everything(prefix)])
+
+    expected = sorted((b"GET http://a/%d" % n, n * 20, 9 * KIB if n % 10 == 0 else 1000) for n in range(100))
+    assert host.simulation.ask(host.host, keys, b"GET http://a/") == expected
+    assert len(host.store.memory) < 50, "nothing was put into memory"
+    host.restart()
+    assert host.simulation.ask(host.host, keys, b"") == [*expected, (b"GET http://b/", 4, 5)]
+
+    async def purge() -> int:
+        count = sum([host.store.remove(it.key) async for it in host.store.everything(b"GET http://a/")])
+        await host.store.removals()
+        return count
+
+    assert host.simulation.ask(host.host, purge) == 100
+    host.kill().warm()
+    assert host.simulation.ask(host.host, keys, b"") == [(b"GET http://b/", 4, 5)]

@@ -197,16 +197,6 @@ def test_metadata_that_is_too_large_drives_nothing_out() -> None:
     assert store.memory.growing == 0
 
 
-def test_listing() -> None:
-    store = a_store()
-    for key in (b"GET http://a/1", b"GET http://a/2", b"GET http://b/1"):
-        put(store, key, b"x")
-    listing = store.list(b"GET http://a/")
-    first = next(listing)
-    store.remove(b"GET http://a/2")
-    assert [first.key, *(it.key for it in listing)] == [b"GET http://a/1"]
-
-
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])
 
 

@@ -1,9 +1,11 @@
 """What a control client can ask of Web caches: what they have stored, and to remove it."""
 
-from collections.abc import Callable, Mapping
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from netstack.world.control.names import paged, text
+from netstack.dns.paging import MOST, PIECE
+from netstack.world.control.names import text
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.running import RunningHost
 
@@ -17,7 +19,8 @@ class ObjectVerbs:
 
     def __init__(self, host: Callable[[Arguments], RunningHost]) -> None:
         self._host = host
-        self._lists: dict[str, Any] = {}
+        self._lists: dict[str, OrderedDict[int, AsyncIterator[dict[str, Any]]]] = {}
+        self._last = 0
 
     def table(self) -> dict[str, Verb]:
         """Verb -> handler."""
@@ -26,14 +29,24 @@ class ObjectVerbs:
     async def list(self, arguments: Arguments, stream: Stream) -> object:
         """{"host", "prefix"?} or {"host", "next"} -> {"items": [responses], "next"}."""
         from netstack.cache.shown import listed
-        from netstack.dns.paging import Pages
 
-        proxy, pages = self._proxy(arguments), self._lists.setdefault(self._host(arguments).name, Pages())
-
-        async def begin() -> Any:
-            return listed(proxy, text(arguments, "prefix") if arguments.get("prefix") else "")
-
-        return await paged(arguments, pages, begin)
+        proxy, lists = self._proxy(arguments), self._lists.setdefault(self._host(arguments).name, OrderedDict())
+        number = arguments.get("next")
+        if number is None:
+            number = self._last = self._last + 1
+            lists[number] = listed(proxy, text(arguments, "prefix") if arguments.get("prefix") else "")
+            while len(lists) > MOST:
+                lists.popitem(last=False)
+        items: list[dict[str, Any]] = []
+        try:
+            async for item in lists[number]:
+                items.append(item)
+                if len(items) == PIECE:
+                    return {"items": items, "next": number}
+        except (KeyError, TypeError, RuntimeError):  # no such list, or its next piece is being made for somebody else
+            raise ControlError("that list is over, or was given up for later ones: begin again") from None
+        lists.pop(number, None)
+        return {"items": items, "next": None}
 
     async def inspect(self, arguments: Arguments, stream: Stream) -> object:
         """{"host", "url"} -> {"url", "variants": [...], "fetching", "passed"}."""
@@ -46,15 +59,17 @@ class ObjectVerbs:
 
     async def purge(self, arguments: Arguments, stream: Stream) -> object:
         """{"host"} and one of {"url"}, {"prefix"}, {"all": true} -> {"removed": responses}."""
-        purging = self._proxy(arguments).purging
+        proxy = self._proxy(arguments)
         try:
-            if arguments.get("url"):
-                return {"removed": purging.url(text(arguments, "url"))}
+            count = proxy.purging.url(text(arguments, "url")) if arguments.get("url") else None
         except ValueError as error:
             raise ControlError(f"url: {error}", "usage") from None
-        if not arguments.get("prefix") and arguments.get("all") is not True:
+        if count is None and not arguments.get("prefix") and arguments.get("all") is not True:
             raise ControlError("url: expected a URL, or a prefix, or all", "usage")
-        return {"removed": purging.below(text(arguments, "prefix") if arguments.get("prefix") else "")}
+        if count is None:
+            count = await proxy.purging.below(text(arguments, "prefix") if arguments.get("prefix") else "")
+        await proxy.store.removals()
+        return {"removed": count}
 
     def _proxy(self, arguments: Arguments) -> Any:
         host = self._host(arguments)
