@@ -71,6 +71,11 @@ STRICTER: llhttp.Rules = {
         "transfer coding .* is not known",
         lambda octets: {each.lower() for each in llhttp.values(octets, "transfer-encoding")} != {b"chunked"},
     ),
+    "RFC 9110 §9.3.6: CONNECT with a content": (
+        "CONNECT request has no content",
+        lambda octets: first_line(octets).startswith(b"CONNECT ")
+        and bool(llhttp.values(octets, "content-length") or llhttp.values(octets, "transfer-encoding")),
+    ),
     "RFC 9112 §7.1: chunk": ("is not the size of a chunk", llhttp.bad_chunk),
     "RFC 9110 §10.1.1: expectation": (
         "can be expected", lambda octets: {each.lower() for each in llhttp.values(octets, "expect")} != {b"100-continue"}
