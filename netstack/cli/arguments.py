@@ -256,14 +256,23 @@ def parser() -> argparse.ArgumentParser:
         zone_freeze.add_argument("host", metavar="HOST")
         zone_freeze.add_argument("zone", metavar="ZONE")
 
-    mail = command("mail", "accounts of mail servers", world=False)
-    mails = mail.add_subparsers(metavar="account", required=True)
+    mail = command("mail", "accounts and mailboxes of mail servers", world=False)
+    mails = mail.add_subparsers(metavar="account|import|export", required=True)
     about = "print an account's line for a file of accounts; the password is read from standard input"
     mail_account = more(mails, "account", about, world=False)
     mail_account.add_argument("address", metavar="ADDRESS", help="such as alice@crepes.fr")
     mail_account.add_argument("--no-scram", action="store_true", help="a verifier by scrypt alone, for PLAIN and LOGIN")
     mail_account.add_argument("--octets", default="0", metavar="SIZE", help="of all its messages, such as 500M")
     mail_account.add_argument("--messages", default="0", metavar="COUNT", help="that it may have")
+    verbs = {"import": "a Maildir or an mbox file into a mailbox", "export": "a mailbox into a Maildir or an mbox file"}
+    for verb, about in verbs.items():
+        mail_move = more(mails, verb, about, world=False)
+        mail_move.add_argument("address", metavar="ADDRESS", help="whose mailbox, such as bob@hamburger.edu")
+        mail_move.add_argument("path", metavar="PATH", help="the Maildir or the file")
+        mail_move.add_argument("--folder", metavar="NAME", help="this one alone (default: INBOX for an import, else all)")
+        mail_move.add_argument("--state", metavar="DIRECTORY", required=True, help="of the mail server, which does not run")
+        if verb == "export":
+            mail_move.add_argument("--format", choices=("maildir", "mbox"), default="maildir", help="default: maildir")
 
     lab = command("lab", "run labs", world=False)
     labs = lab.add_subparsers(metavar="list|run", required=True)
