@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from netstack.cache.directives import format_directives
 from netstack.cache.entry import Entry
@@ -284,7 +284,5 @@ class CacheAgainstModel(RuleBasedStateMachine):
         assert len(self.cache.stored(b"GET http://a.test/")) <= 1
 
 
-def test_against_a_model() -> None:
-    run_state_machine_as_test(
-        CacheAgainstModel, settings=settings(max_examples=60, stateful_step_count=25, deadline=None)
-    )  # fmt: skip
+CacheAgainstModel.TestCase.settings = settings(max_examples=60, stateful_step_count=25)
+TestAgainstAModel = CacheAgainstModel.TestCase

@@ -1,6 +1,6 @@
 """Where Squid 5.7, Varnish 7.1 and nginx 1.22 do otherwise than the conformance table asks: why, and in which rows.
 
-"Allowed": the RFCs let a cache do less. Everything else is a requirement that is not met, or a wish (SHOULD).
+"Allowed": the RFCs let a cache do less. Everything else is a requirement, or a wish (SHOULD), that is not met.
 """
 
 Differences = tuple[tuple[str, str], ...]
@@ -8,13 +8,13 @@ Differences = tuple[tuple[str, str], ...]
 OURS: Differences = ()
 
 SQUID: Differences = (
-    ("Knows nothing of RFC 9211: no Cache-Status.", """
+    ("Does not implement RFC 9211: no Cache-Status. Allowed.", """
         cache-status-has-no-key cache-status-is-appended cache-status-not-stored cache-status-of-a-hit
         cache-status-of-a-hit-has-no-fwd cache-status-of-a-method cache-status-of-a-miss cache-status-of-a-part
         cache-status-of-a-refusal cache-status-of-a-reload cache-status-of-a-stale-one cache-status-of-a-validation
         cache-status-of-another-variant cache-status-stored cache-status-ttl cache-status-ttl-of-a-stale-one
     """),
-    ("Knows nothing of RFC 9213: CDN-Cache-Control is a field like any other.", """
+    ("Does not implement RFC 9213: CDN-Cache-Control is a field like any other. Allowed.", """
         targeted-0 targeted-before-expires targeted-before-no-store targeted-lifetime targeted-lifetime-is-over
         targeted-no-cache targeted-no-store targeted-on-two-lines targeted-private
         targeted-says-nothing-of-lifetime-but-expires-does targeted-the-last-one-counts targeted-with-parameters
@@ -125,13 +125,13 @@ SQUID: Differences = (
 )  # fmt: skip
 
 VARNISH: Differences = (
-    ("Knows nothing of RFC 9211: no Cache-Status.", """
+    ("Does not implement RFC 9211: no Cache-Status. Allowed.", """
         cache-status-has-no-key cache-status-is-appended cache-status-not-stored cache-status-of-a-hit
         cache-status-of-a-hit-has-no-fwd cache-status-of-a-method cache-status-of-a-miss cache-status-of-a-part
         cache-status-of-a-refusal cache-status-of-a-reload cache-status-of-a-stale-one cache-status-of-a-validation
         cache-status-of-another-variant cache-status-stored cache-status-ttl cache-status-ttl-of-a-stale-one
     """),
-    ("Knows nothing of RFC 9213: CDN-Cache-Control is a field like any other.", """
+    ("Does not implement RFC 9213: CDN-Cache-Control is a field like any other. Allowed.", """
         targeted-0 targeted-before-expires targeted-before-no-store targeted-lifetime targeted-lifetime-is-over
         targeted-no-cache targeted-no-store targeted-on-two-lines targeted-private
         targeted-says-nothing-of-lifetime-but-expires-does targeted-the-last-one-counts targeted-with-parameters
@@ -187,7 +187,7 @@ VARNISH: Differences = (
         authorization-and-must-revalidate authorization-and-public authorization-and-s-maxage cookies-of-requests
         set-cookie-said-public
     """),
-    ("Cache-Control and Pragma of requests are not looked at. Allowed, but for no-store.", """
+    ("Cache-Control and Pragma of requests are not looked at. Allowed (RFC 9111 §5.2.1).", """
         head-with-another-length head-with-another-tag immutable-and-no-cache request-max-age-0 request-max-age-of-less
         request-max-stale request-max-stale-of-any-age request-min-fresh-of-more request-no-cache
         request-no-cache-validates request-no-store request-only-if-cached-is-stale request-only-if-cached-misses
@@ -256,13 +256,13 @@ VARNISH: Differences = (
 )  # fmt: skip
 
 NGINX: Differences = (
-    ("Knows nothing of RFC 9211: no Cache-Status.", """
+    ("Does not implement RFC 9211: no Cache-Status. Allowed.", """
         cache-status-has-no-key cache-status-is-appended cache-status-not-stored cache-status-of-a-hit
         cache-status-of-a-hit-has-no-fwd cache-status-of-a-method cache-status-of-a-miss cache-status-of-a-part
         cache-status-of-a-refusal cache-status-of-a-reload cache-status-of-a-stale-one cache-status-of-a-validation
         cache-status-of-another-variant cache-status-stored cache-status-ttl cache-status-ttl-of-a-stale-one
     """),
-    ("Knows nothing of RFC 9213: CDN-Cache-Control is a field like any other.", """
+    ("Does not implement RFC 9213: CDN-Cache-Control is a field like any other. Allowed.", """
         targeted-0 targeted-before-expires targeted-before-no-store targeted-lifetime targeted-lifetime-is-over
         targeted-no-cache targeted-no-store targeted-on-two-lines targeted-private
         targeted-says-nothing-of-lifetime-but-expires-does targeted-the-last-one-counts targeted-with-parameters
@@ -302,7 +302,7 @@ NGINX: Differences = (
     ("Authorization does not matter to it: one user's response is given to another.", """
         authorization authorization-of-another
     """),
-    ("Cache-Control and Pragma of requests are not looked at. Allowed, but for no-store.", """
+    ("Cache-Control and Pragma of requests are not looked at. Allowed (RFC 9111 §5.2.1).", """
         head-with-another-length head-with-another-tag immutable-and-no-cache request-max-age-0 request-max-age-of-less
         request-max-stale request-max-stale-is-exceeded request-max-stale-of-any-age request-min-fresh-of-more
         request-no-cache request-no-cache-validates request-no-store request-only-if-cached-is-stale
