@@ -20,8 +20,10 @@ from netstack.kernel.roles import Connection
 from netstack.mail import sasl
 from netstack.mail.addresses import Mailbox
 from netstack.mail.credentials import Authenticator, TooManyLogins
+from netstack.mail.message import date_field, head, message_id, missing_fields
 from netstack.sansio import Event, Peer
 from netstack.sansio.bounds import all_positive
+from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.directory import Directory, NoSuchUser
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.events import (
@@ -137,7 +139,9 @@ class Reception:
         authenticator: Authenticator,
         counts: Receptions,
         checks: Sequence[Check] = (),
+        admission: Admission | None = None,
     ) -> None:
+        self.admission = admission or Admission(machine, AdmissionLimits())
         self.machine = machine
         self.options = options
         self.directory = directory
@@ -236,6 +240,8 @@ class Conversation:
                 return Reply(550, ("reports come from servers",), "5.7.1")
             if not reception.options.any_sender and not self._is_own(event.sender):
                 return Reply(553, (f"{event.sender} is not an address of {client.account}",), "5.7.1")
+        elif (refusal := reception.admission.message(client.address)) is not None:
+            return refusal
         if reception.octets + event.size > reception.options.limits.memory:
             return Reply(452, ("too much is coming in, try again later",), "4.3.1")
         self._transaction = Transaction(event, [], [], [])
@@ -256,7 +262,10 @@ class Conversation:
         mailbox = event.recipient
         if transaction is None:
             return Reply(503, ("say MAIL first",), "5.5.1")
-        directory = reception.directory
+        directory, admission = reception.directory, reception.admission
+        refusal = admission.recipient(self._client.account)
+        if refusal is not None:
+            return refusal
         if not directory.is_ours(mailbox):
             if not reception.may_relay(self._client):
                 return Reply(550, (f"relaying denied: {mailbox} is elsewhere, and you have not logged in",), "5.7.1")
@@ -266,6 +275,10 @@ class Conversation:
             found = directory.find(mailbox)
         except NoSuchUser:
             return Reply(550, (f"{mailbox} is nobody's address here",), "5.1.1")
+        if not reception.may_relay(self._client):
+            refusal = admission.stranger(self._client.address, transaction.mail.sender, mailbox)
+            if refusal is not None:
+                return refusal
         if found.mailboxes:
             transaction.recipients.append((event, found.mailboxes))
         transaction.lists += found.lists
@@ -321,6 +334,9 @@ class Conversation:
         if len(_RECEIVED.findall(header)) > reception.options.limits.hops:
             return Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
         added = b""
+        now = reception.machine.wall()
+        if client.account:
+            content = self._completed(transaction, content, now)
         for check in reception.checks:
             verdict = await check(client, transaction, content)
             if verdict.refusal is not None:
@@ -328,7 +344,6 @@ class Conversation:
             added = verdict.fields + added
             content = verdict.content or content
         number = reception.queue.next_number()
-        now = reception.machine.wall()
         separator = b"" if _FIELD.match(content) else b"\r\n"  # the chapter's message has no header, and must not become one
         content = self._received(transaction, number, now) + added + separator + content
         envelopes = self._envelopes(transaction, now)
@@ -344,6 +359,15 @@ class Conversation:
             return Reply(452, ("the queue takes nothing now, try again later",), "4.3.1")
         reception.counts.taken(len(content))
         return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
+
+    def _completed(self, transaction: Transaction, content: bytes, now: float) -> bytes:
+        """What a user's program left out (RFC 6409 §8)."""
+        reception = self._reception
+        random = reception.machine.rng.getrandbits(64)
+        sender = f"<{transaction.mail.sender}>".encode()
+        missing = missing_fields(head(content), date_field(now), message_id(now, random, reception.options.name), sender)
+        separator = b"" if _FIELD.match(content) else b"\r\n"
+        return missing + separator + content if missing else content
 
     def _envelopes(self, transaction: Transaction, now: float) -> list[Envelope]:
         """One for the recipients, and one more for each list, whose owner takes the place of the sender."""

@@ -19,6 +19,7 @@ from netstack.mail.accounts import Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
 from netstack.mail.credentials import Authenticator, CredentialLimits
 from netstack.mail.store import MailStore, StoreLimits
+from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.authentication.checks import AuthenticationLimits, Signing, SigningKey, Verifying
 from netstack.smtp.authentication.dkim import PrivateKey
 from netstack.smtp.courier import Courier, CourierOptions
@@ -42,7 +43,7 @@ __all__ = ["Config", "Options", "build", "makeService"]
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 LISTEN = ("tcp:25",)
 _SMTP, _QUEUE, _SPOOL, _RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
-_AUTHENTICATING = AuthenticationLimits()
+_AUTHENTICATING, _ADMISSION = AuthenticationLimits(), AdmissionLimits()
 _CREDENTIALS, _STORE, _CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
 
 
@@ -96,6 +97,7 @@ class Config:
     reception: ReceptionLimits = _RECEPTION
     credentials: CredentialLimits = _CREDENTIALS
     authenticating: AuthenticationLimits = _AUTHENTICATING
+    admission: AdmissionLimits = _ADMISSION
     store: StoreLimits = _STORE
     connections: StreamLimits = _CONNECTIONS
 
@@ -182,7 +184,8 @@ def build(config: Config, machine: Machine) -> IService:
             checks.append(Verifying(machine, machine.name, config.dmarc, config.authenticating))
         elif kind == "submission" and config.dkim:
             checks.append(Signing(machine, config.signing_keys))
-        reception = Reception(machine, options, directory, queue, authenticator, counts, checks)
+        admission = Admission(machine, config.admission)
+        reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission)
         mechanisms = MECHANISMS if kind == "submission" else ()
         offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
         doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))
@@ -265,6 +268,10 @@ _ROWS: tuple[Row, ...] = (
     ("incoming-memory", _RECEPTION, "memory", "Octets of messages that are coming in (452)."),
     ("max-hops", _RECEPTION, "hops", "Received fields of a message (554)."),
     ("verifying", _CREDENTIALS, "verifying", "Passwords being verified at once (454)."),
+    ("client-rate", _ADMISSION, "client_rate", "Messages of one client's network in a minute (450); 0 for any number."),
+    ("account-rate", _ADMISSION, "account_rate", "Recipients of one account's mail in a minute (450); 0 for any number."),
+    ("greylist", _ADMISSION, "greylist_seconds", "Seconds that strangers are sent away for (450); 0 is none."),
+    ("greylist-kept", _ADMISSION, "greylist_kept", "Seconds that who came again is known."),
     ("signatures", _AUTHENTICATING, "signatures", "DKIM signatures of a message that are looked at."),
     ("store-message", _STORE, "message", "Octets of a message in a mailbox."),
     ("store-octets", _STORE, "octets", "Octets of a mailbox that has no quota of its own (452)."),
@@ -398,6 +405,7 @@ class Options(MachineOptions):
                 reception=given(_ROWS, _RECEPTION, self),
                 credentials=given(_ROWS, _CREDENTIALS, self),
                 authenticating=given(_ROWS, _AUTHENTICATING, self),
+                admission=given(_ROWS, _ADMISSION, self),
                 store=given(_ROWS, _STORE, self),
                 connections=given(_ROWS, _CONNECTIONS, self),
             )

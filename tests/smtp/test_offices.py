@@ -2,6 +2,7 @@
 
 import pytest
 
+from netstack.smtp.admission import AdmissionLimits
 from netstack.smtp.events import Recipient
 from netstack.smtp.wire import Reply
 from tests.smtp.town import Town
@@ -30,6 +31,7 @@ def test_from_alice_to_bob(town: Town) -> None:
     assert (sender, to) == ("alice@crepes.fr", "bob@hamburger.edu")
     assert octets.endswith(MESSAGE)
     head = octets.removesuffix(MESSAGE).decode()
+    assert "\r\nMessage-ID: <" in head
     assert head.count("Received: from ") == 2
     assert "Received: from mail.crepes.fr ([192.0.2.1])\r\n\t(using TLSv1.3" in head
     assert "by mail.hamburger.edu with ESMTPS id 1\r\n\tfor <bob@hamburger.edu>;" in head
@@ -49,9 +51,14 @@ def test_from_alice_to_bob(town: Town) -> None:
     ],
 )
 def test_a_message_without_a_header_gets_none(town: Town, content: bytes, separator: bytes) -> None:
-    assert town.ask(submitted, town, "alice@crepes.fr", content=content).code == 250
+
+    async def send() -> int:
+        dialogue = await town.dialogue("192.0.2.2")
+        return (await dialogue.send("x@crepes.fr", [Recipient("bob@hamburger.edu")], content)).of(0).code
+
+    assert town.ask(send) == 250
     town.run(1)
-    [(_, _, octets)] = town.crepes.boxes.mail
+    [(_, _, octets)] = town.hamburger.boxes.mail
     head, _, rest = octets.partition(b" +0000\r\n")
     assert head.startswith(b"Received: ")
     assert rest == separator + content
@@ -185,6 +192,51 @@ def test_what_cannot_be_kept_is_not_taken(town: Town) -> None:
     assert town.ask(submitted, town, "bob@hamburger.edu", content=b"x" * 99 + b"\r\n" * 60_000).code == 552
     town.run(10)
     assert len(town.hamburger.boxes.mail) == 1
+
+
+def test_who_sends_too_much_has_to_wait() -> None:
+    town = Town()
+    town.restart(town.hamburger, AdmissionLimits(client_rate=3))
+    town.restart(town.crepes, AdmissionLimits(account_rate=2))
+
+    async def send() -> int:
+        dialogue = await town.dialogue("192.0.2.2")
+        return (await dialogue.send("x@crepes.fr", [Recipient("bob@hamburger.edu")], MESSAGE)).of(0).code
+
+    assert [town.ask(send) for _ in range(4)] == [250, 250, 250, 450]
+    town.run(60)
+    assert town.ask(send) == 250
+    assert [town.ask(submitted, town, "bob@hamburger.edu").code for _ in range(3)] == [250, 250, 450]
+
+
+def test_strangers_have_to_come_again() -> None:
+    town = Town()
+    town.restart(town.hamburger, AdmissionLimits(greylist_seconds=300))
+    assert town.ask(submitted, town, "bob@hamburger.edu").code == 250
+    town.run(1600)
+    assert not town.hamburger.boxes.mail
+    assert town.crepes.queue.counts.deferred == 1
+    town.run(600)
+    assert len(town.hamburger.boxes.mail) == 1
+    assert town.ask(submitted, town, "bob@hamburger.edu").code == 250
+    town.run(5)
+    assert len(town.hamburger.boxes.mail) == 2
+
+
+def test_what_a_program_leaves_out_is_added(town: Town) -> None:
+    assert town.ask(submitted, town, "alice@crepes.fr", content=b"hi\r\n").code == 250
+    assert (
+        town.ask(
+            submitted, town, "alice@crepes.fr", content=b"From: a@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
+        ).code
+        == 250
+    )
+    town.run(1)
+    first, second = (octets.decode().partition(" +0000\r\n")[2] for _, _, octets in town.crepes.boxes.mail)
+    assert first.startswith("From: <alice@crepes.fr>\r\nDate: ")
+    assert "\r\nMessage-ID: <" in first
+    assert first.endswith("@mail.crepes.fr>\r\n\r\nhi\r\n")
+    assert second == "From: a@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
 
 
 def test_ten_thousand_recipients_are_refused_one_by_one(town: Town) -> None:

@@ -12,6 +12,7 @@ from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import FakeResolver
 from netstack.mail.accounts import Account, Accounts, new_account
 from netstack.mail.credentials import Authenticator
+from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.courier import Courier, CourierOptions
 from netstack.smtp.dialogue import Dialogue, connect
 from netstack.smtp.directory import Directory, parse_aliases
@@ -69,13 +70,12 @@ class Office:
         self, simulation: Simulation, name: str, address: str, domain: str, users: Sequence[str], aliases: str = ""
     ) -> None:
         self.simulation, self.domain = simulation, domain
-        self.accounts = Accounts(
-            [new_account(f"{user}@{domain}", PASSWORD, b"salt" * 4, scram=False) for user in users], [domain]
-        )
+        self.accounts = Accounts([account(f"{user}@{domain}") for user in users], [domain])
         self.aliases = parse_aliases(aliases.splitlines())
         self.boxes = Boxes()
         self.limits = QueueLimits()
         self.resolver = FakeResolver(TABLE)
+        self.admission = AdmissionLimits()
         self.policy = ""
         """What every MTA-STS server says."""
         self.host = simulation.host(name, address)
@@ -101,7 +101,9 @@ class Office:
         for kind, port in (("mx", 25), ("submission", 587)):
             counts = metrics.receptions.setdefault(kind, Receptions())
             options = ReceptionOptions(machine.name, kind)  # type: ignore[arg-type]
-            reception = Reception(machine, options, directory, queue, authenticator, counts)
+            reception = Reception(
+                machine, options, directory, queue, authenticator, counts, (), Admission(machine, self.admission)
+            )
             mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
             offer = Offer(machine.name, starttls=True, mechanisms=mechanisms)
             doors.append(Door([Endpoint("tcp", port, machine.address)], offer, reception))
@@ -133,6 +135,13 @@ class Town:
 
     def run(self, seconds: float) -> None:
         self.simulation.run(for_seconds=seconds)
+
+    def restart(self, office: Office, admission: AdmissionLimits) -> None:
+        """Boot an office again, with other rules."""
+        office.admission = admission
+        office.host.kill()
+        office.host.boot()
+        self.run(1)
 
     def ask(self, work: Any, *arguments: Any, **named: Any) -> Any:
         """Run a coroutine function on the client."""
