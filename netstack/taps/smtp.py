@@ -54,7 +54,7 @@ class Config:
     domains: tuple[str, ...]
     """Whose mail ends here."""
     accounts: tuple[str, ...] = field(default=(), repr=False)
-    """Lines of `python -m netstack.mail.accounts`."""
+    """Lines of `netstack mail account`."""
     aliases: tuple[str, ...] = ()
     """Lines `ADDRESS: TARGET[, TARGET]...`; with `owner=ADDRESS` first, a list."""
     listen: tuple[str, ...] = LISTEN
@@ -311,7 +311,7 @@ class Options(MachineOptions):
         ["no-starttls", None, "Neither offer STARTTLS nor use it."],
     ]
     optParameters = [
-        ["accounts", None, None, "File with a line for each account (python -m netstack.mail.accounts)."],
+        ["accounts", None, None, "File with a line for each account (netstack mail account)."],
         ["aliases", None, None, "File with lines ADDRESS: TARGET[, TARGET]..."],
         ["catch-all", None, None, "Address that gets what nobody here has the address of."],
         ["grace", None, 5.0, "Seconds that connections get to end when the service stops.", number("grace", float)],

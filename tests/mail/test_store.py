@@ -338,3 +338,25 @@ def test_a_mailbox_that_closes_takes_no_more(stage: Stage) -> None:
     stage.begin()
     assert stage.texts() == {1: b"hello", 2: b"last"}
     assert stage.machine.disk.list(f"mail/accounts/{ALICE}/files/0") == ["1", "2"]
+
+
+def test_what_is_counted() -> None:
+    stage = Stage(message=100_000, accounts=2)
+    stage.deliver(b"hello", once="1")
+    stage.deliver(b"hello", once="1")
+    stage.deliver(LARGE[:80_000])
+    for refused in (
+        stage.store.deliver(ALICE, None, LARGE), stage.store.deliver(ALICE, None, b"x", quota=Quota(1, 1)),
+        stage.store.append(ALICE, b"x", "No"),
+    ):  # fmt: skip
+        with pytest.raises(StoreError):
+            stage.do(refused)
+    folder, _ = stage.do(stage.account.snapshot("INBOX"))
+    stage.do(stage.account.expunge(folder.id, [1]))
+    stage.wait(1)
+    value = stage.machine.registry.get_sample_value
+    results = {"stored": 2, "again": 1, "large": 1, "quota": 1, "folder": 1, "busy": 0, "failed": 0}
+    assert {result: value("netstack_mail_messages_total", {"result": result}) for result in results} == results
+    assert value("netstack_mail_stored_bytes_total") == 5 + 80_000 + 2 * len(b"Return-Path: <>\r\n")
+    assert (value("netstack_mail_settled_total"), value("netstack_mail_removed_total")) == (2, 1)
+    assert (value("netstack_mail_unsettled_bytes"), value("netstack_mail_open_mailboxes")) == (0, 1)

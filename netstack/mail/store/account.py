@@ -326,6 +326,8 @@ class AccountStore:
         except (DatabaseBusy, OSError) as error:
             raise StoreFailed(str(error)) from error
         recovered, octets, count = found
+        self._room.counts.anew += recovered.anew
+        self._room.counts.adopted += recovered.adopted
         if recovered.anew or recovered.adopted:
             self.log.warn(
                 "{account}: the index is {how}; {adopted} files were adopted into INBOX, {dropped} are missing",
@@ -335,7 +337,7 @@ class AccountStore:
         self._incoming = max((number for number in files.listed(self._disk, files.INCOMING)), default=0)
         self._settler.began(octets, count)
         for file, held, source in recovered.arrived:
-            self._room.free -= len(held or b"")
+            self._room.hold(len(held or b""))
             self._settler.arrived(file, len(held or b""), held if held is not None else source or "")
         if recovered.lines:
             self._settler.tell(*recovered.lines)

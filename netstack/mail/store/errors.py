@@ -6,12 +6,15 @@ class StoreError(Exception):
 
     status = "4.3.0"
     temporary = True
+    result = "failed"
+    """In `netstack_mail_messages_total`."""
 
 
 class StoreBusy(StoreError):
     """As much work waits as may."""
 
     status = "4.3.2"
+    result = "busy"
 
 
 class StoreFailed(StoreError):
@@ -22,6 +25,7 @@ class OverQuota(StoreError):
     """The account has as many messages or octets as it may."""
 
     status = "4.2.2"
+    result = "quota"
 
 
 class MessageTooLarge(StoreError):
@@ -29,6 +33,7 @@ class MessageTooLarge(StoreError):
 
     status = "5.2.3"
     temporary = False
+    result = "large"
 
 
 class NoSuchFolder(StoreError):
@@ -36,6 +41,7 @@ class NoSuchFolder(StoreError):
 
     status = "5.2.0"
     temporary = False
+    result = "folder"
 
 
 class FolderRefused(StoreError):
@@ -43,3 +49,4 @@ class FolderRefused(StoreError):
 
     status = "5.2.0"
     temporary = False
+    result = "folder"

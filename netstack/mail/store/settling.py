@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from netstack.kernel.disk import Disk, OpenFile
 from netstack.kernel.machine import Machine
+from netstack.mail.metrics import Counts
 from netstack.mail.store import files
 from netstack.mail.store.errors import StoreError, StoreFailed
 from netstack.mail.store.limits import StoreLimits
@@ -30,8 +31,9 @@ _PER_MESSAGE = 64
 class Room:
     """For committed messages that are not in their files yet, of all accounts of a store."""
 
-    def __init__(self, octets: int) -> None:
+    def __init__(self, octets: int, counts: Counts) -> None:
         self.free = octets
+        self.counts = counts
         self.failing = 0
         """Accounts whose last pass failed."""
         self._octets = octets
@@ -45,11 +47,17 @@ class Room:
             turn: Deferred[None] = Deferred()
             self._waiting.append(turn)
             await turn
+        self.hold(octets)
+
+    def hold(self, octets: int) -> None:
+        """Take room without waiting."""
         self.free -= octets
+        self.counts.unsettled = self._octets - self.free
 
     def give(self, octets: int) -> None:
         """Room is there again; or none comes, and those who wait are told."""
         self.free += octets
+        self.counts.unsettled = self._octets - self.free
         waiting, self._waiting = self._waiting, deque()
         for turn in waiting:
             turn.callback(None)
@@ -159,6 +167,7 @@ class Settler:
             self._room.failing += 1 if failing else -1
             self._failing = failing
         if failing:
+            self._room.counts.failures += 1
             self._room.give(0)
 
     async def _one(self) -> None:
@@ -177,6 +186,7 @@ class Settler:
             raise
         self._ledger_octets += sum(map(len, lines))
         found = await self._run(lambda database: _written(database, [file for file, _, _ in batch]))
+        self._room.counts.settled += len(batch)
         for file, size, _ in batch:
             del self._unsettled[file]
             self._room.give(size)
@@ -184,6 +194,7 @@ class Settler:
         self._removing = len(gone) < len(found)
         if gone:
             await self._machine.offload(lambda: self._disk.remove_all([files.path_of(file) for file in gone]), COST)
+            self._room.counts.removed += len(gone)
             self._removing |= await self._run(lambda database: _removed(database, gone))
         if self._ledger_octets > 2 * self._ledger_needed + self._limits.ledger:
             await self._rewrite()

@@ -9,9 +9,10 @@ from twisted.internet.defer import Deferred
 
 from netstack.kernel.machine import Machine
 from netstack.mail.addresses import Mailbox
+from netstack.mail.metrics import counts
 from netstack.mail.store import flags as flag_names
 from netstack.mail.store.account import AccountStore
-from netstack.mail.store.errors import StoreBusy
+from netstack.mail.store.errors import StoreBusy, StoreError
 from netstack.mail.store.intake import Incoming
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.schema import INBOX, Quota, Usage
@@ -40,7 +41,8 @@ class MailStore:
         self.limits = limits
         self._machine = machine
         self._directory = directory
-        self._room = Room(limits.unsettled)
+        self._counts = counts(machine.registry)
+        self._room = Room(limits.unsettled, self._counts)
         self._accounts: OrderedDict[str, AccountStore] = OrderedDict()
         self._closing = False
 
@@ -100,7 +102,14 @@ class MailStore:
                 raise
             when = self._machine.wall() if date is None else date
             incoming = Incoming(before, message, when, bits, keywords, once, quota or self.quota())
-            appended = await target.append(folder, incoming, make)
+            try:
+                appended = await target.append(folder, incoming, make)
+            except StoreError as error:
+                self._counts.messages[error.result] += 1
+                raise
+            self._counts.messages["again" if appended.again else "stored"] += 1
+            if not appended.again:
+                self._counts.octets += appended.message.size
             return Delivered(str(appended.message.file), appended.folder, appended.message.uid, appended.again)
 
         return Deferred.fromCoroutine(run())
@@ -131,6 +140,7 @@ class MailStore:
         self._make_room()
         disk = self._machine.disk.below(f"{self._directory}/accounts/{quote(name, safe='@+')}")
         made = self._accounts[name] = AccountStore(self._machine, disk, name, self.limits, self._room)
+        self._counts.open = len(self._accounts)
         return made
 
     def _make_room(self) -> None:
