@@ -37,6 +37,7 @@ def rows(host: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("site", host["site"]),
         ("addresses", ", ".join(host["addresses"])),
         ("resolver", host["resolver"] or ""),
+        ("proxy", host["proxy"] or ""),
         ("state", host["state"]),
         ("zones", ", ".join(host["zones"])),
         ("recording", "yes" if host["recording"] else "no"),

@@ -8,6 +8,7 @@ from statistics import fmean, pstdev
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from netstack.lab import web_cache
 from netstack.lab.bench import Bench
@@ -21,6 +22,11 @@ def test_the_claims_hold() -> None:
     result = run("web-cache", seed=3)
     assert [(claim.claim, claim.measured, claim.why) for claim in result.claims if not claim.passed] == []
     assert [claim.claim for claim in result.claims] == [claim.claim for claim in web_cache.promised()]
+    figure = Figure()
+    web_cache.draw(figure, result.claims)
+    curve, bars = figure.axes
+    assert len(curve.lines) == 1 + len(web_cache.STEADY), "the model's curve and a point for each case"
+    assert len(bars.patches) == 2 * len(web_cache.STEADY)
 
 
 def test_promises_for_loopback_are_of_set_b() -> None:

@@ -85,6 +85,7 @@ class WorldVerbs:
             "aliases": list(host.host.aliases),
             "addresses": list(host.machine.addresses),
             "resolver": world.resolver_of(host.name),
+            "proxy": world.proxy_of(host.name),
             "zones": [zone.name for zone in world.served_by(host.name)],
             "recording": host.name in host.machine.journal.enabled,
             **host.status(),
