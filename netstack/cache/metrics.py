@@ -49,6 +49,8 @@ class Counts:
         """Open now."""
         self.tunnelled = 0
         self.tunnel_octets = {"up": 0, "down": 0}
+        self.store: Callable[[], Mapping[str, int]] = dict
+        """What the store counts; octets are apart."""
         self.usage: Callable[[], Mapping[str, float]] = dict
         """What the store says of itself: tier -> octets, and "objects"."""
 
@@ -91,6 +93,7 @@ class CacheCollector(Exporter):
         yield GaugeMetricFamily("netstack_cache_tunnels", "Tunnels that are open.", counts.tunnels)
         yield CounterMetricFamily("netstack_cache_tunnelled", "Tunnels that came about.", counts.tunnelled)
         yield _by("tunnel_bytes", "Octets that went through tunnels.", "direction", counts.tunnel_octets)
+        yield _by("store_events", "What the store did with objects, and what it could not do.", "event", counts.store())
         usage = dict(counts.usage())
         yield GaugeMetricFamily("netstack_cache_objects", "Responses stored.", usage.pop("objects", 0.0))
         stored = GaugeMetricFamily("netstack_cache_store_bytes", "Octets in the store.", labels=["tier"])

@@ -41,7 +41,7 @@ class CacheService(HTTPService):
         http2: bool,
     ) -> None:
         counts, kept = cache_counts(machine.registry), Store(machine, store)
-        counts.usage = kept.usage
+        counts.usage, counts.store = kept.usage, kept.events
         self.web_cache = Proxy(
             machine,
             options,

@@ -1,6 +1,7 @@
 """The store of a Web cache: opaque metadata and a body under a key, in memory and on disk, each bounded."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
 
 from netstack.cache.disk import DiskTier
 from netstack.cache.limits import StoreCounts, StoreLimits
@@ -136,6 +137,11 @@ class Store:
             usage["disk"] = float(self.disk.files.used)
             usage["objects"] += len(self.disk.files.index) - len(self.disk.files.resident)
         return usage
+
+    def events(self) -> dict[str, int]:
+        """What happened to objects, by the names of StoreCounts."""
+        told = {key: count for key, count in asdict(self.counts).items() if not key.endswith("octets")}
+        return {**told, "evicted_from_memory": self.memory.evicted}
 
     def _again(self, stored: Stored) -> Stored:
         if stored.resident or stored.removed or self.disk is None:

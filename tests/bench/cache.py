@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.bench.http import BROWSER, LOAD_CORE, NAME, SERVER_CORE, TICK, Load, Measured, Subject, free_port
 
+PARTS = ("hits", "misses", "overhead", "tail", "memory", "restart")
 DISTINCT = """
 local number = tonumber(os.getenv("FIRST") or "0")
 request = function()
@@ -236,12 +237,7 @@ def memory(caches: Sequence[Subject], count: int) -> None:
     print(f"\nmemory of {count} objects of 1 KB, extrapolated to a million")
     for cache in caches:
         before = cache.resident()
-        with socket.create_connection(("127.0.0.1", cache.port)) as end:
-            for start in range(0, count, 50):
-                batch = [f"GET /fresh/1k-m{n} HTTP/1.1\r\nHost: {NAME}\r\n\r\n" for n in range(start, start + 50)]
-                for each in batch:
-                    end.sendall(each.encode())
-                    read_response(end)
+        fill(cache, count, "m")
         grown = (cache.resident() - before) / count
         print(f"  {cache.name:12} {grown:8.0f} octets each: {grown * 1e6 / 2**30:.2f} GiB for a million", flush=True)
 
@@ -267,6 +263,81 @@ def tail(caches: Sequence[Subject], seconds: float) -> None:
         print(f"  {cache.name:12} {text}", flush=True)
 
 
+def restart(directory: Path, origin: Subject, count: int) -> None:
+    """A store on disk with so many objects of 1 KB: the cache is killed, and started again."""
+    print(f"\nrestart after kill -9 with {count} objects of 1 KB on disk")
+    for cache in on_disk(directory, origin):
+        cache.start()
+        try:
+            fill(cache, count, "r")
+            time.sleep(5)  # what waits to be written
+            cache.process.kill()
+            cache.process.wait()
+            start = time.perf_counter()
+            cache.start()
+            up = time.perf_counter() - start
+            hits, times, sample = 0, [], 2000
+            with socket.create_connection(("127.0.0.1", cache.port)) as end:
+                for number in range(sample):
+                    before = time.perf_counter()
+                    end.sendall(f"GET /fresh/1k-r{number * count // sample} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+                    hits += not missed(end)
+                    times.append(time.perf_counter() - before)
+            times.sort()
+            print(
+                f"  {cache.name:12} accepts after {up:.2f} s; of the next {sample} requests {hits / sample:.1%} are hits, "
+                f"p50 {times[sample // 2] * 1e6:.0f} us, p99 {times[sample * 99 // 100] * 1e6:.0f} us",
+                flush=True,
+            )
+        finally:
+            cache.stop()
+
+
+def missed(end: socket.socket) -> bool:
+    """Read a response; whether the origin was asked for it: its time is that of now."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += end.recv(65536)
+    head, _, body = data.partition(b"\r\n\r\n")
+    length, age = re.search(rb"(?i)content-length: (\d+)", head), re.search(rb"(?i)\r\nage: (\d+)", head)
+    assert length is not None, head
+    got = len(body)
+    while got < int(length[1]):
+        got += len(end.recv(65536))
+    return age is None or int(age[1]) < 5
+
+
+def on_disk(directory: Path, origin: Subject) -> list[Subject]:
+    """Caches whose store is on disk. Varnish keeps nothing over a restart."""
+    twistd, port = str(Path(sys.executable).with_name("twistd")), free_port()
+    ours = [
+        twistd, "--nodaemon", "--pidfile=", "netstack-cache", f"--listen=tcp:{port}", "--no-forward",
+        f"--origin={NAME}=http://127.0.0.1:{origin.port}", f"--state={directory}/restart", "--max-requests=0",
+        f"--access-file={directory}/restart.log", "--store-disk=4000000000", "--store-memory=16000000",
+    ]  # fmt: skip
+    found: list[Subject] = [Tree("netstack", ours, port, port)]
+    if shutil.which("squid"):
+        port = free_port()
+        config, place = directory / "disk.conf", directory / "squid" / "rock"
+        place.mkdir()
+        place.chmod(0o777)
+        text = SQUID.format(port=port, name=NAME, origin=origin.port, directory=directory).replace("512 MB", "16 MB")
+        text = text.replace("/squid/pid", "/squid/pid-disk")
+        config.write_text(text.replace("memory_cache_mode always\n", "") + f"cache_dir ufs {place} 4000 16 256\n")
+        command = ["squid", "-N", "-n", f"bench{port}", "-f", str(config)]
+        subprocess.run([*command, "-z"], check=True, capture_output=True, timeout=60)
+        found.append(Tree("squid", command, port, port))
+    return found
+
+
+def fill(cache: Subject, count: int, letter: str) -> None:
+    """Store so many objects of 1 KB."""
+    with socket.create_connection(("127.0.0.1", cache.port)) as end:
+        for number in range(count):
+            end.sendall(f"GET /fresh/1k-{letter}{number} HTTP/1.1\r\nHost: {NAME}\r\n\r\n".encode())
+            read_response(end)
+
+
 def crawl(port: int, stop: threading.Event) -> None:
     """Ask for 10 MB and take 10 KB now and then."""
     with socket.create_connection(("127.0.0.1", port)) as end:
@@ -282,9 +353,9 @@ def main(arguments: Sequence[str] = ()) -> int:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--objects", type=int, default=50_000)
     parser.add_argument("--only", help="names of caches that begin so; netstack is always there")
-    parser.add_argument("--part", choices=("hits", "misses", "overhead", "tail", "memory"), action="append")
+    parser.add_argument("--part", choices=PARTS, action="append")
     options = parser.parse_args(list(arguments))
-    parts = options.part or ["hits", "misses", "overhead", "tail", "memory"]
+    parts = options.part or list(PARTS)
     if SERVER_CORE == LOAD_CORE or not (shutil.which("wrk") and shutil.which("nginx")):
         print("two cores, wrk and nginx are needed", file=sys.stderr)
         return 2
@@ -318,6 +389,8 @@ def main(arguments: Sequence[str] = ()) -> int:
                 tail(caches, options.seconds)
             if "memory" in parts:
                 memory(caches, options.objects)
+            if "restart" in parts:
+                restart(directory, origin, options.objects)
         finally:
             for subject in started:
                 subject.stop()
