@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from twisted.internet.interfaces import IDelayedCall
+
 from netstack.cache.objects import Gone, Stored, Writing
 from netstack.cache.policy.forwarding import END_TO_END, HOP_BY_HOP, end_to_end
 from netstack.cache.targets import Target
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 NO_TRAILERS = HOP_BY_HOP | END_TO_END | {"authorization", "set-cookie", "content-encoding", "content-range", "location"}
 """Fields that frame, route or control, and are not merged from trailers (RFC 9110 §6.5.1)."""
+TOGETHER = 64 * 1024
+"""Octets of a body up to which a head waits for it until the end of the turn."""
 PIECE = 64 * 1024
 """Octets that are handed to a connection at once."""
 Segment = bytes | tuple[int, int]
@@ -38,8 +42,8 @@ class Delivery:
     """One request. Whatever becomes of its client, nobody else waits for it."""
 
     __slots__ = (
-        "_body_end", "_early", "_left", "_segments", "alone", "connection", "fetch", "key", "offset", "plan", "proxy",
-        "reading", "received", "sent", "started", "status", "stored", "target", "tries", "words", "writing",
+        "_body_end", "_early", "_head", "_later", "_left", "_segments", "alone", "connection", "fetch", "key", "offset",
+        "plan", "proxy", "reading", "received", "sent", "started", "status", "stored", "target", "tries", "words", "writing",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +79,9 @@ class Delivery:
         self._left = 0
         """Octets of the segment in hand; -1 for all that comes."""
         self._segments: Iterator[Segment] = iter(())
+        self._head: StartResponse | None = None
+        """Not sent yet."""
+        self._later: IDelayedCall | None = None
         self._early: list[bytes] = []
         """Of the request's body, before there is somebody who takes it."""
         self._body_end: Sequence[tuple[str, str]] | None = None
@@ -135,8 +142,39 @@ class Delivery:
         self._segments = iter(segments if self.has_content(status) else ())
         self._left = 0
         self.reading = True
-        connection.send(StartResponse(status, fields, length))
-        self.pump()
+        self._head = StartResponse(status, fields, length)
+        whole = segments in (((0, -1),), ((0, length),))
+        if isinstance(source, Writing) and not source.size and length and length <= TOGETHER and whole:
+            self._later = self.proxy.later(0.0, self._go)  # its body may come with it
+        else:
+            self._go()
+
+    def _go(self) -> None:
+        """Send the head, and on."""
+        head, self._later, self._head = self._head, None, None
+        if head is not None and self.connection is not None:
+            self.connection.send(head)
+            self.pump()
+
+    def _together(self, head: StartResponse) -> None:
+        """Head and body in one piece, when they came so."""
+        writing, connection = self.writing, self.connection
+        if writing is None or connection is None or (writing.size < (head.length or 0) and not writing.ended):
+            return
+        if self._later is not None:
+            self._later.cancel()
+        if writing.ended or writing.start or not self.has_content(head.status):
+            self._go()
+            return
+        parts = []
+        while self.offset < writing.size:
+            parts.append(writing.read(self.offset, writing.size))
+            self.offset += len(parts[-1])
+        self._later = self._head = None
+        self.sent = self.offset
+        self._over()
+        connection.send(Respond(head.status, head.fields, b"".join(parts)))
+        self.proxy.delivered(self, connection.peer)
 
     def has_content(self, status: int) -> bool:
         """Whether a response to this request has any (RFC 9110 §6.4.1)."""
@@ -144,6 +182,9 @@ class Delivery:
 
     def pump(self) -> None:
         """Send on what there is, as far as the client takes it."""
+        if self._head is not None:
+            self._together(self._head)
+            return
         while self.reading and (connection := self.connection) is not None and connection.writable:
             data = self._next()
             if data is None:
@@ -226,6 +267,9 @@ class Delivery:
     def _over(self) -> None:
         """Whoever served this request need not any more."""
         self.connection = None
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self.reading = False
         if self.stored is not None:
             self.stored.release()

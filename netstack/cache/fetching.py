@@ -124,8 +124,8 @@ class Fetch:
     def _abandon(self) -> None:
         """Nobody waits for the response: it goes on only if little is missing of what will be stored."""
         writing, limits = self.writing, self.proxy.limits
-        if self._dropping:
-            return
+        if self._dropping or (writing is not None and writing.size == writing.length):
+            return  # its end is about to come
         if writing is not None and writing.storing and self.entry is not None and writing.length is not None:
             missing = writing.length - writing.size
             if missing <= limits.abandoned_octets or writing.size * 100 >= writing.length * limits.abandoned_percent:

@@ -10,6 +10,7 @@ from netstack.cache.metrics import AGES
 from netstack.cache.objects import Stored
 from netstack.cache.policy import Answer, Final, Forward, Outcome, Serve, plain
 from netstack.cache.status import forwarded, hit, own
+from netstack.cache.structured import token_or_string
 from netstack.http.engine.server import body_length
 from netstack.http.events import Ready, Respond
 from netstack.http.metrics import Requests
@@ -31,6 +32,7 @@ class Responses:
     def __init__(self, proxy: "Proxy", requests: Requests) -> None:
         self._proxy = proxy
         self._requests = requests
+        self._plain_hit = f"{token_or_string(proxy.rules.name)}; hit"
         self._ready: dict[bytes, list[Ready]] = {}
         """By the key of what they are made of."""
         self._kept = self._octets = 0
@@ -47,7 +49,7 @@ class Responses:
             self._send(delivery, stored, entry, answer, kind, self._lines(entry, wall, words), "collapsed")
             return
         detail = None if decided.stale is None else decided.stale.value
-        lines = self._lines(entry, wall, hit(proxy.rules, entry, wall, detail))
+        lines = self._lines(entry, wall, self._hit(entry, wall) if detail is None else hit(proxy.rules, entry, wall, detail))
         received = delivery.received
         body = self._send(delivery, stored, entry, answer, kind, lines, "hit" if detail is None else f"hit; {detail}")
         if received.again and detail is None and answer.status == 200 and isinstance(body, bytes):
@@ -114,6 +116,13 @@ class Responses:
         for head, part in zip(heads, answer.parts, strict=True):
             segments += head, part
         return answer.multipart_head(boundary) + fields, [*segments, end]
+
+    def _hit(self, entry: Entry, wall: float) -> str:
+        """The words for a fresh hit, which most are, without putting them together each time."""
+        rules = self._proxy.rules
+        if rules.show_key or not entry.fresh_until:
+            return hit(rules, entry, wall)
+        return f"{self._plain_hit}; ttl={entry.ttl(wall)}"
 
     def _lines(self, entry: Entry, wall: float, words: str) -> bytes:
         """Age and Cache-Status, which change from second to second."""
@@ -186,7 +195,7 @@ class Responses:
             return
         if request.chunked or request.length or not plain(request):
             return
-        counts, ages, log, rules = proxy.counts, proxy.counts.ages, proxy.log, proxy.rules
+        counts, ages, log = proxy.counts, proxy.counts.ages, proxy.log
         count = self._requests.counter(request.method, answer.status)
         logged = "" if log is None else log.described(request, "", request.host, answer.status, "hit")
         octets, use = len(body), stored.use
@@ -200,7 +209,7 @@ class Responses:
             age = float(entry.age(wall))
             place = bisect_left(AGES, age)
             whole = float(int(wall))
-            return self._lines(entry, whole, hit(rules, entry, whole))
+            return self._lines(entry, whole, self._hit(entry, whole))
 
         def sent(peer: Peer, wall: float) -> None:
             nonlocal second, before, after

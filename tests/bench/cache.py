@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.http import BROWSER, LOAD_CORE, NAME, SERVER_CORE, TICK, Load, Measured, Subject, free_port
+from tests.bench.http import DISTINCT as ANOTHER_HEAD
 
 PARTS = ("hits", "misses", "overhead", "tail", "memory", "restart")
 DISTINCT = """
@@ -100,11 +101,14 @@ class Way:
 
     title: str
     load: Load
+    one_url: bool = False
+    """Heads differ in a field, not in the URL."""
 
 
 HITS = (
     Way("1 KB hits", Load("", "/fresh/1k")),
     Way("1 KB hits, 10 browser fields", Load("", "/fresh/1k", fields=BROWSER)),
+    Way("1 KB hits, 10 browser fields, every head another", Load("", "/fresh/1k", fields=BROWSER, distinct=True), True),
     Way("100 KB hits", Load("", "/fresh/100k", connections=8)),
 )
 MISSES = (
@@ -161,7 +165,7 @@ def ask(subject: Subject, way: Way, seconds: float, directory: Path, first: int 
     """One run of wrk; CPU of the server."""
     load = way.load
     script = directory / "distinct.lua"
-    script.write_text(DISTINCT.replace("PATH", f'"{load.path}"'))
+    script.write_text(ANOTHER_HEAD if way.one_url else DISTINCT.replace("PATH", f'"{load.path}"'))
     command = [
         "taskset", "-c", str(LOAD_CORE), "wrk", "-t1", f"-c{load.connections}", f"-d{seconds:.0f}s",
         *(option for line in (f"Host: {NAME}", *load.fields) for option in ("-H", line)),

@@ -58,6 +58,15 @@ def test_what_is_not_to_be_stored_is_asked_for_each_time() -> None:
     assert len(town.asked) == 2
 
 
+@pytest.mark.parametrize("control", ["no-store", "max-age=60"])
+def test_connections_to_the_origin_are_used_again(control: str) -> None:
+    """Also when the client has all of a response before its end has been told."""
+    town = Town(lambda request: ok(b"x" * 1000, f"Cache-Control: {control}"))
+    assert [town.get(f"/{number}").body for number in range(5)] == [b"x" * 1000] * 5
+    assert town.machine.registry.get_sample_value("netstack_http_connections_total", {"role": "client"}) == 1
+    assert town.metric("fetching") == 0
+
+
 def test_head_and_ranges_of_what_is_stored() -> None:
     town = Town(lambda request: fresh(b"0123456789", 'ETag: "1"'))
     town.get()

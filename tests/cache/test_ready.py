@@ -14,7 +14,9 @@ from netstack.cache.entry import Entry
 from netstack.cache.metrics import Counts
 from netstack.cache.options import ProxyLimits, ProxyOptions
 from netstack.cache.proxy import Proxy
+from netstack.cache.responses import Responses
 from netstack.cache.rules import Rules
+from netstack.cache.status import hit
 from netstack.cache.store import Store
 from netstack.cache.targets import Friends
 from netstack.http.access import AccessLog
@@ -262,3 +264,14 @@ def test_strangers_get_no_ready_answer_of_friends() -> None:
         town.wait(got)
         assert got.told == told
     assert town.proxy.counts.ready == 4
+
+
+@pytest.mark.parametrize("name", ["test", "localhost:3128", "a b"])
+@pytest.mark.parametrize("show_key", [True, False])
+def test_the_words_of_a_hit_are_those_of_the_rules(machine: Machine, name: str, show_key: bool) -> None:
+    served = Served(machine, 1024)
+    served.proxy.rules = Rules(name=name, show_key=show_key)
+    words = Responses(served.proxy, served.requests)
+    stored = entry(b"GET http://a.test/", b"x", WALL)
+    for wall in (WALL, WALL + 1, WALL + 29):
+        assert words._hit(stored, wall) == hit(served.proxy.rules, stored, wall)

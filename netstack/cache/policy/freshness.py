@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import floor
 
 from netstack.cache.directives import MOST_SECONDS, ResponseControl
@@ -100,9 +101,12 @@ def explicit(fields: Mapping[str, str], control: ResponseControl) -> bool:
     return said or (not control.targeted and "expires" in fields)
 
 
+@lru_cache(maxsize=1024)  # of one second's responses most have the same Date, and are read three times
 def parse_date(value: str) -> int | None:
     """An HTTP-date in any case of letters (RFC 9111 §4.2); the same one on several lines counts as one."""
-    parsed = parse_http_date(_as_written(value))
+    parsed = parse_http_date(value)
+    if parsed is None:
+        parsed = parse_http_date(_as_written(value))
     if parsed is not None or "," not in value:
         return parsed
     middle = len(value) // 2
