@@ -11,6 +11,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError
+from netstack.mail.downgrade import CannotDowngrade, downgraded
 from netstack.sansio import Peer
 from netstack.smtp.dialogue import Dialogue, DialogueError, connect
 from netstack.smtp.envelope import Destination, Envelope, Fate
@@ -21,6 +22,8 @@ from netstack.smtp.routes import NoRoute, Route, route
 from netstack.smtp.tlspolicy import Demand, Level, Policies
 from netstack.smtp.wire import Reply, encode_xtext
 
+COST = 0.001
+"""Seconds that making a message seven bits takes, in the simulation alone."""
 _NO_DEMAND = Demand(Level.NONE)
 
 
@@ -203,46 +206,73 @@ class RemoteSession:
     async def _send(self, dialogue: Dialogue, job: Job) -> Sequence[Outcome]:
         envelope, extensions = job.envelope, dialogue.extensions
         recipients = [envelope.recipients[index] for index in job.indexes]
-        refused = _impossible(envelope, extensions, self._proved)
-        if refused is not None:
-            return [refused] * len(recipients)
+        try:
+            form = await self._formed(envelope, recipients, job.content, extensions)
+        except _Impossible as impossible:
+            return [Outcome(Fate.FAILED, impossible.status, str(impossible))] * len(recipients)
         sent = await dialogue.send(
             "" if envelope.sender is None else str(envelope.sender),
             [Recipient(str(each.mailbox), _recipient_parameters(each, extensions)) for each in recipients],
-            job.content,
-            _mail_parameters(envelope, extensions),
-            "CHUNKING" in extensions and (self._courier.options.chunking or envelope.body == "BINARYMIME"),
+            form.content,
+            _mail_parameters(envelope, form, extensions),
+            "CHUNKING" in extensions and (self._courier.options.chunking or form.body == "BINARYMIME"),
         )
         return [_outcome(sent.of(place), self._host, "DSN" in extensions) for place in range(len(recipients))]
+
+    async def _formed(
+        self, envelope: Envelope, recipients: Sequence[Destination], content: bytes, extensions: Mapping[str, str]
+    ) -> "_Form":
+        """The message as this server can have it: as it is, or in seven bits (RFC 6152 §3). Raises _Impossible."""
+        if envelope.require_tls and ("REQUIRETLS" not in extensions or not self._proved):  # RFC 8689 §4.2.1
+            raise _Impossible("the message needs REQUIRETLS, with a server that proves who it is", "5.7.30")
+        utf8 = False
+        if envelope.utf8:  # RFC 6531 §3.2: asked for, and not always needed
+            addresses = [each.mailbox for each in recipients] + ([envelope.sender] if envelope.sender is not None else [])
+            utf8 = not all(each.is_ascii for each in addresses) or not content.partition(b"\r\n\r\n")[0].isascii()
+            if utf8 and "SMTPUTF8" not in extensions:
+                raise _Impossible("the message needs SMTPUTF8, which the server does not offer", "5.6.7")
+        body = "BINARYMIME" if envelope.body == "BINARYMIME" else "7BIT" if content.isascii() else "8BITMIME"
+        offered = body in extensions and (body != "BINARYMIME" or "CHUNKING" in extensions)
+        if body != "7BIT" and not offered:
+            try:
+                content = await self._courier.machine.offload(lambda: downgraded(content), COST)
+            except CannotDowngrade as error:
+                raise _Impossible(f"the server takes seven bits alone, and {error}", error.status) from None
+            body = "7BIT"
+        size = extensions.get("SIZE", "")
+        if size.isdigit() and 0 < int(size) < len(content):
+            raise _Impossible(f"the message has {len(content)} octets, and the server takes {size}", "5.3.4")
+        return _Form(content, body, utf8)
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A message as a server gets it."""
+
+    content: bytes
+    body: str
+    utf8: bool
+
+
+class _Impossible(Exception):
+    """A message cannot be sent to a server at all."""
+
+    def __init__(self, text: str, status: str) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 class _NoTLS(DialogueError):
     """The server offers TLS and does not manage it."""
 
 
-def _impossible(envelope: Envelope, extensions: Mapping[str, str], proved: bool) -> Outcome | None:
-    """Why a message cannot be sent to this server at all."""
-    size = extensions.get("SIZE", "")
-    if size.isdigit() and 0 < int(size) < envelope.length:
-        return Outcome(Fate.FAILED, "5.3.4", f"the message has {envelope.length} octets, and the server takes {size}")
-    if envelope.utf8 and "SMTPUTF8" not in extensions:  # RFC 6531 §3.2
-        return Outcome(Fate.FAILED, "5.6.7", "the message needs SMTPUTF8, which the server does not offer")
-    if envelope.require_tls and "REQUIRETLS" not in extensions:  # RFC 8689 §4.2.1
-        return Outcome(Fate.FAILED, "5.7.30", "the message needs REQUIRETLS, which the server does not offer")
-    if envelope.require_tls and not proved:
-        return Outcome(Fate.FAILED, "5.7.10", "the message needs TLS with a server that proves who it is")
-    if envelope.body == "BINARYMIME" and ("BINARYMIME" not in extensions or "CHUNKING" not in extensions):
-        return Outcome(Fate.FAILED, "5.6.1", "the message is binary, and the server does not take that")
-    return None
-
-
-def _mail_parameters(envelope: Envelope, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
+def _mail_parameters(envelope: Envelope, form: _Form, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
     found: list[tuple[str, str | None]] = []
     if "SIZE" in extensions:
-        found.append(("SIZE", str(envelope.length)))
-    if envelope.body != "7BIT" and envelope.body in extensions:
-        found.append(("BODY", envelope.body))
-    if envelope.utf8:
+        found.append(("SIZE", str(len(form.content))))
+    if form.body != "7BIT":
+        found.append(("BODY", form.body))
+    if form.utf8:
         found.append(("SMTPUTF8", None))
     if envelope.require_tls:
         found.append(("REQUIRETLS", None))

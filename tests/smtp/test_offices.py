@@ -1,5 +1,7 @@
 """Mail between two hosts of the simulated Internet: relaying, log-ins, aliases, outages, what is refused (RFC 5321 §3)."""
 
+import email
+
 import pytest
 
 from netstack.smtp.admission import AdmissionLimits
@@ -237,6 +239,46 @@ def test_what_a_program_leaves_out_is_added(town: Town) -> None:
     assert "\r\nMessage-ID: <" in first
     assert first.endswith("@mail.crepes.fr>\r\n\r\nhi\r\n")
     assert second == "From: a@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
+
+
+EIGHT = (
+    b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\nSubject: x\r\n"
+    b"\r\n" + "Crêpes für alle\r\n".encode()
+)
+
+
+@pytest.mark.parametrize("without", [frozenset(), frozenset({"8BITMIME"})])
+def test_eight_bits_and_a_server_that_takes_seven(town: Town, without: frozenset[str]) -> None:
+    town.hamburger.without = without
+    town.restart(town.hamburger, AdmissionLimits())
+    assert town.ask(submitted, town, "bob@hamburger.edu", content=EIGHT).code == 250
+    town.run(5)
+    [(_, _, octets)] = town.hamburger.boxes.mail
+    assert octets.isascii() is bool(without)
+    message = email.message_from_bytes(octets)
+    assert message["Content-Transfer-Encoding"] == ("quoted-printable" if without else "8bit")
+    assert message.get_payload(decode=True) == "Crêpes für alle\r\n".encode()
+
+
+def test_what_cannot_be_sent_is_reported(town: Town) -> None:
+    town.hamburger.without = frozenset({"SMTPUTF8", "8BITMIME"})
+    town.restart(town.hamburger, AdmissionLimits())
+
+    async def send(content: bytes, *to: str) -> int:
+        dialogue = await town.dialogue("192.0.2.1", 587, log_in="alice@crepes.fr")
+        recipients = [Recipient(each) for each in to]
+        return (await dialogue.send("alice@crepes.fr", recipients, content, [("SMTPUTF8", None)])).of(0).code
+
+    assert town.ask(send, MESSAGE, "bob@hamburger.edu") == 250  # asked for, and not needed
+    assert town.ask(send, MESSAGE, "jürgen@hamburger.edu") == 250
+    signed = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9\r\n--b--\r\n"
+    assert town.ask(send, signed, "bob@hamburger.edu") == 250
+    town.run(30)
+    assert len(town.hamburger.boxes.mail) == 1
+    reports = sorted(
+        octets.partition(b"Status: ")[2][:5] for _, to, octets in town.crepes.boxes.mail if to == "alice@crepes.fr"
+    )
+    assert reports == [b"5.6.3", b"5.6.7"]
 
 
 def test_ten_thousand_recipients_are_refused_one_by_one(town: Town) -> None:

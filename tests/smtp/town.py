@@ -1,6 +1,7 @@
 """Two mail hosts of the simulated Internet, crepes.fr and hamburger.edu, and mailboxes that are lists."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -63,6 +64,17 @@ class Boxes:
         return succeed(None)
 
 
+@dataclass(frozen=True)
+class _Offer(Offer):
+    """One that leaves some extensions out."""
+
+    without: frozenset[str] = frozenset()
+
+    def extensions(self, limits: SMTPLimits, secure: bool) -> list[str]:
+        lines = Offer.extensions(self, limits, secure)
+        return [line for line in lines if line.partition(" ")[0] not in self.without]
+
+
 class Office:
     """A mail host: port 25 for all, 587 for its users."""
 
@@ -76,6 +88,8 @@ class Office:
         self.limits = QueueLimits()
         self.resolver = FakeResolver(TABLE)
         self.admission = AdmissionLimits()
+        self.without: frozenset[str] = frozenset()
+        """Extensions that it does not offer."""
         self.policy = ""
         """What every MTA-STS server says."""
         self.host = simulation.host(name, address)
@@ -105,7 +119,7 @@ class Office:
                 machine, options, directory, queue, authenticator, counts, (), Admission(machine, self.admission)
             )
             mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
-            offer = Offer(machine.name, starttls=True, mechanisms=mechanisms)
+            offer = _Offer(machine.name, starttls=True, mechanisms=mechanisms, without=self.without)
             doors.append(Door([Endpoint("tcp", port, machine.address)], offer, reception))
         self.service = SMTPService(machine, doors, queue, self.boxes, SMTP, StreamLimits())
         self.service.privilegedStartService()
