@@ -47,7 +47,7 @@ class DiskTier:
         self.counts = counts
         self.files = Files(machine.disk.below(directory), limits, counts)
         self.files.failed = self._pause
-        self.lane = Lane(machine.offload, self._following)
+        self.lane = Lane(machine.reactor, machine.offload, self._following)
         self.cleaning = Cleaning(self.files, memory)
         self.warming = Warming(machine, self.files)
         self.warming.failed = self._pause

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from netstack.kernel.offload import Offload
+from netstack.kernel.reactor import Reactor
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,8 @@ A_TURN = Work(lambda: None, lambda result: None)
 class Lane:
     """Asks `following` for work whenever none is under way."""
 
-    def __init__(self, offload: Offload, following: Callable[[], Work | None]) -> None:
+    def __init__(self, reactor: Reactor, offload: Offload, following: Callable[[], Work | None]) -> None:
+        self._reactor = reactor
         self._offload = offload
         self._following = following
         self.busy = False
@@ -45,6 +47,9 @@ class Lane:
                 waiter.callback(None)
             return
         self.busy = True
+        if work is A_TURN:
+            self._reactor.callLater(0, self._done, None, work)
+            return
         self._offload(work.run, work.cost).addBoth(self._done, work)
 
     def _done(self, result: Any, work: Work) -> None:

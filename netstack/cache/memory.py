@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 from netstack.cache.eviction import S3FIFO
 from netstack.cache.objects import Stored
+from netstack.kernel.background import untracked
 
 OVERHEAD = 480
 """Octets of memory that an object takes beside its key, metadata and body; `tests/bench/store.py` measures it."""
@@ -60,9 +61,14 @@ class Memory:
         """One more variant; `whole` says of a key that is new here whether all its variants are."""
         key = stored.key
         under = self._keys if key in self._keys or (whole and key not in self._some) else self._some
-        under[key] = (stored, *under.get(key, ()))
+        self._put(under, key, (stored, *under.get(key, ())))
+        untracked(stored)
         stored.resident = True
         self.queues.add(stored)
+
+    def _put(self, under: dict[bytes, tuple[Stored, ...]], key: bytes, variants: tuple[Stored, ...]) -> None:
+        untracked(variants)  # the links of queues are the only cycles, and those are undone
+        under[key] = variants
 
     def freshen(self, stored: Stored, meta: bytes) -> None:
         """Other metadata, and what was made of the former ones is forgotten."""
@@ -77,12 +83,26 @@ class Memory:
         under = self._keys if stored.key in self._keys else self._some
         rest = tuple(it for it in under[stored.key] if it is not stored)
         if rest:
-            under[stored.key] = rest
+            self._put(under, stored.key, rest)
         else:
             del under[stored.key]
         self.queues.remove(stored)
         self._forget_entry(stored)
         stored.resident = False
+
+    def clear(self) -> None:
+        """Undo the links between objects, which nobody else would: the collector does not see them."""
+        for stored in self.variants(b""):
+            stored.resident, stored.removed = False, True
+        for queue in (self.queues.small, self.queues.main):
+            while queue.first is not None:
+                queue.take(queue.first)
+        self._entries.clear()
+        self._keys.clear()
+        self._some.clear()
+
+    def __del__(self) -> None:
+        self.clear()
 
     def make_room(self, octets: int = 0, objects: int = 0) -> bool:
         """Evict until so many more fit; False when what is left is held."""

@@ -38,6 +38,7 @@ class Store:
         """Write to disk what waits for it."""
         if self.disk is not None:
             await self.disk.stop()
+        self.memory.clear()
 
     async def flush(self) -> None:
         """What was stored and removed until now is on disk, if the disk takes it."""

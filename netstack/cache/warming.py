@@ -38,8 +38,8 @@ class Warming:
         """The newest last."""
         self._purges: dict[int, int] = {}
         """Of a hash, the segments in which it is no more: those with a lower number."""
-        self._entering: tuple[Segment, Table, int] | None = None
-        """A segment whose records are put into the index, and how many of them remain."""
+        self._entering: tuple[Segment, Table, int, set[int]] | None = None
+        """A segment whose records are put into the index, how many of them remain, and which are dead."""
 
     def begin(self) -> None:
         """Read what there is."""
@@ -117,12 +117,11 @@ class Warming:
             segment.table = table
             files.grow(segment, len(table) * records.ROW + records.TABLE_END)
             files.sealing.append(segment)
-        self._entering = segment, table, len(table)
+        self._entering = segment, table, len(table), set(segment.dead)
 
-    def _enter(self, segment: Segment, table: Table, rows: int) -> None:
+    def _enter(self, segment: Segment, table: Table, rows: int, dead: set[int]) -> None:
         """Some of a segment's records, from its end on."""
         files, purges, number = self.files, self._purges, segment.number
-        dead = set(segment.dead)
         some = max(0, rows - _STEP)
         if segment.gone:
             self._entering = None
@@ -136,7 +135,7 @@ class Warming:
             elif len(files.index) < files.limits.objects:
                 files.entered(segment, hashed, offset, table.sizes[row], 0)
         if some:
-            self._entering = segment, table, some
+            self._entering = segment, table, some, dead
         else:
             self._entering = None
             if not segment.slots:

@@ -1,5 +1,6 @@
-"""Long work in a thread beside the reactor's: what of the interpreter is changed meanwhile, so that the reactor goes on."""
+"""What is changed of the interpreter so that the reactor goes on: beside long work in a thread, among very many objects."""
 
+import ctypes
 import gc
 import sys
 import threading
@@ -37,6 +38,16 @@ class _Interpreter:
 
 
 _interpreter = _Interpreter()
+_untrack = ctypes.pythonapi.PyObject_GC_UnTrack
+_untrack.argtypes, _untrack.restype = (ctypes.py_object,), None
+
+
+def untracked(thing: object) -> None:
+    """The search for cycles passes over it: for objects that are there by the million and would stop the reactor.
+
+    It must be in no cycle when the last of its owners lets go of it.
+    """
+    _untrack(thing)
 
 
 @contextmanager

@@ -111,11 +111,11 @@ async def restart(clock: Any, directory: str, count: int) -> dict[str, Any]:
     before = resident()
     store = Store(real_machine("localhost", state_directory=directory, reactor=clock), on_disk(count))
     turns: list[float] = []
-    last = time.monotonic()
+    last = time.thread_time()
 
     def turn() -> None:
         nonlocal last
-        now = time.monotonic()
+        now = time.thread_time()  # of this thread: other programs on the machine do not count
         turns.append(now - last)
         last = now
 
@@ -130,8 +130,8 @@ async def restart(clock: Any, directory: str, count: int) -> dict[str, Any]:
     told: dict[str, Any] = {"warm_seconds": round(time.monotonic() - began, 2), "warm_us": timer.each(count)}
     looping.stop()
     turns.sort()
-    told["longest_turn_ms"] = round(turns[-1] * 1e3, 1)
-    told["usual_turn_ms"] = round(turns[len(turns) * 99 // 100] * 1e3, 1)
+    told["longest_turn_cpu_ms"] = round(turns[-1] * 1e3, 1)
+    told["p99_turn_cpu_ms"] = round(turns[len(turns) * 99 // 100] * 1e3, 1)
     gc.collect()
     told["index_octets"] = round((resident() - before) / count, 1)
     told["index_counted"] = round(store.disk.files.index.octets / count, 1)

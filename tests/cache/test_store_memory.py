@@ -1,5 +1,7 @@
 """The memory tier against a dictionary: what it has is what was put in, and its bounds hold whatever comes."""
 
+import gc
+import weakref
 from random import Random
 
 import pytest
@@ -195,6 +197,26 @@ def test_metadata_that_is_too_large_drives_nothing_out() -> None:
     assert found(store, b"k") == [b"x"]
     assert store.counts.too_large == 1
     assert store.memory.growing == 0
+
+
+def test_objects_are_no_work_for_the_collector_and_go_with_their_store() -> None:
+    before = len(gc.get_objects())
+    store = a_store()
+    for number in range(1000):
+        put(store, b"%d" % number, b"x")
+    assert len(gc.get_objects()) - before < 500
+    first = store.find(b"0")
+    assert first is not None
+    entry = Marked()
+    store.keep(first[0], entry, 10)
+    alive = weakref.ref(entry)
+    del entry, first, store
+    gc.collect()
+    assert alive() is None
+
+
+class Marked:
+    """Something that can be seen to go."""
 
 
 KEYS = st.sampled_from([b"a", b"b", b"c", b"d"])

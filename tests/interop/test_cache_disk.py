@@ -1,0 +1,71 @@
+"""A cache with a disk tier under curl: what it served before a stop or a kill -9 it serves after it, without the origin."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.addresses import own_address
+from tests.cache.stores import KIB, MIB, body_of
+from tests.processes import ROOT, TWISTD, Running, running
+
+SIZES = {"small.bin": 1000, "inline.bin": 40 * KIB, "large.bin": 3 * MIB}
+
+
+def command(plugin: str, address: str, port: int, state: Path, *options: str) -> tuple[str, ...]:
+    listen = f"--listen=tcp:{port}:interface={address}"
+    return TWISTD, "--nodaemon", "--pidfile=", plugin, listen, f"--address={address}", f"--state={state}", *options
+
+
+def curl(proxy: str, url: str, *options: str) -> bytes:
+    done = subprocess.run(["curl", "-s", "-x", proxy, *options, url], capture_output=True, timeout=30, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_loses_nothing_that_was_written(tmp_path: Path, ending: signal.Signals) -> None:
+    address, files = own_address(), tmp_path / "files"
+    files.mkdir()
+    for number, (name, size) in enumerate(SIZES.items()):
+        (files / name).write_bytes(body_of(number, size))
+        os.utime(files / name, (time.time() - 30 * 86400,) * 2)
+    cache = command(
+        "netstack-cache", address, 3128, tmp_path / "cache", "--resolver=127.0.0.1:9", "--reach=127.0.0.0/8",
+        f"--store-disk={64 * MIB}", f"--store-inline={64 * KIB}",
+    )  # fmt: skip
+    origin = command("netstack-origin", address, 8080, tmp_path / "origin", f"--site={address}={files}")
+    proxy, urls = f"http://{address}:3128", [f"http://{address}:8080/{name}" for name in SIZES]
+    store = tmp_path / "cache" / "store"
+    first = Running(cache, {**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        first.wait_for("serves HTTP on")
+        with running(*origin, ready="serves HTTP on"):
+            for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
+                assert curl(proxy, url) == body_of(number, size)
+        while sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) < sum(SIZES.values()):
+            first.wait_a_little()
+        assert curl(proxy, urls[2], "-r", "1000-1999") == body_of(2, 3 * MIB)[1000:2000], "by sendfile, and a part alone"
+        first.process.send_signal(ending)
+        first.process.wait(20)
+    finally:
+        first.end()
+    assert not first.trouble()
+    with running(*cache, ready="serves HTTP on") as second:
+        for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
+            got = curl(proxy, url, "-D", str(tmp_path / "head"))
+            assert got == body_of(number, size), (tmp_path / "head").read_text()
+            assert "; hit" in (tmp_path / "head").read_text()
+        assert curl(proxy, urls[2], "-r", "-7") == body_of(2, 3 * MIB)[-7:]
+        assert not second.trouble()
+
+
+def test_one_store_is_one_process_s(tmp_path: Path) -> None:
+    address = own_address()
+    cache = command("netstack-cache", address, 3128, tmp_path, f"--store-disk={MIB}")
+    with running(*cache, ready="serves HTTP on"):
+        again = subprocess.run(cache, capture_output=True, text=True, timeout=30, check=False)
+    assert again.returncode != 0
+    assert "another service keeps its files here" in again.stdout + again.stderr
