@@ -73,6 +73,9 @@ class Disk(Protocol):
     def rename(self, old: str, new: str) -> None:
         """Atomic; durable on return."""
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Rename many files, those that are there, each of them atomically; all durable on return."""
+
     def remove(self, path: str) -> None: ...
 
     def remove_all(self, paths: Sequence[str]) -> None:
@@ -299,6 +302,21 @@ class RealDisk:
         _sync_directory(os.path.dirname(target))
         if os.path.dirname(source) != os.path.dirname(target):
             _sync_directory(os.path.dirname(source))
+
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        parents: dict[str, None] = {}  # in order: where a file comes to is synced before where it was
+        sources: dict[str, None] = {}
+        for old, new in pairs:
+            source, target = self._target(old), self._target(new)
+            parent = os.path.dirname(target)
+            if parent not in parents:
+                self._make(parent)
+            with suppress(FileNotFoundError):
+                os.rename(source, target)
+            parents[parent] = sources[os.path.dirname(source)] = None
+        for parent in parents | sources:
+            if os.path.isdir(parent):
+                _sync_directory(parent)
 
     def remove(self, path: str) -> None:
         target = self._target(path)

@@ -29,6 +29,18 @@ def test_all_are_there_and_then_none(disk: Disk) -> None:
     disk.remove_all([])
 
 
+def test_many_are_renamed(disk: Disk) -> None:
+    disk.write_all([(f"from/{number}", b"%d" % number) for number in range(5)])
+    disk.write("to/3", b"replaced")
+    disk.rename_all([(f"from/{number}", f"to/{number}") for number in range(1, 7)])
+    assert (disk.list("from"), disk.list("to")) == (["0"], ["1", "2", "3", "4"])
+    assert disk.read("to/3") == b"3"
+    disk.rename_all([("nowhere/1", "elsewhere/1")])
+    disk.rename_all([])
+    with pytest.raises(PermissionError):
+        disk.rename_all([("to/1", "../out")])
+
+
 @pytest.mark.parametrize("path", ["../out", "/out", "a/../../out"])
 def test_none_leads_out(disk: Disk, path: str) -> None:
     with pytest.raises(PermissionError):

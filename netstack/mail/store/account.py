@@ -40,12 +40,21 @@ class AccountStore:
         self._watchers: dict[int, list[Watcher]] = {}
         self._opening: Deferred[None] | None = None
         self._opened = self._closed = False
-        self._working = self._incoming = 0
+        self._working = self._incoming = self._users = 0
 
     @property
     def idle(self) -> bool:
         """Whether nobody needs it now."""
-        return not self._working and not self._watchers and self._settler.idle
+        return not (self._working or self._users or self._watchers) and self._settler.idle
+
+    def use(self) -> Callable[[], None]:
+        """Keep it open, as a session does, until what comes back is called (once)."""
+        self._users += 1
+
+        def done() -> None:
+            self._users -= 1
+
+        return done
 
     # Messages
 

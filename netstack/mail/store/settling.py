@@ -202,10 +202,7 @@ class Settler:
     def _write(self, batch: Sequence[tuple[int, int, bytes | str]], lines: Sequence[bytes]) -> None:
         """In a thread."""
         self._disk.write_all([(files.path_of(file), held) for file, _, held in batch if isinstance(held, bytes)])
-        for file, _, held in batch:
-            if isinstance(held, str):
-                with suppress(FileNotFoundError):  # by a pass that then failed
-                    self._disk.rename(held, files.path_of(file))
+        self._disk.rename_all([(held, files.path_of(file)) for file, _, held in batch if isinstance(held, str)])
         if lines:
             appender = self._disk.append(files.LEDGER)
             try:

@@ -127,7 +127,7 @@ class MailStore:
         return Deferred.fromCoroutine(run())
 
     def account(self, name: str) -> AccountStore:
-        """An account's mail, by its canonical name; opened when it is used. Do not keep it without a watcher.
+        """An account's mail, by its canonical name; opened when it is used. Who keeps it calls its `use`.
 
         Raises StoreBusy.
         """

@@ -230,6 +230,11 @@ class SimulatedDisk:
         self._files = {moved(name): file for name, file in self._files.items()}
         self._directories = {moved(name) for name in self._directories}
 
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        for old, new in pairs:
+            with suppress(FileNotFoundError):
+                self.rename(old, new)
+
     def remove(self, path: str) -> None:
         self._file(path)
         del self._files[self._path(path)]
@@ -284,6 +289,9 @@ class _Below:
 
     def rename(self, old: str, new: str) -> None:
         self._disk.rename(self._at(old), self._at(new))
+
+    def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._disk.rename_all([(self._at(old), self._at(new)) for old, new in pairs])
 
     def remove(self, path: str) -> None:
         self._disk.remove(self._at(path))
