@@ -6,11 +6,15 @@ Whatever is malformed is read in the way that stores and reuses less (RFC 9111 �
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netstack.cache.structured import NotStructured, Token, Value, parse_dictionary
 
 MOST_SECONDS = 2**31
 """RFC 9111 §1.2.2: what is larger counts as this."""
+
+REMEMBERED = 300
+"""Octets of a field whose meaning is remembered."""
 
 # RFC 9110 §5.6.4
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
@@ -102,7 +106,21 @@ def request_control(fields: Mapping[str, str]) -> RequestControl:
         if pragma is not None and any(name == "no-cache" for name, _ in parse_directives(pragma)):
             return RequestControl(no_cache=True)
         return NOTHING_ASKED
-    given = parse_directives(value)
+    return _asked(value) if len(value) <= REMEMBERED else _request_control(parse_directives(value))
+
+
+@lru_cache(maxsize=1024)
+def _asked(value: str) -> RequestControl:
+    """Clients repeat themselves, and so do origins: a value that was seen is not read again."""
+    return _request_control(parse_directives(value))
+
+
+@lru_cache(maxsize=1024)
+def _said(value: str) -> ResponseControl:
+    return _response_control(parse_directives(value), False)
+
+
+def _request_control(given: Given) -> RequestControl:
     names = {name for name, _ in given}
     max_stale = _seconds(given, "max-stale")
     if ("max-stale", None) in given:
@@ -133,7 +151,9 @@ def response_control(fields: Mapping[str, str], targets: Sequence[str] = ()) -> 
         if members:
             return _response_control(tuple(_given(members)), True)
     value = fields.get("cache-control")
-    return NOTHING_SAID if value is None else _response_control(parse_directives(value), False)
+    if value is None:
+        return NOTHING_SAID
+    return _said(value) if len(value) <= REMEMBERED else _response_control(parse_directives(value), False)
 
 
 def _response_control(given: Given, targeted: bool) -> ResponseControl:

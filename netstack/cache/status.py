@@ -6,20 +6,6 @@ from netstack.cache.policy.plans import Why
 from netstack.cache.rules import Rules
 from netstack.cache.structured import Token, parameters, token_or_string
 
-PROXY_ERRORS = {
-    "dns_timeout": 504, "dns_error": 502, "destination_not_found": 500, "destination_unavailable": 503,
-    "destination_ip_prohibited": 502, "destination_ip_unroutable": 502, "connection_refused": 502,
-    "connection_terminated": 502, "connection_timeout": 504, "connection_read_timeout": 504,
-    "connection_write_timeout": 504, "connection_limit_reached": 503, "tls_protocol_error": 502,
-    "tls_certificate_error": 502, "tls_alert_received": 502, "http_request_error": 400, "http_request_denied": 403,
-    "http_response_incomplete": 502, "http_response_header_section_size": 502, "http_response_header_size": 502,
-    "http_response_body_size": 502, "http_response_trailer_section_size": 502, "http_response_trailer_size": 502,
-    "http_response_transfer_coding": 502, "http_response_content_coding": 502, "http_response_timeout": 504,
-    "http_upgrade_failed": 502, "http_protocol_error": 502, "proxy_internal_response": 504,
-    "proxy_internal_error": 500, "proxy_configuration_error": 500, "proxy_loop_detected": 502,
-}  # fmt: skip
-"""The error types of RFC 9209 §2.3 and the statuses that it recommends."""
-
 Parameters = dict[str, bool | int | str | Token]
 
 
@@ -63,7 +49,7 @@ def own(rules: Rules, detail: str) -> str:
 
 
 def proxy_status(rules: Rules, error: str, detail: str | None = None, next_hop: str | None = None) -> str:
-    """The value of Proxy-Status for an error of PROXY_ERRORS (RFC 9209 §2)."""
+    """The value of Proxy-Status for an error, a word of `http.faults.ErrorType` (RFC 9209 §2)."""
     said: Parameters = {"error": Token(error)}
     if next_hop is not None:
         said["next-hop"] = next_hop

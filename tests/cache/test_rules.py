@@ -1,7 +1,12 @@
 """A cache in memory: what is asked of the origin, what the client gets."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from netstack.cache.rules import Rules
+from netstack.cache.status import proxy_status
+from netstack.cache.structured import parameters, parse_dictionary, token_or_string
 from netstack.http.values import http_date
 from tests.cache.engine import Asked, MemoryCache, Reply
 from tests.cache.messages import NOW, request
@@ -83,3 +88,144 @@ def test_unsafe_methods_invalidate() -> None:
     made.ask(request("POST"))
     made.ask(request())
     assert [each.method for each in asked] == ["GET", "POST", "GET"]
+
+
+TAG = ("ETag", '"1"')
+OLD = ("Last-Modified", http_date(NOW - 1000))
+
+
+def said(value: str) -> tuple[str, str]:
+    return "Cache-Control", value
+
+
+@pytest.mark.parametrize(
+    ("rules", "status", "fields", "seconds"),
+    [
+        (Rules(), 200, [OLD], 100),
+        (Rules(heuristic=0.5), 200, [OLD], 500),
+        (Rules(heuristic=0.5, heuristic_seconds=60), 200, [OLD], 60),
+        (Rules(heuristic=0), 200, [OLD, TAG], 0),
+        (Rules(), 404, [TAG], 0),
+        (Rules(negative_seconds=30), 404, [], 30),
+        (Rules(negative_seconds=30), 410, [said("public")], 30),
+        (Rules(negative_seconds=30), 404, [said("max-age=5")], 5),
+        (Rules(negative_seconds=30), 404, [OLD], 100),
+        (Rules(negative_seconds=30), 200, [TAG], 0),
+        (Rules(targets=("a-cc", "b-cc")), 200, [("B-CC", "max-age=7"), said("max-age=9")], 7),
+        (
+            Rules(targets=("a-cc", "b-cc")), 200,
+            [("B-CC", "max-age=7"), ("A-CC", "max-age=8")], 8,
+        ),
+        (Rules(), 200, [("CDN-Cache-Control", "max-age=7"), said("max-age=9")], 9),
+    ],
+)  # fmt: skip
+def test_lifetimes_that_options_decide(rules: Rules, status: int, fields: list[tuple[str, str]], seconds: int) -> None:
+    made, _ = cache(Reply(status, [DATE, *fields], b"body"))
+    made.rules = rules
+    made.ask(request())
+    (entry,) = made.stored(b"GET http://a.test/")
+    assert entry.fresh_until - NOW == seconds
+
+
+@pytest.mark.parametrize(
+    ("rules", "fields", "shared"),
+    [
+        (Rules(), [said("max-age=60")], False),
+        (Rules(), [OLD], False),
+        (Rules(), [said("max-age=60, public")], True),
+        (Rules(), [said("s-maxage=60")], True),
+        (Rules(), [said('max-age=60, private="set-cookie"')], False),
+        (Rules(share_cookies=True), [said("max-age=60")], True),
+        (Rules(share_cookies=True), [said("max-age=60, private")], False),
+        (Rules(targets=("cdn-cache-control",)), [("CDN-Cache-Control", "max-age=60")], True),
+    ],
+)
+def test_whose_cookies_are_shared(rules: Rules, fields: list[tuple[str, str]], shared: bool) -> None:
+    made, _ = cache(Reply(200, [DATE, ("Set-Cookie", "a=1"), *fields], b"body"))
+    made.rules = rules
+    assert made.ask(request()).fields["set-cookie"] == "a=1"
+    assert bool(made.stored(b"GET http://a.test/")) is shared
+
+
+def test_a_cookie_of_a_304_is_for_its_client_alone() -> None:
+    made, _ = cache(
+        Reply(200, [DATE, TAG, said("max-age=1")], b"body"),
+        Reply(304, [("Date", http_date(NOW + 2)), TAG, said("max-age=60"), ("Set-Cookie", "a=1")]),
+    )
+    made.ask(request())
+    made.wall += 2
+    assert made.ask(request()).fields["set-cookie"] == "a=1"
+    got = made.ask(request())
+    assert "set-cookie" not in got.fields
+    assert got.fields["cache-status"].startswith("netstack-cache; hit")
+
+
+def test_what_clients_say_can_be_left_unheeded() -> None:
+    made, asked = cache(Reply(200, [DATE, said("max-age=60")], b"body"))
+    made.rules = Rules(obey_requests=False)
+    made.ask(request())
+    for value in ("no-cache", "max-age=0", "min-fresh=90"):
+        made.ask(request(fields=[said(value)]))
+    made.ask(request(fields=[("Pragma", "no-cache")]))
+    assert len(asked) == 1
+    made.ask(request(fields=[said("no-store")], path="/other"))
+    assert not made.stored(b"GET http://a.test/other")
+    assert made.ask(request(fields=[said("only-if-cached")], path="/third")).status == 504
+
+
+def test_stale_by_the_operators_leave() -> None:
+    made, _ = cache(Reply(200, [DATE, said("max-age=10")], b"body"), None)
+    made.rules = Rules(stale_if_error_seconds=60)
+    made.ask(request())
+    made.wall += 69
+    assert made.ask(request()).body == b"body"
+    made.wall += 2
+    assert made.ask(request()).status == 504
+
+
+def test_variants_have_a_bound() -> None:
+    made, asked = cache(Reply(200, [DATE, said("max-age=60"), ("Vary", "X")], b"body"))
+    made.rules = Rules(variants=3)
+    for number in range(5):
+        made.ask(request(fields=[("X", str(number))]))
+        made.wall += 0.5
+    assert len(made.stored(b"GET http://a.test/")) == 3
+    made.ask(request(fields=[("X", "4")]))
+    assert len(asked) == 5
+    made.ask(request(fields=[("X", "0")]))
+    assert len(asked) == 6
+
+
+def test_a_variant_serves_those_whom_a_304_sent_to_it() -> None:
+    """Its selecting values are remembered, up to a bound (RFC 9111 §4.3.4)."""
+    made, asked = cache(
+        Reply(200, [DATE, said("max-age=600"), TAG, ("Vary", "X")], b"body"), Reply(304, [DATE, TAG, said("max-age=600")])
+    )
+    made.rules = Rules(alternates=3)
+    for number in (0, 1, 2, 1, 0):
+        assert made.ask(request(fields=[("X", str(number))])).body == b"body"
+    assert len(asked) == 3
+    made.ask(request(fields=[("X", "3")]))
+    (entry,) = made.stored(b"GET http://a.test/")
+    assert entry.selecting == (("3",), ("2",), ("1",))
+    assert made.ask(request(fields=[("X", "0")])).body == b"body"
+    assert len(asked) == 5
+
+
+def test_the_key_is_told_if_asked_for() -> None:
+    made, _ = cache(Reply(200, [DATE, said("max-age=60")], b"body"))
+    made.rules = Rules(name="my cache", show_key=True)
+    made.ask(request(path='/a?"b'.replace('"', "%22")))
+    got = made.ask(request(path="/a?%22b"))
+    assert got.fields["cache-status"] == '"my cache"; hit; ttl=60; key="http://a.test/a?%22b"'
+
+
+def test_proxy_status() -> None:
+    line = proxy_status(Rules(), "dns_error", 'says "x"\\', "a.test")
+    assert line == 'netstack-cache; error=dns_error; next-hop="a.test"; details="says \\"x\\"\\\\"'
+
+
+@given(st.text(max_size=20), st.dictionaries(st.sampled_from(["a", "b*", "c-1"]), st.booleans() | st.integers() | st.text()))
+def test_what_is_written_is_structured(name: str, values: dict[str, bool | int | str]) -> None:
+    line = "key=" + token_or_string(name) + parameters(values)
+    assert list(parse_dictionary(line)) == ["key"]

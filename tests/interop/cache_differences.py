@@ -27,8 +27,8 @@ SQUID: Differences = (
         status-501-with-a-lifetime status-503-with-a-lifetime status-599-with-a-lifetime
     """),
     ("Never stores partial content, and does not ask for the rest of it. Allowed.", """
-        a-part-is-completed a-part-is-reused a-part-of-a-part-is-reused a-part-without-a-validator-is-reused
-        a-suffix-out-of-a-part parts-are-combined
+        a-body-cut-short-is-completed a-part-is-completed a-part-is-reused a-part-of-a-part-is-reused
+        a-part-without-a-validator-is-reused a-suffix-out-of-a-part parts-are-combined
     """),
     (
         "Directives and dates are compared in lower case alone; quoted numbers and those beyond 31 bits are not read. "
@@ -155,7 +155,8 @@ VARNISH: Differences = (
         vary-a-304-selects-the-variant vary-other-tags-are-asked
     """),
     ("Asks the origin for the whole. Allowed.", """
-        a-part-is-completed a-range-is-asked-for a-range-of-a-stale-part-is-not-named parts-are-combined
+        a-body-cut-short-is-completed a-part-is-completed a-range-is-asked-for a-range-of-a-stale-part-is-not-named
+        parts-are-combined
     """),
     (
         "A Range that it does not understand, a malformed one, more than one, one beyond 64 bits: 416, where RFC 9110 "
@@ -273,12 +274,12 @@ NGINX: Differences = (
         a-guess-for-405 a-guess-for-410 a-guess-for-414 a-guess-for-501 a-guess-for-what-is-public
     """),
     ("Asks the origin for the whole, and serves ranges only if the origin says Accept-Ranges. Allowed.", """
-        a-part-is-completed a-part-is-reused a-part-of-a-part-is-reused a-part-without-a-validator-is-reused
-        a-range-is-asked-for a-range-of-a-stale-part-is-not-named a-stale-range-is-validated a-suffix-out-of-a-part
-        if-range-holds if-range-of-the-date parts-are-combined range range-beyond-the-end range-has-the-fields-of-200
-        range-has-vary-and-the-like range-of-a-suffix range-of-a-suffix-too-long range-of-no-octets-at-the-end
-        range-of-one-octet range-that-is-not-there range-to-the-end range-unit-in-capitals ranges
-        ranges-of-which-one-is-there ranges-that-touch
+        a-body-cut-short-is-completed a-part-is-completed a-part-is-reused a-part-of-a-part-is-reused
+        a-part-without-a-validator-is-reused a-range-is-asked-for a-range-of-a-stale-part-is-not-named
+        a-stale-range-is-validated a-suffix-out-of-a-part if-range-holds if-range-of-the-date parts-are-combined range
+        range-beyond-the-end range-has-the-fields-of-200 range-has-vary-and-the-like range-of-a-suffix
+        range-of-a-suffix-too-long range-of-no-octets-at-the-end range-of-one-octet range-that-is-not-there
+        range-to-the-end range-unit-in-capitals ranges ranges-of-which-one-is-there ranges-that-touch
     """),
     ("Makes no Age, and passes on the one that it stored as it was.", """
         age-is-added-to age-is-generated age-of-an-old-date age-with-expires date-stays

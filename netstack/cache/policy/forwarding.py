@@ -1,12 +1,13 @@
 """What an intermediary does to messages that it passes on (RFC 9110 §7.6): Connection, Via, Max-Forwards."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from netstack.http.values import tokens
 from netstack.http.wire import Request, Response
 
 HOP_BY_HOP = frozenset({
-    "connection", "proxy-connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade",
+    "connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade",
     "proxy-authenticate", "proxy-authentication-info", "proxy-authorization", "http2-settings",
 })  # fmt: skip
 """RFC 9110 §7.6.1, and what belongs to a client and its proxy (RFC 9111 §3.1)."""
@@ -23,7 +24,7 @@ def connection_options(value: str | None) -> frozenset[str]:
 
 def end_to_end(lines: Iterable[tuple[str, str]], connection: str | None) -> list[tuple[str, str]]:
     """The field lines that are for all recipients: without those of the connection (RFC 9110 §7.6.1)."""
-    gone = HOP_BY_HOP | connection_options(connection)
+    gone = HOP_BY_HOP if connection is None else HOP_BY_HOP | connection_options(connection)
     return [(name, value) for name, value in lines if name.lower() not in gone]
 
 
@@ -98,6 +99,7 @@ def obsolete_warning(value: str) -> bool:
     return value.startswith("1")
 
 
+@lru_cache(maxsize=1024)
 def title(name: str) -> str:
     """A field's name as people write it."""
     return _TITLES.get(name) or "-".join(part.capitalize() for part in name.split("-"))

@@ -15,6 +15,9 @@ HEURISTIC = frozenset({200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 50
 NEGATIVE = frozenset({404, 405, 410, 414, 501})
 """Those of them that say that there is nothing."""
 
+LONGEST_DATE = 200
+"""A longer value is no date, however often one is repeated."""
+
 
 @dataclass(frozen=True, slots=True)
 class Instants:
@@ -104,6 +107,8 @@ def explicit(fields: Mapping[str, str], control: ResponseControl) -> bool:
 @lru_cache(maxsize=1024)  # of one second's responses most have the same Date, and are read three times
 def parse_date(value: str) -> int | None:
     """An HTTP-date in any case of letters (RFC 9111 §4.2); the same one on several lines counts as one."""
+    if len(value) > LONGEST_DATE:
+        return None
     parsed = parse_http_date(value)
     if parsed is None:
         parsed = parse_http_date(_as_written(value))

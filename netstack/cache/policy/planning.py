@@ -31,6 +31,10 @@ def plain(request: Request) -> bool:
 def plan(request: Request, key: bytes, entries: Sequence[Entry], wall: float, rules: Rules) -> Plan:
     """What to do with a request, given all that is stored under its key."""
     fields = request.fields
+    if plain(request):
+        entry = select(entries, fields)
+        if entry is not None and entry.request_time <= wall < entry.fresh_until and (found := answer(entry, request, rules)):
+            return Serve(entry, found)
     if loops(fields, rules.name):
         return Final(502, "loop")
     if last_hop(request):

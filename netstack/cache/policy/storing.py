@@ -6,7 +6,6 @@ from math import floor
 
 from netstack.cache.directives import RequestControl, ResponseControl, response_control
 from netstack.cache.entry import MOST_OCTETS, Entry, Flags, most_recent
-from netstack.cache.policy.forwarding import downstream_fields
 from netstack.cache.policy.freshness import HEURISTIC, explicit, instants, parse_date
 from netstack.cache.policy.variants import ANY, selecting, vary_names
 from netstack.cache.rules import Rules
@@ -20,6 +19,8 @@ UNDERSTOOD = frozenset({
 """Statuses whose caching requirements this cache knows and meets (RFC 9111 §3, must-understand)."""
 NEVER = frozenset({101, 304, 407, 412, 416})
 """Statuses that answer one request's conditions, credentials or connection: not stored whatever they say."""
+_NOT_STORED = frozenset({"age", "trailer"})
+"""Computed anew, or about what is not stored: trailers (RFC 9111 §3.1)."""
 _NOT_UPDATED = frozenset({"age", "content-range"})
 
 
@@ -62,18 +63,20 @@ def make_entry(
     key: bytes,
     request: Request,
     response: Response,
+    lines: Sequence[tuple[str, str]],
     said: ResponseControl,
     siblings: Sequence[Entry],
     request_time: float,
     response_time: float,
     rules: Rules,
+    length: int | None,
 ) -> Entry:
-    """The entry of a complete response whose body is to come."""
-    lines = kept_lines(downstream_fields(response, rules.name), said, response_time)
+    """The entry of a response whose body is to come; `lines` are what is passed on of its fields."""
+    kept = kept_lines(lines, said, response_time)
     if response.status == 206:
-        lines = [line for line in lines if line[0].lower() != "content-range"]  # RFC 9110 §15.3.7.3
+        kept = [line for line in kept if line[0].lower() != "content-range"]  # RFC 9110 §15.3.7.3
     return describe(
-        key, request, response.status, lines, said, siblings, request_time, response_time, rules, response.fields
+        key, request, response.status, kept, said, siblings, request_time, response_time, rules, response.fields, length
     )
 
 
@@ -88,6 +91,7 @@ def describe(
     response_time: float,
     rules: Rules,
     fields: Mapping[str, str],
+    length: int | None = None,
 ) -> Entry:
     """An entry from the field lines that are kept and the `fields` that say how old it is and how long it lives."""
     at = instants(status, fields, said, request_time, response_time, rules)
@@ -104,6 +108,7 @@ def describe(
     return Entry(
         key, status, field_block(lines), request_time, response_time, at.born, at.fresh_until, at.stale_while,
         at.stale_error, at.date, flags,
+        length=length,
         etag=valid_tag(etag),
         modified=None if modified is None or modified < 0 else modified,
         vary=vary,
@@ -130,7 +135,7 @@ def kept_lines(lines: Iterable[tuple[str, str]], said: ResponseControl, response
     name; with a Date if there was none (RFC 9110 §6.6.1)."""
     kept = [
         (name, value) for name, value in lines
-        if name.lower() != "age" and name.lower() not in said.withheld
+        if name.lower() not in _NOT_STORED and name.lower() not in said.withheld
     ]  # fmt: skip
     dates = [value for name, value in kept if name.lower() == "date"]
     if len(dates) != 1 or parse_date(dates[0]) is None:
@@ -141,33 +146,30 @@ def kept_lines(lines: Iterable[tuple[str, str]], said: ResponseControl, response
 
 
 def refreshed(
-    old: Entry, request: Request, response: Response, request_time: float, response_time: float, rules: Rules
+    old: Entry,
+    request: Request,
+    response: Response,
+    lines: Sequence[tuple[str, str]],
+    request_time: float,
+    response_time: float,
+    rules: Rules,
 ) -> Entry:
     """A stored response with the fields of a 304 or of an answer to HEAD, and new instants (RFC 9111 §3.2, §4.3.4).
 
     All fields of the new response replace those of the same name but Content-Length and Content-Range, which belong to the
     body, and Set-Cookie, which is this client's. Where it has no directives of its own, those that were stored still count.
     """
-    fresh = [
-        (name, value) for name, value in downstream_fields(response, rules.name)
-        if name.lower() not in _NOT_UPDATED
-    ]  # fmt: skip
-    names = {name.lower() for name, _ in fresh} | {"date"}
-    lines = [(name, value) for name, value in old.fields() if name.lower() not in names] + fresh
-    fields = joined(lines)
-    fields.pop("age", None)
+    fresh = [(name, value) for name, value in lines if name.lower() not in _NOT_UPDATED]
+    names = {name.lower() for name, _ in fresh}
+    merged = [(name, value) for name, value in old.fields() if name.lower() not in names] + fresh
+    fields = joined(merged)
     if "age" in response.fields:
         fields["age"] = response.fields["age"]
-    if "date" not in fields:
-        fields["date"] = http_date(response_time)
     said = response_control(fields, rules.targets)
-    cookies = said.public or said.s_maxage is not None or said.targeted or rules.share_cookies
-    lines = [
-        (name, value) for name, value in lines
-        if cookies or name.lower() != "set-cookie" or (name, value) not in fresh
-    ]  # fmt: skip
+    if not (said.public or said.s_maxage is not None or said.targeted or rules.share_cookies):
+        merged = [line for line in merged if line[0].lower() != "set-cookie" or line not in fresh]
     made = describe(
-        old.key, request, old.status, kept_lines(lines, said, response_time), said, (), request_time, response_time, rules,
+        old.key, request, old.status, kept_lines(merged, said, response_time), said, (), request_time, response_time, rules,
         fields,
     )  # fmt: skip
     vary, values, flags = made.vary, made.selecting, made.flags

@@ -7,11 +7,14 @@ nothing. A field that is not known here has to be the same octet for octet.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 
 from netstack.cache.entry import Entry, Selecting, most_recent
 from netstack.http.values import tokens
 
 ANY = ("*",)
+REMEMBERED = 300
+"""Octets of a value whose normal form is remembered."""
 _WEIGHT = re.compile(r"q=(?:(0(?:\.[0-9]{0,3})?)|1(?:\.0{0,3})?)", re.IGNORECASE)
 
 
@@ -28,9 +31,17 @@ def selecting(names: Sequence[str], fields: Mapping[str, str]) -> Selecting:
     found: list[str | None] = []
     for name in names:
         value = fields.get(name)
-        normalise = _NORMALISERS.get(name)
-        found.append(value if value is None or normalise is None else normalise(value))
+        if value is None or name not in _NORMALISERS:
+            found.append(value)
+        else:
+            found.append(_known(name, value) if len(value) <= REMEMBERED else _NORMALISERS[name](value))
     return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _known(name: str, value: str) -> str:
+    """Clients repeat themselves: a value that was seen is not taken apart again."""
+    return _NORMALISERS[name](value)
 
 
 def matches(entry: Entry, fields: Mapping[str, str]) -> bool:
@@ -96,8 +107,4 @@ _NORMALISERS: Mapping[str, Callable[[str], str]] = {
     "accept-language": lambda value: _weighted(value, str.lower, ordered=True),
     # §7.2, RFC 3986 §3.2.2
     "host": str.lower,
-    # RFC 8246 and RFC 7240 know no order, but say nothing about repetition either; only white space and case go
-    "upgrade-insecure-requests": str.strip,
-    "save-data": str.lower,
-    "sec-gpc": str.strip,
 }

@@ -235,6 +235,18 @@ ROWS: tuple[Row, ...] = (
         Step(reply=Reply(200, (("Date", At(0)), FRESH), b"0123456789", cut=5, chunked=True), asked=True),
         forward(ok(NO_STORE, body=b"0123456789"), body=b"0123456789"), sockets=True,
     ),
+    row(
+        "a-body-cut-short-is-completed", "9111 §3.3", "MAY",
+        Step(reply=Reply(200, (("Date", At(0)), FRESH, TAG), b"0123456789", cut=5), asked=True),
+        Step(
+            reply=Reply(
+                206, (("Date", At(0)), FRESH, TAG, ("Content-Range", "bytes 5-9/10")), b"56789",
+                otherwise=ok(NO_STORE, body=b"0123456789"),
+            ),
+            asked=True, status=200, body=b"0123456789", sent={"range": "bytes=5-", "if-range": '"one"'}, wait=0.3,
+        ),
+        Step(asked=False, status=200, body=b"0123456789", wait=0.3), sockets=True,
+    ),
     # Interim responses
     row(
         "early-hints-pass", "9110 §15.2", "MUST",
