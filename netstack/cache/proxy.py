@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -13,7 +14,7 @@ from netstack.cache.delivery import Delivery
 from netstack.cache.destinations import Destinations
 from netstack.cache.entry import Broken, Entry
 from netstack.cache.fetching import Fetch
-from netstack.cache.keys import primary_key
+from netstack.cache.keys import primary_key, url_key
 from netstack.cache.metrics import Counts
 from netstack.cache.objects import Stored
 from netstack.cache.options import ProxyOptions
@@ -139,6 +140,21 @@ class Proxy:
         port = None if target.key_port == standard else target.key_port
         return primary_key(target.scheme, request.host or "", port, request.path, request.query)
 
+    def url_key(self, url: str) -> bytes:
+        """The key of a URL as people write it, maybe with the port in use; raises ValueError for what is none."""
+        key = url_key(url)
+        if key is None:
+            raise ValueError(f"{url!r} is not an http or https URL")
+        parts = urlsplit(url)
+        standard = 443 if parts.scheme.lower() == "https" else 80
+        if parts.port == self.machine.port(standard):
+            path, question, query = key.partition(b"://")[2].partition(b"/")[2].partition(b"?")
+            host = parts.netloc.rpartition(":")[0]
+            return primary_key(
+                parts.scheme.lower(), host, None, "/" + path.decode("latin-1"), query.decode("latin-1") if question else None
+            )
+        return key
+
     def refuse(self, request: Request | None, answer: Respond, connection: Connection, start: str = "") -> None:
         """Send an answer of our own."""
         connection.send(answer)
@@ -211,15 +227,15 @@ class Proxy:
         if request.chunked or request.length:  # a body is in no key: what answers it is for nobody else
             decided = replace(decided, may_store=False, collapsible=False)
         delivery.plan = decided
-        if decided.collapsible and not delivery.alone:
+        if not delivery.alone and request.method in ("GET", "HEAD") and not (request.chunked or request.length):
             for fetch in self._arriving.get(key, ()):
                 if self._attached(delivery, fetch, stored):
                     return
-            if self._passed.get(key, 0.0) <= self.machine.reactor.seconds():
-                for fetch in self._fetches.get(key, ()):
-                    if self.counts.waiting < self.limits.waiting and fetch.may_join(delivery):
-                        fetch.join(delivery)
-                        return
+        passed = self._passed.get(key, 0.0) > self.machine.reactor.seconds()
+        for fetch in self._fetches.get(key, ()) if decided.collapsible and not (delivery.alone or passed) else ():
+            if self.counts.waiting < self.limits.waiting and fetch.may_join(delivery):
+                fetch.join(delivery)
+                return
         if self.counts.fetching >= self.limits.fetches or delivery.tries > ROUNDS:
             self.counts.refused["busy"] += 1
             answer = errors.refusal(503, "Too much is being fetched at once.", self.machine.wall(), b"Retry-After: 5\r\n")

@@ -5,7 +5,6 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from netstack.cache.errors import refusal
-from netstack.cache.keys import url_key
 from netstack.http.events import Respond
 from netstack.http.values import http_date
 from netstack.http.wire import Request
@@ -45,10 +44,7 @@ class Purging:
 
     def url(self, url: str) -> int:
         """Remove what is stored under a URL; raises ValueError for what is none."""
-        key = url_key(url)
-        if key is None:
-            raise ValueError(f"{url!r} is not an http or https URL")
-        return self._removed(key)
+        return self._removed(self._proxy.url_key(url))
 
     async def below(self, prefix: str) -> int:
         """Remove all whose URL begins so, also from the disk; everything for an empty prefix."""

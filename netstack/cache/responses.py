@@ -146,16 +146,17 @@ class Responses:
 
     def _stream(self, delivery: Delivery, fetch: "Fetch", answer: Answer, entry: Entry, lines: bytes, told: str) -> None:
         fields = answer.head + lines
+        length = entry.length if answer.length is None and not answer.ranges else answer.length
         if not answer.parts or not delivery.has_content(answer.status):
-            delivery.respond(Respond(answer.status, fields, b"", answer.length), told)
+            if length is None and answer.status not in BODILESS:
+                delivery.empty(answer.status, fields, told)
+            else:
+                delivery.respond(Respond(answer.status, fields, b"", length), told)
             return
         segments: Sequence[Segment] = answer.parts
-        length = answer.length
         if answer.ranges:
             fields, segments = self._parts(answer, fields)
             length = sum(len(each) if isinstance(each, bytes) else each[1] for each in segments)
-        elif length is None:
-            length = entry.length
         fetch.attach(delivery)
         assert fetch.writing is not None  # noqa: S101  it is arriving
         delivery.start(answer.status, fields, length, fetch.writing, segments, told)

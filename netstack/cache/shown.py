@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from netstack.cache.entry import Entry, Flags
-from netstack.cache.keys import key_url, url_key
+from netstack.cache.keys import key_url
 from netstack.cache.objects import Stored
 
 if TYPE_CHECKING:
@@ -40,9 +40,7 @@ def short(stored: Stored, entry: Entry, wall: float) -> dict[str, Any]:
 
 async def inspected(proxy: "Proxy", url: str) -> dict[str, Any]:
     """All that is stored under a URL, and what is under way for it; raises ValueError for what is no URL."""
-    key = url_key(url)
-    if key is None:
-        raise ValueError(f"{url!r} is not an http or https URL")
+    key = proxy.url_key(url)
     wall = proxy.machine.wall()
     entries = proxy.entries(await proxy.store.load(key))
     return {

@@ -49,6 +49,34 @@ def test_the_body_is_streamed_to_all_while_it_arrives(http2: bool) -> None:
     assert len(town.asked) == 1
 
 
+@pytest.mark.parametrize("length", [True, False])
+def test_parts_and_heads_of_what_is_arriving(length: bool) -> None:
+    """A range is sent as soon as its octets are there, without asking the origin; so is what HEAD asks for."""
+    town = Town(lambda request: slowly(BODY, 16, 1.0, "Cache-Control: max-age=60", 'ETag: "1"', length=length))
+    whole = town.begin(URL)
+    town.sleep(3)
+    part, head = town.begin(URL, ("Range", "bytes=100000-100099")), town.begin(URL, method="HEAD")
+    town.wait(head, whole)
+    assert (head.status, head.field("content-length")) == (200, str(len(BODY)) if length else None)
+    assert whole.body == BODY
+    if length:
+        assert (part.status, part.body) == (206, BODY[100_000:100_100])
+        assert part.at < whole.at - 5
+        assert len(town.asked) == 1
+
+
+def test_the_service_stops_when_responses_are_complete() -> None:
+    town = Town(lambda request: slowly(BODY, 16, 0.1, "Cache-Control: max-age=60"))
+    got = town.begin(URL)
+    town.sleep(0.8)
+    town.simulation.call(town.cache, lambda: town.service.stopService())
+    town.wait(got)
+    assert got.body == BODY
+    town.sleep(1)
+    refused = town.get("/")
+    assert refused.error is not None
+
+
 def test_who_came_too_late_for_a_response_that_is_not_stored_goes_its_own_way() -> None:
     town = Town(lambda request: [1.0, *ok(b"mine", "Cache-Control: no-store")])
     gots = together(town, 4)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from netstack.cli.objects import described
+from netstack.kernel.machine import Ports
 from netstack.world.control.objects import ObjectVerbs
 from netstack.world.control.server import ControlError
 from tests.cache.town import ORIGIN, Town, fresh, ok
@@ -88,3 +89,13 @@ def test_a_purge_of_nothing_in_particular_is_refused(town: Town, arguments: dict
     with pytest.raises(ControlError) as refused:
         verbs(town)("objects.purge", **arguments)
     assert refused.value.kind == "usage"
+
+
+def test_urls_of_a_world_whose_ports_are_shifted() -> None:
+    town = Town()
+    town.sleep(0.1)
+    town.machine.ports = Ports(10_000)
+    for url in ("http://h/a?b", "http://h:80/a?b", "HTTP://H:10080/a?b"):
+        assert town.proxy.url_key(url) == b"GET http://h/a?b"
+    assert town.proxy.url_key("http://h:8080/") == b"GET http://h:8080/"
+    assert town.proxy.url_key("https://h:10443") == b"GET https://h/"
