@@ -306,6 +306,7 @@ class Delivery:
 
     def body_ended(self, trailers: Sequence[tuple[str, str]]) -> None:
         """It is complete."""
+        trailers = [(name, value) for name, value in trailers if name.lower() not in NO_TRAILERS]
         if self.fetch is not None:
             self.fetch.uploaded(self, trailers)
         else:

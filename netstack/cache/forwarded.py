@@ -9,12 +9,21 @@ from netstack.sansio import Peer
 TOLD = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "x-real-ip"})
 """What this proxy says itself, or nobody."""
 UNKEYED = frozenset({
-    "x-forwarded-scheme", "x-forwarded-server", "x-forwarded-prefix", "x-forwarded-ssl", "x-host", "x-original-host",
-    "x-original-url", "x-rewrite-url", "x-http-method", "x-http-method-override", "x-method-override",
-    "x-http-host-override", "x-http-destinationurl", "x-proxyuser-ip", "x-wap-profile", "front-end-https",
+    "x-forwarded", "forwarded-for", "x-host", "x-backend-host", "x-request-uri", "x-script-name", "x-scheme", "x-url-scheme",
+    "x-envoy-original-path", "x-method-override", "front-end-https", "x-client-ip", "client-ip", "true-client-ip",
+    "cf-connecting-ip", "x-cluster-client-ip", "x-proxyuser-ip", "x-wap-profile", "x-sendfile-type", "x-accel-mapping",
+    "proxy",
 })  # fmt: skip
-"""Fields by which programs behind proxies take a request for another one than its target says. They are in no key: whoever
-sends them would have others served what is not theirs, so they are not sent where the response may be stored."""
+"""Fields by which programs behind proxies take a request for another one than its target says, or for somebody else's. They
+are in no key: whoever sends them would have others served what is not theirs, so they are not sent where the response may
+be stored."""
+PREFIXES = ("x-forwarded-", "x-original-", "x-rewrite-", "x-http-", "x-middleware-", "x-invoke-")
+"""Of names of further such fields."""
+
+
+def is_unkeyed(name: str) -> bool:
+    """Whether a field, by its name in lower case, is one of those."""
+    return name in UNKEYED or name.startswith(PREFIXES)
 
 
 def disclosed(decided: Forward, target: Target, peer: Peer | None, rule: str) -> Sequence[tuple[str, str]]:
@@ -25,7 +34,7 @@ def disclosed(decided: Forward, target: Target, peer: Peer | None, rule: str) ->
     before = {name.lower(): value for name, value in decided.fields if name.lower() in TOLD}
     kept = [
         (name, value) for name, value in decided.fields
-        if name.lower() not in TOLD and not (decided.may_store and name.lower() in UNKEYED)
+        if name.lower() not in TOLD and not (decided.may_store and is_unkeyed(name.lower()))
     ]  # fmt: skip
     if rule == "off" or peer is None:
         return kept

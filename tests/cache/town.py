@@ -62,6 +62,7 @@ class Asked:
     request: Request
     body: bytes = b""
     at: float = 0.0
+    trailers: Sequence[tuple[str, str]] = ()
 
 
 class OriginRole:
@@ -81,6 +82,7 @@ class OriginRole:
         elif isinstance(event, BodyReceived) and self._asked is not None:
             self._asked.body += event.data
         elif isinstance(event, RequestEnded) and self._asked is not None and not self._town.early:
+            self._asked.trailers = event.trailers
             self._act([*self._town.script(self._asked.request)], connection)
 
     def _act(self, steps: list[Step], connection: Connection) -> None:

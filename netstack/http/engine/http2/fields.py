@@ -105,10 +105,13 @@ def parse_fields(
 
 
 def parse_trailers(pairs: Pairs, limits: HTTPLimits) -> Sequence[tuple[str, str]]:
-    """Trailers have no pseudo-header fields (RFC 9113 §8.1)."""
+    """Trailers have no pseudo-header fields (RFC 9113 §8.1), and none that frames what has been read (RFC 9110 §6.5.1)."""
     if len(pairs) > limits.fields:
         raise BadMessage(f"more than {limits.fields} trailers", 431)
-    return parse_fields(pairs, frozenset())[1]
+    trailers = parse_fields(pairs, frozenset())[1]
+    if any(name == "content-length" for name, _ in trailers):
+        raise Malformed("content-length is no trailer (RFC 9110 §6.5.1)")
+    return trailers
 
 
 def parse_request(key: tuple[bool, Pairs], limits: HTTPLimits) -> Request:
