@@ -447,7 +447,10 @@ class DiskTier:
             self._unqueue()
 
     def _go_on(self) -> None:
+        """Try again; there must be room for a try, or nobody would ever know that there is."""
         self._paused = None
+        files = self.files
+        files.room = max(files.room, min(self.limits.disk, files.used + 2 * files.segment_octets))
         self.lane.go()
 
 

@@ -33,7 +33,7 @@ PORTS = "80,443,1024-65535"
 TUNNEL_PORTS = "443"
 SYSTEM_TRUST = Path("/etc/ssl/certs/ca-certificates.crt")
 """Who is trusted where `--trust` does not say: a proxy goes to anybody's servers."""
-_HTTP = HTTPLimits(body=1 << 40, body_seconds=3600.0, memo=8192)
+_HTTP = HTTPLimits(body=1 << 40, body_part=64 * 1024, memo=8192)
 _CONNECTIONS, _PROXY, _STORE, _UPSTREAM = StreamLimits(idle=180.0), ProxyLimits(), StoreLimits(), UpstreamLimits()
 _LOG, _RULES, _DIAL, _TUNNELS = LogLimits(), Rules(), DialLimits(), TunnelLimits()
 
@@ -164,7 +164,8 @@ _ROWS: tuple[Row, ...] = (
     ("max-fields", _HTTP, "fields", "Field lines of a request (431)."),
     ("max-body", _HTTP, "body", "Octets of a request's body (413)."),
     ("head-seconds", _HTTP, "head_seconds", "Time for a request's head (408)."),
-    ("body-seconds", _HTTP, "body_seconds", "Time for a request's body (408)."),
+    ("body-seconds", _HTTP, "body_seconds", "Time for a request's body, or for the next part of it (408)."),
+    ("body-part", _HTTP, "body_part", "Octets of such a part; 0: the time is for the whole body."),
     ("idle-seconds", _HTTP, "idle_seconds", "Time between requests of a connection."),
     ("memo", _HTTP, "memo", "Request heads whose parse is remembered."),
     ("max-requests", _HTTP, "requests", "Requests of one connection; 0 for any number."),

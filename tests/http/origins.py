@@ -80,6 +80,24 @@ class Player(Protocol):
         self.look()
 
 
+def reads_nothing(origin: ScriptedOrigin) -> Any:
+    """A `buildProtocol` for it, whose connections read the first octets alone."""
+    build = type(origin).buildProtocol
+
+    def build_protocol(addr: Any) -> Any:
+        protocol = build(origin, addr)
+        received = protocol.dataReceived
+
+        def once(data: bytes) -> None:
+            received(data)
+            protocol.transport.pauseProducing()
+
+        protocol.dataReceived = once  # type: ignore[method-assign]
+        return protocol
+
+    return build_protocol
+
+
 class Receiving:
     """A receiver that notes what it is told, and may pause after some octets."""
 

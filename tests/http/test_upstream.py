@@ -13,7 +13,7 @@ from netstack.http.upstream import Upstream, UpstreamOptions
 from netstack.kernel.links import LinkSettings
 from netstack.kernel.resolver import FakeResolver, ResolutionError
 from netstack.world.simulated import SimulatedHost, Simulation
-from tests.http.origins import CLOSE, RESET, Receiving, ScriptedOrigin, Step
+from tests.http.origins import CLOSE, RESET, Receiving, ScriptedOrigin, Step, reads_nothing
 
 DELAY = 0.05
 NAME = "www.a.test"
@@ -294,31 +294,14 @@ def test_an_early_response_is_read_while_the_request_waits() -> None:
     def then(transfer: Transfer, receiver: Receiving) -> None:
         transfer.send(b"x" * 5_000_000)
 
-    world.origin.buildProtocol = _reads_nothing(world.origin)  # type: ignore[method-assign]
+    world.origin.buildProtocol = reads_nothing(world.origin)  # type: ignore[method-assign]
     receiver = world.get("POST", body=10_000_000, then=then)
     assert receiver.outcome == "403 no"
 
 
-def _reads_nothing(origin: ScriptedOrigin) -> Any:
-    build = type(origin).buildProtocol
-
-    def build_protocol(addr: Any) -> Any:
-        protocol = build(origin, addr)
-        received = protocol.dataReceived
-
-        def once(data: bytes) -> None:
-            received(data)
-            protocol.transport.pauseProducing()
-
-        protocol.dataReceived = once  # type: ignore[method-assign]
-        return protocol
-
-    return build_protocol
-
-
 def test_a_slow_origin_slows_the_sender() -> None:
     world = World([3600.0], limits=UpstreamLimits(write_seconds=7.0))
-    world.origin.buildProtocol = _reads_nothing(world.origin)  # type: ignore[method-assign]
+    world.origin.buildProtocol = reads_nothing(world.origin)  # type: ignore[method-assign]
     given: list[int] = []
 
     def then(transfer: Transfer, receiver: Receiving) -> None:
