@@ -11,6 +11,7 @@ from typing import Any
 from zlib import crc32
 
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -21,6 +22,8 @@ from netstack.smtp.records import Record, encode, scan
 
 COST = 0.002
 """Seconds that a write with its sync takes, in the simulation alone."""
+PATIENCE = 0.05
+"""Seconds that what became of a message waits for others, before it is written."""
 Head = dict[str, Any]
 _log = Logger()
 
@@ -117,6 +120,9 @@ class Spool:
         self._queue: deque[_Item] = deque()
         self._waiting = 0
         self._busy = self._closed = self._broken = False
+        self._urgent = 0
+        """Messages that wait to be written."""
+        self._timer: IDelayedCall | None = None
         self._on_idle: list[Deferred[None]] = []
 
     def __len__(self) -> int:
@@ -205,17 +211,29 @@ class Spool:
         item = _Item(kind, number, head, content, Deferred(), is_copy)
         self._queue.append(item)
         self._waiting += len(content)
-        self._go_on()
+        if kind is Record.MESSAGE:
+            self._urgent += 1
+            self._go_on()
+        elif not self._busy and self._timer is None:  # nobody waits for it: it goes with the next message
+            self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
         return item.written
+
+    def _patience_ends(self) -> None:
+        self._timer = None
+        self._go_on()
 
     def _go_on(self) -> None:
         if self._busy:
             return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         if not self._queue:
             if self._closed:
                 self._close_files()
             return
         batch = [self._queue.popleft() for _ in range(min(self._limits.together, len(self._queue)))]
+        self._urgent -= sum(item.kind is Record.MESSAGE for item in batch)
         segment, appender = self._current(batch[0].number)
         if appender is None:  # the disk does not even take a new file
             self._failed(batch, Failure())
@@ -238,7 +256,10 @@ class Spool:
                 self._failed(batch, result)
             else:
                 self._written(segment, batch, result)
-            self._go_on()
+            if self._closed or self._urgent:
+                self._go_on()
+            elif self._queue and self._timer is None:
+                self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
 
         self._machine.offload(write, COST).addBoth(finished)
 
