@@ -27,7 +27,8 @@ def is_unkeyed(name: str) -> bool:
 
 
 def disclosed(decided: Forward, target: Target, peer: Peer | None, rule: str) -> Sequence[tuple[str, str]]:
-    """The field lines for the origin; `peer` is the client, None for a request that none waits for.
+    """The field lines for the origin; `peer` is the client, None for a request that none waits for:
+    what it is for is told all the same, or the origin would answer something else.
 
     `rule` is one of `options.FORWARDED`. What the client says about others before it is kept where something is told.
     """
@@ -36,16 +37,22 @@ def disclosed(decided: Forward, target: Target, peer: Peer | None, rule: str) ->
         (name, value) for name, value in decided.fields
         if name.lower() not in TOLD and not (decided.may_store and is_unkeyed(name.lower()))
     ]  # fmt: skip
-    if rule == "off" or peer is None:
+    if rule == "off":
         return kept
-    address = peer.remote[0]
     if rule in ("x", "both"):
-        chain = before.get("x-forwarded-for")
-        kept.append(("X-Forwarded-For", address if not chain else f"{chain}, {address}"))
+        if peer is not None:
+            kept.append(("X-Forwarded-For", _after(before.get("x-forwarded-for"), peer.remote[0])))
         kept += [("X-Forwarded-Host", target.authority), ("X-Forwarded-Proto", target.scheme)]
     if rule in ("standard", "both"):
-        node = f'"[{address}]"' if ":" in address else address
-        own = f'for={node};host="{target.authority}";proto={target.scheme}'
-        chain = before.get("forwarded")
-        kept.append(("Forwarded", own if not chain else f"{chain}, {own}"))
+        own = f'for={"unknown" if peer is None else _node(peer.remote[0])};host="{target.authority}";proto={target.scheme}'
+        kept.append(("Forwarded", own if peer is None else _after(before.get("forwarded"), own)))
     return kept
+
+
+def _after(before: str | None, own: str) -> str:
+    return own if not before else f"{before}, {own}"
+
+
+def _node(address: str) -> str:
+    """RFC 7239 §6.1"""
+    return f'"[{address}]"' if ":" in address else address

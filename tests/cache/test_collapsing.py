@@ -260,6 +260,21 @@ def test_a_validation_in_the_background_is_for_the_whole() -> None:
     assert town.get().told == "hit"
 
 
+def test_a_validation_in_the_background_tells_the_origin_what_it_is_for() -> None:
+    """By what the client's own request would have told: an origin that redirects plain requests would do so here."""
+    lines = "Cache-Control: max-age=5, stale-while-revalidate=60"
+    town = Town(lambda request: ok(b"x", lines), forwarded="both", sites=(f"site.test=http://{ORIGIN}",))
+    for _ in range(2):
+        town.wait(town.begin("/", ("Host", "site.test"), secure=True))
+        town.sleep(10)
+    first, second = (asked.request.fields for asked in town.asked)
+    for name in ("x-forwarded-proto", "x-forwarded-host", "host"):
+        assert first[name] == second[name]
+    assert first["forwarded"] == 'for=10.0.0.1;host="site.test";proto=https'
+    assert second["forwarded"] == 'for=unknown;host="site.test";proto=https'
+    assert "x-forwarded-for" not in second
+
+
 # The body of a request
 
 

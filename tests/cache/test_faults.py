@@ -206,3 +206,39 @@ def test_the_clients_of_a_dead_client_are_not_kept_waiting() -> None:
     town.wait(*others)
     assert {got.body for got in others} == {b"hello"}
     assert CACHE in (others[0].field("via") or "")
+
+
+# Clients of other times
+
+
+def test_a_client_of_http_1_0_gets_what_comes_in_chunks_until_the_end() -> None:
+    town = Town(lambda request: [StartResponse(200, b"Cache-Control: max-age=60\r\n"), SendBody(b"hello"), EndResponse()])
+    for told in (b"fwd=uri-miss; stored", b"hit"):
+        client = raw(town, b"GET " + URL + b" HTTP/1.0\r\n\r\n")
+        assert client.got.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert told in client.got
+        assert client.got.endswith(b"\r\n\r\nhello")
+        assert b"transfer-encoding" not in client.got.lower()
+        assert client.closed
+    assert len(town.asked) == 1
+
+
+def test_pipelined_requests_are_answered_in_their_order() -> None:
+    town = Town(lambda request: [2.0 if request.path == "/slow" else 0.0, *fresh(request.path.encode())])
+    town.get("/quick")
+    lines = [b"GET " + URL + path + b" HTTP/1.1\r\nHost: x\r\n\r\n" for path in (b"slow", b"quick", b"slow", b"other")]
+    client = raw(town, b"".join(lines))
+    bodies = [part.partition(b"\r\n\r\n")[2] for part in client.got.split(b"HTTP/1.1 200 OK\r\n")[1:]]
+    assert bodies == [b"/slow", b"/quick", b"/slow", b"/other"]
+    assert len(town.asked) == 3
+
+
+def test_a_client_that_goes_in_the_middle_of_its_upload() -> None:
+    town = Town()
+    client = raw(town, b"POST " + URL + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nabc", seconds=1)
+    assert client.got == b""
+    assert town.metric("fetching") == 1
+    town.client.kill()
+    town.sleep(1)
+    assert town.metric("fetching") == 0
+    assert town.lost[-1:] == ["reset"]
