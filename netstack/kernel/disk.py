@@ -396,7 +396,8 @@ class RealDisk:
             missing.append(directory)
             directory = os.path.dirname(directory)
         for made in reversed(missing):
-            os.mkdir(made, 0o700)
+            with suppress(FileExistsError):  # by another thread, meanwhile
+                os.mkdir(made, 0o700)
             _sync_directory(os.path.dirname(made))
 
 

@@ -1,5 +1,6 @@
 """Many files written and removed together, on both disks."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,18 @@ def test_all_are_there_and_then_none(disk: Disk) -> None:
     assert disk.list("4") == []
     disk.write_all([])
     disk.remove_all([])
+
+
+def test_threads_make_the_same_directories(tmp_path: Path) -> None:
+    disk = RealDisk(tmp_path)
+
+    def write(number: int) -> None:
+        for turn in range(20):
+            disk.write_all([(f"{turn}/a/b/c/{number}", b"x")])
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len(list(threads.map(write, range(8)))) == 8
+    assert all(len(disk.list(f"{turn}/a/b/c")) == 8 for turn in range(20))
 
 
 def test_many_are_renamed(disk: Disk) -> None:
