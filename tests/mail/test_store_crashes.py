@@ -152,6 +152,24 @@ def test_a_ledger_whose_end_is_cut_off_tells_the_rest(tmp_path: Path) -> None:
     assert len(texts) == 5
 
 
+def test_a_ledger_that_is_damaged_loses_no_message(tmp_path: Path) -> None:
+    """Two folders of one name, a name that is none, numbers out of every range, one UID of two messages."""
+    stage = prepared(tmp_path)
+    stage.restart("close")
+    for file in (tmp_path / HOME).glob("index.sqlite*"):
+        file.unlink()
+    with (tmp_path / HOME / "ledger").open("ab") as file:
+        file.write(
+            b'["F",50,"Play",1700000000,1,0,""]\n["F",51,"",1,1,0,""]\n["F",52,"x",99999999999,1,0,""]\n["F",-1,"y",1,1,0,""]\n'
+            b'["M",50,[[1,2,0,"",Infinity]]]\n["M",50,[[99999999999999999999,2,0,"",1]]]\n["M",50,[[1,3,0,"",1],[2,999,0,"",1]]]\n'
+            b'["F",1e3,"z",1,1,0,""]\n["F",53,"inbox",7,1,0,""]\n' + b"[" * 100_000 + b"\n"
+        )
+    names = [folder.name for folder in stage.do(stage.account.folders())]
+    assert names == ["Folder 50", "Folder 51", "Folder 53", "INBOX", "Play", "Play/2026"]
+    texts = {text for name in names for text in stage.texts(name).values()}
+    assert len(texts) == 5
+
+
 def test_a_disk_that_is_full_is_told_and_gets_over_it() -> None:
     stage = Stage(unsettled=300_000)
     stage.deliver(b"before")

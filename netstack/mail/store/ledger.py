@@ -9,6 +9,8 @@ messages, `["X", folder, [uid, ...]]` no messages any more.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
 
 from netstack.mail.store.schema import Folder, Message
 
@@ -64,19 +66,18 @@ def replay(octets: bytes) -> dict[int, Told]:
     for line in octets.split(b"\n"):
         try:
             kind, number, *rest = json.loads(line)
-            _tell(folders, kind, number, rest)
-        except (ValueError, TypeError, KeyError, IndexError):
+            _tell(folders, kind, _whole(number, 1), rest)
+        except (ValueError, TypeError, KeyError, IndexError, RecursionError):
             continue
     return folders
 
 
-def _tell(folders: dict[int, Told], kind: str, number: int, rest: list[list[list[object]]]) -> None:
+def _tell(folders: dict[int, Told], kind: str, number: int, rest: list[Any]) -> None:
     if kind == "F":
         name, validity, next_uid, subscribed, special = rest
         messages = folders[number].messages if number in folders else {}
-        folders[int(number)] = Told(
-            str(name), int(validity), int(next_uid), bool(subscribed), str(special), messages  # type: ignore[call-overload]
-        )  # fmt: skip
+        values = _whole(validity, 1, 2**32 - 1), _whole(next_uid, 1), bool(subscribed), str(special)
+        folders[number] = Told(str(name), *values, messages)
         return
     if kind == "D":
         folders.pop(number, None)
@@ -84,15 +85,23 @@ def _tell(folders: dict[int, Told], kind: str, number: int, rest: list[list[list
     told = folders[number]
     if kind == "M":
         for uid, file, bits, keywords, date in rest[0]:
-            told.messages[int(uid)] = (int(file), int(bits), str(keywords), float(date))  # type: ignore[call-overload,arg-type]
-            told.next_uid = max(told.next_uid, int(uid) + 1)  # type: ignore[call-overload]
+            if not isfinite(float(date)):
+                raise ValueError(date)
+            told.messages[_whole(uid, 1)] = (_whole(file, 1), _whole(bits), str(keywords), float(date))
+            told.next_uid = max(told.next_uid, uid + 1)
     elif kind == "G":
         for uid, bits, keywords in rest[0]:
-            file, _, _, date = told.messages[int(uid)]  # type: ignore[call-overload]
-            told.messages[int(uid)] = (file, int(bits), str(keywords), date)  # type: ignore[call-overload]
+            file, _, _, date = told.messages[uid]
+            told.messages[uid] = (file, _whole(bits), str(keywords), date)
     elif kind == "X":
         for gone in rest[0]:
-            told.messages.pop(int(gone), None)  # type: ignore[call-overload]
+            told.messages.pop(gone, None)
+
+
+def _whole(value: object, least: int = 0, most: int = 2**53) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise ValueError(value)
+    return value
 
 
 def _line(*values: object) -> bytes:

@@ -7,6 +7,7 @@ from zlib import crc32
 
 from netstack.kernel.disk import Disk
 from netstack.mail.store import files, folders, ledger, messages
+from netstack.mail.store.errors import FolderRefused
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.schema import FILE, INBOX, Message
 from netstack.mail.store.summary import OCTETS, summary
@@ -92,13 +93,16 @@ def rebuild(database: sqlite3.Connection, disk: Disk, wall: float, limits: Store
         told = ledger.replay(disk.read(files.LEDGER))
     there = {file for each in files.listed(disk, files.FILES) for file in files.listed(disk, f"{files.FILES}/{each}")}
     known: dict[int, int] = {}
+    names: set[str] = set()
     dropped = 0
     for number, folder in sorted(told.items()):
+        name = _name(folder.name, number, names, limits)
+        names.add(name)
         database.execute(
             "INSERT INTO folder VALUES (?1, ?2, ?3, ?4, ?5, ?5, 0, 0, ?6, ?7)",
             (
                 number,
-                folder.name,
+                name,
                 folder.validity,
                 folder.next_uid + ledger.GAP,
                 modseq,
@@ -120,6 +124,15 @@ def rebuild(database: sqlite3.Connection, disk: Disk, wall: float, limits: Store
     adopted = [_adopt(database, disk, inbox.id, file) for file in orphans]
     again = tuple(ledger_lines(database))
     return Recovered([], len(adopted), dropped, again, anew=True)
+
+
+def _name(told: str, number: int, taken: set[str], limits: StoreLimits) -> str:
+    """A folder's name; another one where a line about it is damaged."""
+    try:
+        name = folders.canonical(told, limits)
+    except FolderRefused:
+        name = f"Folder {number}"
+    return name if name not in taken else f"Folder {number}"
 
 
 def ledger_lines(database: sqlite3.Connection) -> list[bytes]:
