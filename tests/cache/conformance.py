@@ -53,6 +53,8 @@ def problem(row: Row, number: int, seen: Seen) -> str | None:
         body = body_of(row.name, number, step.reply)
     if body is not None and seen.body not in (body if isinstance(body, tuple) else (body,)):
         return f"step {number}: body {seen.body[:80]!r}"
+    if missing := [each for each in step.holds if each not in seen.body]:
+        return f"step {number}: no {missing[0]!r} in {seen.body[:80]!r}"
     if step.interim is not None and step.interim not in seen.interim:
         return f"step {number}: no {step.interim}"
     for name, wanted in step.got.items():

@@ -42,6 +42,8 @@ class Reply:
     """The answer to a request without If-None-Match and If-Modified-Since."""
     dead: bool = False
     """The connection is closed without an answer."""
+    delay: float = 0.0
+    """Seconds until it comes."""
 
 
 def ok(*fields: tuple[str, str | At], status: int = 200, body: bytes | None = None) -> Reply:
@@ -83,6 +85,8 @@ class Step:
     """The step whose body the client has to get; -1 for nothing at all."""
     body: bytes | tuple[bytes, ...] | None = None
     """What the client has to get, or one of several."""
+    holds: tuple[bytes, ...] = ()
+    """What has to be in what the client gets."""
     got: Mapping[str, str | None] = field(default_factory=dict)
     """Fields that the client has to get: a value, None for absent, ">=N", "~part", "!value" for any other or none."""
     interim: int | None = None

@@ -27,7 +27,7 @@ def run(row: Row) -> str | None:
         fields = [(name, value.replace("%ROW%", row.name)) for name, value in written(reply.fields, made.wall)]
         body = body_of(row.name, number, reply)
         length = [] if reply.status in (204, 304) else [("Content-Length", str(len(body)))]
-        return engine.Reply(reply.status, [*fields, *length], b"" if asked.method == "HEAD" else body)
+        return engine.Reply(reply.status, [*fields, *length], b"" if asked.method == "HEAD" else body, reply.delay)
 
     made = engine.MemoryCache(origin, RULES, NOW)
     for step in row.steps:

@@ -85,6 +85,12 @@ SQUID: Differences = (
         "client gets 200. Allowed.", """
         client-is-told-304-after-validation client-tag-beside-ours vary-other-tags-are-asked
     """),
+    ("Two lines of If-Modified-Since with one date count as one.", """
+        client-if-modified-since-twice
+    """),
+    ("A 304 updates one variant, and not all that have its strong tag.", """
+        vary-a-304-updates-all-of-its-strong-tag
+    """),
     ("A 304 that it makes lacks the ETag.", """
         fields-of-a-304
     """),
@@ -152,7 +158,7 @@ VARNISH: Differences = (
         client-condition-is-forwarded-with-the-304 client-is-told-304-after-validation client-tag-beside-ours
         client-tag-is-another-than-the-304s if-modified-since-is-made if-none-match-is-made if-none-match-of-a-weak-tag
         no-cache-beside-a-lifetime-is-validated no-cache-is-validated selecting-fields-are-sent
-        vary-a-304-selects-the-variant vary-other-tags-are-asked
+        vary-a-304-selects-the-variant vary-a-304-updates-all-of-its-strong-tag vary-other-tags-are-asked
     """),
     ("Asks the origin for the whole. Allowed.", """
         a-body-cut-short-is-completed a-part-is-completed a-range-is-asked-for a-range-of-a-stale-part-is-not-named
@@ -162,13 +168,19 @@ VARNISH: Differences = (
         "A Range that it does not understand, a malformed one, more than one, one beyond 64 bits: 416, where RFC 9110 "
         "§14.2 says to ignore it, or to serve it.", """
         another-unit-is-passed-on many-small-ranges range-malformed range-of-another-unit range-with-large-numbers
-        ranges ranges-of-which-one-is-there ranges-that-touch
+        ranges ranges-have-their-fields ranges-of-which-one-is-there ranges-that-touch
     """),
     ("Serves ranges also for HEAD.", """
         range-of-head
     """),
     ("Date does not make a response older. Allowed.", """
         age-of-an-old-date an-old-date-counts
+    """),
+    ("Two lines of If-Modified-Since with one date count as one.", """
+        client-if-modified-since-twice
+    """),
+    ("The time that the origin took is not part of Age.", """
+        age-counts-from-the-request
     """),
     ("Numbers are read up to the first wrong character; a quoted one is not read.", """
         age-with-a-fraction max-age-quoted max-age-with-a-fraction
@@ -279,10 +291,11 @@ NGINX: Differences = (
         a-stale-range-is-validated a-suffix-out-of-a-part if-range-holds if-range-of-the-date parts-are-combined range
         range-beyond-the-end range-has-the-fields-of-200 range-has-vary-and-the-like range-of-a-suffix
         range-of-a-suffix-too-long range-of-no-octets-at-the-end range-of-one-octet range-that-is-not-there
-        range-to-the-end range-unit-in-capitals ranges ranges-of-which-one-is-there ranges-that-touch
+        range-to-the-end range-unit-in-capitals ranges ranges-have-their-fields ranges-of-which-one-is-there
+        ranges-that-touch
     """),
     ("Makes no Age, and passes on the one that it stored as it was.", """
-        age-is-added-to age-is-generated age-of-an-old-date age-with-expires date-stays
+        age-counts-from-the-request age-is-added-to age-is-generated age-of-an-old-date age-with-expires date-stays
     """),
     ("Age is not looked at: what is old already is fresh again here.", """
         age-beyond-64-bits age-beyond-expires age-beyond-max-age age-lines-old-first age-list-old-first age-of-2-to-31
@@ -340,11 +353,15 @@ NGINX: Differences = (
     """),
     (
         "Conditions of clients are judged by its own rules for files: If-Match and If-Unmodified-Since too, a date has "
-        "to be the same, a second line of If-None-Match is an error, If-Modified-Since counts beside If-None-Match, and "
-        "without Last-Modified never.", """
+        "to be the same, a second line of one is an error, If-Modified-Since counts beside If-None-Match, and without "
+        "Last-Modified never.", """
         client-condition-is-forwarded-with-the-304 client-if-match-is-the-origins client-if-modified-since-later
-        client-if-modified-since-without-last-modified client-if-none-match-goes-first-and-holds
-        client-if-none-match-on-two-lines client-if-unmodified-since-is-the-origins client-tag-beside-ours
+        client-if-modified-since-twice client-if-modified-since-without-last-modified
+        client-if-none-match-goes-first-and-holds client-if-none-match-on-two-lines
+        client-if-unmodified-since-is-the-origins client-tag-beside-ours
+    """),
+    ("A 304 updates one variant, and not all that have its strong tag.", """
+        vary-a-304-updates-all-of-its-strong-tag
     """),
     ("A 304 repeats metadata of the representation.", """
         fields-that-a-304-leaves-out

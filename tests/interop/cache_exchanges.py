@@ -61,6 +61,7 @@ class Origin:
         reply = reply_to(row.steps[number], message.fields)
         if reply.dead:
             return False
+        await asyncio.sleep(reply.delay)
         body = body_of(name, number, reply)
         if reply.interim is not None and version == "HTTP/1.1":
             writer.write(

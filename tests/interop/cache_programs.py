@@ -12,6 +12,8 @@ from tests.interop.programs import need
 from tests.processes import running, twistd
 
 PORT = 8080
+ELSEWHERE = {"TZ": "Asia/Tokyo"}
+"""The time zone of the machine must not matter (RFC 9111 §4.2)."""
 
 SQUID = """
 http_port {address}:{port} accel vhost
@@ -88,7 +90,8 @@ def nginx(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[No
 @contextmanager
 def _started(address: str, *command: str) -> Iterator[None]:
     """A server that accepts connections; ended by its process id."""
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
+    environment = {**os.environ, **ELSEWHERE}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
         try:
             end = time.monotonic() + 20
             while not _accepts(address):
@@ -120,5 +123,5 @@ def ours(directory: Path, address: str, origin: tuple[str, int]) -> Iterator[Non
         f"--origin=a.test,b.test=http://{origin[0]}:{origin[1]}", f"--state={directory}", "--no-access-log",
         "--upstream-per-host=1000",
     )  # fmt: skip
-    with running(*command, ready="is a Web cache"):
+    with running(*command, ready="is a Web cache", **ELSEWHERE):
         yield

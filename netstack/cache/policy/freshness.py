@@ -41,7 +41,7 @@ def instants(
 ) -> Instants:
     """How old a response is, and what may be done with it until when."""
     stated = fields.get("date")
-    written = None if stated is None else parse_date(stated)
+    written = None if stated is None else parse_dates(stated)
     date = floor(response_time) if written is None else written  # RFC 9110 §6.6.1
     born = response_time - initial_age(fields, date, request_time, response_time)
     lifetime, guessed = freshness_lifetime(status, fields, control, date, rules)
@@ -87,7 +87,7 @@ def freshness_lifetime(
         return control.max_age, False
     expires = None if control.targeted else fields.get("expires")
     if expires is not None:
-        until = parse_date(expires)
+        until = parse_dates(expires)
         return (0.0 if until is None else max(0.0, until - date)), False  # §5.3: invalid is already expired
     if status not in HEURISTIC and not control.public:
         return 0.0, False
@@ -106,17 +106,21 @@ def explicit(fields: Mapping[str, str], control: ResponseControl) -> bool:
 
 @lru_cache(maxsize=1024)  # of one second's responses most have the same Date, and are read three times
 def parse_date(value: str) -> int | None:
-    """An HTTP-date in any case of letters (RFC 9111 §4.2); the same one on several lines counts as one."""
+    """An HTTP-date in any case of letters (RFC 9111 §4.2)."""
     if len(value) > LONGEST_DATE:
         return None
     parsed = parse_http_date(value)
-    if parsed is None:
-        parsed = parse_http_date(_as_written(value))
+    return parse_http_date(_as_written(value)) if parsed is None else parsed
+
+
+def parse_dates(value: str) -> int | None:
+    """The date of a field whose lines all have the same one, None when they differ (RFC 9111 §4.2.1)."""
+    parsed = parse_date(value)
     if parsed is not None or "," not in value:
         return parsed
     middle = len(value) // 2
-    same = value[:middle].strip(" ,") == value[middle:].strip(" ,")
-    return parse_http_date(_as_written(value[:middle].strip(" ,"))) if same else None
+    halves = {value[:middle].strip(" ,"), value[middle:].strip(" ,")}
+    return parse_date(halves.pop()) if len(halves) == 1 else None
 
 
 def _as_written(value: str) -> str:

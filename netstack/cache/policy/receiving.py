@@ -186,7 +186,7 @@ class _Exchange:
         """304 (RFC 9111 §4.3.4): freshens what it identifies; else it is the client's; else it says nothing."""
         plan, request = self.plan, self.request
         clients = not CONDITIONAL.isdisjoint(request.fields)
-        found = identified(self.response.fields, plan.nominated, alone=not clients)
+        found = identified(self.response.fields, plan.nominated, plan.stored, alone=not clients)
         if not found:
             if clients and self._is_clients():
                 return self._pass("not modified")
@@ -194,7 +194,8 @@ class _Exchange:
                 return self._again("304 of another", plan.nominated if len(plan.nominated) == 1 else ())
             return Outcome(Action.FAIL, detail="304 to an unconditional request")
         pairs = [(old, self._refreshed(old)) for old in found]
-        base, chosen = next(((old, new) for old, new in pairs if old is plan.selected), pairs[-1])
+        named = [pair for pair in pairs if pair[0] is plan.selected or pair[0] in plan.nominated] or pairs
+        base, chosen = next((pair for pair in named if pair[0] is plan.selected), named[-1])
         # that one is what this request's values select; the others are only newer
         pairs = [
             (old, new if new is chosen or new.vary != old.vary else replace(new, selecting=old.selecting))

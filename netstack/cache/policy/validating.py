@@ -37,8 +37,8 @@ def conditions(
     return found
 
 
-def identified(fields: Mapping[str, str], nominated: Sequence[Entry], alone: bool) -> list[Entry]:
-    """The stored responses that a 304 updates (RFC 9111 §4.3.4).
+def identified(fields: Mapping[str, str], nominated: Sequence[Entry], stored: Sequence[Entry], alone: bool) -> list[Entry]:
+    """The stored responses that a 304 updates (RFC 9111 §4.3.4): all with its strong tag, else one of those `nominated`.
 
     Without any validator it can mean the only one that was named, if the request had no conditions of the client (`alone`).
     """
@@ -46,15 +46,14 @@ def identified(fields: Mapping[str, str], nominated: Sequence[Entry], alone: boo
     stated = fields.get("last-modified")
     modified = None if stated is None else parse_date(stated)
     if tag is not None and not tag.startswith("W/"):
-        return [each for each in nominated if each.etag == tag]
-    if tag is not None or modified is not None:
-        found = [
-            each for each in nominated
-            if (tag is None or (each.etag is not None and each.etag.removeprefix("W/") == tag.removeprefix("W/")))
-            and (tag is not None or modified == each.modified)
-        ]  # fmt: skip
-        return [most_recent(found)] if found else []
-    return list(nominated) if alone and len(nominated) == 1 else []
+        return [each for each in stored if each.etag == tag]
+    if tag is not None:
+        found = [each for each in nominated if each.etag is not None and each.etag.removeprefix("W/") == tag[2:]]
+    elif modified is not None:
+        found = [each for each in nominated if each.modified == modified]
+    else:
+        return list(nominated) if alone and len(nominated) == 1 else []
+    return [most_recent(found)] if found else []
 
 
 def agrees(fields: Mapping[str, str], entry: Entry) -> bool:

@@ -63,6 +63,8 @@ LIFETIMES: tuple[Row, ...] = (
     is_reused("expires-in-other-case", "9111 §4.2", "SHOULD", expires("THU, 18 aug 2050 02:01:18 gmt")),
     not_reused("expires-over", "9111 §5.3", "MUST", EXPIRED),
     not_reused("expires-equal-to-date", "9111 §5.3", "MUST", ("Expires", At(0)), wait=1.2),
+    not_reused("expires-twice-the-first-is-over", "9111 §4.2.1", "SHOULD", EXPIRED, EXPIRES),
+    is_reused("expires-twice-the-same", "9111 §4.2.1", "MAY", *2 * (expires("Fri, 01 Jan 2038 00:00:00 GMT"),)),
     not_reused("expires-0", "9111 §5.3", "MUST", expires("0")),
     not_reused("expires-empty", "9111 §5.3", "MUST", expires("")),
     not_reused("expires-minus-1", "9111 §5.3", "MUST", expires("-1")),
@@ -89,6 +91,10 @@ LIFETIMES: tuple[Row, ...] = (
 )  # fmt: skip
 
 AGES: tuple[Row, ...] = (
+    row(
+        "age-counts-from-the-request", "9111 §4.2.3", "MUST",
+        forward(Reply(200, (("Date", At(0)), FRESH, ("Age", "30")), delay=1.5)), reused(got={"age": ">=31"}),
+    ),
     row("age-is-generated", "9111 §4", "MUST", forward(ok(FRESH)), reused(wait=LATER, got={"age": ">=2"})),
     row(
         "age-is-added-to", "9111 §4.2.3",
@@ -237,7 +243,7 @@ STALE: tuple[Row, ...] = (
     row(
         "stale-while-revalidate-validates", "5861 §3", "SHOULD",
         forward(ok(control("max-age=1, stale-while-revalidate=600"))),
-        Step(wait=LATER, reply=ok(FRESH), status=200, of=0, settle=0.5), reused(of=1),
+        Step(wait=LATER, reply=ok(FRESH), status=200, of=0, settle=1.5), reused(of=1),
     ),
     row(
         "stale-while-revalidate-is-over", "5861 §3", "MUST",

@@ -107,6 +107,13 @@ OUT_OF_STORE: tuple[Row, ...] = (
         ),
     ),
     stored(
+        "ranges-have-their-fields", "9110 §15.3.7.2", "MUST",
+        Step(
+            (asks("bytes=0-1,8-9"),), status=206, unless_asked=True,
+            holds=(b"Content-Range: bytes 0-1/10\r\n", b"Content-Range: bytes 8-9/10\r\n", b"Content-Type: text/plain\r\n"),
+        ),
+    ),
+    stored(
         "ranges-of-which-one-is-there", "9110 §15.3.7.2",
         "MAY", Step((asks("bytes=0-1,90-99"),), asked=False, status=206),
     ),

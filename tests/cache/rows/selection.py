@@ -89,6 +89,14 @@ ROWS: tuple[Row, ...] = (
         ),
         Step((X2,), asked=True),
     ),
+    row(
+        "vary-a-304-updates-all-of-its-strong-tag", "9111 §4.3.4", "MUST",
+        forward(ok(SHORT, VARY, ("ETag", '"one"')), X1), forward(ok(SHORT, VARY, ("ETag", '"one"')), X2),
+        validated(
+            X1, of=0, wait=LATER, reply=Reply(304, (("Date", At(0)), FRESH, ("ETag", '"one"')), otherwise=ok(NO_STORE))
+        ),
+        reused(X2, of=1),
+    ),
     normalised("spaces-in-accept-language", "Accept-Language", "en, de", " en ,   de"),
     normalised("case-of-accept-language", "Accept-Language", "en, de", "eN, De"),
     normalised("weights-of-accept-language", "Accept-Language", "en;q=0.5, de;q=1", "en; q=0.500, de"),

@@ -243,9 +243,9 @@ ROWS: tuple[Row, ...] = (
                 206, (("Date", At(0)), FRESH, TAG, ("Content-Range", "bytes 5-9/10")), b"56789",
                 otherwise=ok(NO_STORE, body=b"0123456789"),
             ),
-            asked=True, status=200, body=b"0123456789", sent={"range": "bytes=5-", "if-range": '"one"'}, wait=0.3,
+            asked=True, status=200, body=b"0123456789", sent={"range": "bytes=5-", "if-range": '"one"'}, wait=1.0,
         ),
-        Step(asked=False, status=200, body=b"0123456789", wait=0.3), sockets=True,
+        Step(asked=False, status=200, body=b"0123456789", wait=1.0), sockets=True,
     ),
     # Interim responses
     row(

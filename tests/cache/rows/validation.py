@@ -226,8 +226,16 @@ CLIENTS: tuple[Row, ...] = (
         "MUST", forward(ok(FRESH, OLD)), reused(("If-Modified-Since", "today")),
     ),
     row(
+        "client-if-modified-since-twice", "9110 §13.1.3", "MUST",
+        forward(ok(FRESH, OLD)), Step((SINCE, SINCE), status=200, of=0, unless_asked=True),
+    ),
+    row(
         "client-if-modified-since-without-last-modified", "9111 §4.3.2",
         "SHOULD", forward(Reply(200, (("Date", At(-10)), FRESH))), not_modified(("If-Modified-Since", At(-5))),
+    ),
+    row(
+        "client-conditions-do-not-count-for-301", "9110 §13.2.1", "MUST",
+        forward(ok(FRESH, TAG, status=301)), Step(((NONE_MATCH, '"one"'),), status=301, of=0, unless_asked=True),
     ),
     row(
         "client-conditions-do-not-count-for-404", "9110 §13.2.1",
