@@ -36,7 +36,7 @@ class Cleaning:
                 segment = self._segment = None
             if segment is None:
                 reserve = 2 * files.segment_octets  # for what is copied
-                if files.used + octets + reserve <= files.room and len(files.index) + objects <= files.limits.objects:
+                if files.taken + octets + reserve <= files.room and len(files.index) + objects <= files.limits.objects:
                     return None
                 segment = self._victim()
                 if segment is None:
@@ -120,7 +120,7 @@ class Cleaning:
     def _bound(self, segment: Segment, small: bool) -> None:
         """No more is copied than there is room for; of the main queue half a segment, so that each one makes room."""
         files = self.files
-        left = max(0, files.room - files.used)
+        left = max(0, files.room - files.taken)
         if not small:
             left = min(left, segment.octets // 2)
         for slot in sorted(self._kept, key=self._kept.__getitem__, reverse=True):

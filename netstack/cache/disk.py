@@ -297,7 +297,7 @@ class DiskTier:
         if not objects:
             return self.spills.amendment()
         files = self.files
-        if files.used + octets <= files.room and len(files.index) < self.limits.objects:
+        if files.taken + octets <= files.room and len(files.index) < self.limits.objects:
             return self._batch() if spilled is None else self.spills.work()
         if self.warming.going_on:
             return None
@@ -318,7 +318,7 @@ class DiskTier:
 
     def _batch(self) -> Work | None:
         """Objects from the queue, each to the end of the segment that its queue has."""
-        files, room = self.files, self.files.room - self.files.used
+        files, room = self.files, self.files.room - self.files.taken
         rows: list[tuple[Stored, bytes, int, Segment, int, int]] = []
         octets = 0
         most = min(_BATCH, self.limits.objects - len(files.index))
@@ -433,7 +433,7 @@ class DiskTier:
         """The disk is full or failed: nothing is written for a while, and less is kept there if there is no room for it."""
         self.counts.disk_failed += 1
         if error.errno in (ENOSPC, EDQUOT):
-            self.files.room = max(0, min(self.files.room, self.files.used - 2 * self.files.segment_octets))
+            self.files.room = max(0, min(self.files.room, self.files.taken - 2 * self.files.segment_octets))
         if self._paused is None and not self.stopping:
             self.log.warn(
                 "{name}: nothing is written to the cache's disk for {seconds} s: {error}",

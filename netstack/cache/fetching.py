@@ -355,6 +355,7 @@ class Fetch:
         self._forget()
 
     def _resume(self) -> None:
+        self._forget()
         if self._transfer is not None and not self._full:
             self._transfer.resume()
 

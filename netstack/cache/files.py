@@ -75,6 +75,11 @@ class Files:
 
     # Room
 
+    @property
+    def taken(self) -> int:
+        """Octets of all files."""
+        return self.used + self._rows * records.REMOVAL
+
     def add(self, segment: Segment, main: bool) -> None:
         """A file that is there, or will be."""
         self.segments[segment.number] = segment

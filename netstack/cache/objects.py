@@ -111,7 +111,7 @@ class Writing:
         self.ended = False
         """By `end` or `abort`: no more octets come."""
         self.on_room: Callable[[], None] | None = None
-        """Called when it was `full` and is no more."""
+        """Called when it was `full` and is no more, and when it will not be stored after all: what was read can go."""
         self.spill: Spill | None = None
         """Of one that goes to disk."""
         self._stored: Stored | None = None
@@ -255,8 +255,14 @@ class Writing:
 
     def failed(self) -> None:
         """The disk takes no more of it; what waits can still be read."""
-        self.storing = False
         if self._closed:
+            self.storing = False
             self._free()
-        elif not self.full and self.on_room is not None and not self.ended:
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """It is received for its readers alone."""
+        self.storing = False
+        if self.on_room is not None and not self.ended:
             self.on_room()

@@ -135,7 +135,7 @@ class Store:
         """Octets by tier, and the number of objects."""
         usage = {"memory": float(self.memory.used), "objects": float(len(self.memory))}
         if self.disk is not None:
-            usage["disk"] = float(self.disk.files.used)
+            usage["disk"] = float(self.disk.files.taken)
             usage["objects"] += len(self.disk.files.index) - len(self.disk.files.resident)
         return usage
 
@@ -187,17 +187,16 @@ class Store:
         """It is too large for memory."""
         writing.spill = None if self.disk is None else self.disk.spill(writing)
         if writing.spill is None:
-            writing.storing = False
             if self.disk is None:
                 self.counts.too_large += 1
             else:
                 self.counts.not_written += 1
+            writing.give_up()
 
     def _give_up(self, writing: Writing) -> None:
-        """It is received for its readers alone."""
-        writing.storing = False
         if writing.spill is not None and self.disk is not None:
             self.disk.spills.cancel(writing.spill)
+        writing.give_up()
 
     def shrunk(self, octets: int) -> None:
         """For Writing: so many octets less."""

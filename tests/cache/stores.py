@@ -112,7 +112,7 @@ def check(store: Store) -> None:
     memory, disk = store.memory, store.disk
     assert disk is not None
     files, index = disk.files, disk.files.index
-    assert files.used <= store.limits.disk
+    assert files.taken <= store.limits.disk
     assert len(index) <= store.limits.objects
     unlinked = files.used - sum(it.octets for it in (*files.segments.values(), *files.leaving, *files.left))
     assert unlinked == 0 or (unlinked > 0 and disk.lane.busy)

@@ -45,7 +45,7 @@ async def run(reactor: Any, directory: str, first: int, removed: dict[bytes, int
             else:
                 wrong += 1
     counts = store.counts
-    print(f"found {right} {wrong} {counts.torn} {counts.corrupt} {store.disk.files.used <= LIMITS.disk}", flush=True)
+    print(f"found {right} {wrong} {counts.torn} {counts.corrupt}", flush=True)
     rng, serial = Random(first), first
     while True:
         key = b"key %d" % rng.randrange(KEYS)

@@ -331,6 +331,8 @@ def test_a_disk_that_fills_while_a_large_body_comes() -> None:
     body = body_of(1, 2 * MIB)
     writing, at = host.store.begin(b"k", b"meta"), 0
     read = b""
+    told: list[bool] = []
+    writing.on_room = lambda: told.append(writing.storing)
     while at < len(body):
         writing.write(body[at : at + 10_000])
         at += 10_000
@@ -339,6 +341,7 @@ def test_a_disk_that_fills_while_a_large_body_comes() -> None:
             read += piece
         writing.forget(len(read))
     assert not writing.storing
+    assert False in told, "whoever receives learns that it may forget"
     assert writing.end() is None
     assert read == body
     with pytest.raises(Gone):

@@ -122,12 +122,12 @@ def test_too_large_a_body_is_kept_for_its_readers_alone() -> None:
         assert writing.full == (number > 2)
     assert (store.counts.too_large, store.memory.growing) == (1, 500)
     writing.forget(120)
-    assert (writing.start, writing.full, rooms) == (100, True, [])
+    assert (writing.start, writing.full, rooms) == (100, True, [150])
     assert writing.read(120, 100) == b"\2" * 30
     with pytest.raises(Gone):
         writing.read(99, 1)
     writing.forget(400)
-    assert (writing.full, rooms) == (False, [100])
+    assert (writing.full, rooms) == (False, [150, 100])
     assert writing.end() is None
     assert writing.read(499, 100) == b"\x09"
     writing.close()

@@ -1,6 +1,7 @@
 """A cache with a disk tier under curl: what it served before a stop or a kill -9 it serves after it, without the origin."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from tests.addresses import own_address
 from tests.cache.stores import KIB, MIB, body_of
+from tests.interop.programs import need
 from tests.processes import ROOT, TWISTD, Running, running
 
 SIZES = {"small.bin": 1000, "inline.bin": 40 * KIB, "large.bin": 3 * MIB}
@@ -69,3 +71,34 @@ def test_one_store_is_one_process_s(tmp_path: Path) -> None:
         again = subprocess.run(cache, capture_output=True, text=True, timeout=30, check=False)
     assert again.returncode != 0
     assert "another service keeps its files here" in again.stdout + again.stderr
+
+
+def test_a_full_disk_is_seen_in_metrics_and_log_and_by_no_client(tmp_path: Path) -> None:
+    need("unshare")
+    address, files, state = own_address(), tmp_path / "files", tmp_path / "cache"
+    files.mkdir()
+    state.mkdir()
+    for number in range(60):
+        (files / f"{number}.bin").write_bytes(body_of(number, 200 * KIB if number % 3 else 2 * MIB))
+        os.utime(files / f"{number}.bin", (time.time() - 30 * 86400,) * 2)
+    cache = command(
+        "netstack-cache", address, 3128, state, "--resolver=127.0.0.1:9", "--reach=127.0.0.0/8", "--store-retry=0.5",
+        f"--store-disk={64 * MIB}", f"--store-memory={8 * MIB}", "--health=9102",
+    )  # fmt: skip
+    script = f"mount -t tmpfs -o size=6m none {state} && exec {' '.join(cache)}"
+    origin = command("netstack-origin", address, 8080, tmp_path / "origin", f"--site={address}={files}")
+    full = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
+    with running(*origin, ready="serves HTTP on"), running(*full, ready="serves HTTP on") as served:
+        for _ in range(2):
+            for number in range(60):
+                got = curl(f"http://{address}:3128", f"http://{address}:8080/{number}.bin")
+                assert got == (files / f"{number}.bin").read_bytes()
+        metrics = subprocess.run(
+            ["curl", "-s", f"http://{address}:9102/metrics"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+        served.wait_for("nothing is written to the cache's disk for 0.5 s")
+    events = dict(re.findall(r'store_events_total\{event="(\w+)"\} ([0-9.]+)', metrics))
+    assert float(events["disk_failed"]) >= 1
+    assert float(events["not_written"]) >= 1
+    assert float(events["written"]) >= 1
+    assert float(events["corrupt"]) == 0
