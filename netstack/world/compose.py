@@ -5,7 +5,7 @@ service's options in the world file set the Config's other fields, by their name
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import NoResolver, Resolver
-from netstack.world import changing, content, signing
+from netstack.world import changing, content, mail, signing
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, Service, World
 from netstack.world.problems import Problem, WorldError, one_of, path
@@ -38,6 +38,12 @@ class Plugin:
     """The fields of its Config that follow from the world."""
     consumed: tuple[str, ...] = ()
     """Options that are the world's own business, not its Config's."""
+    doors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Further fields of its Config that are endpoints, with the standard ones."""
+    defaults: tuple[str, ...] = ()
+    """Derived fields that options override."""
+    leaf: bool = False
+    """It needs a certificate though it may have no tls endpoint: STARTTLS."""
 
 
 class Composer:
@@ -69,9 +75,11 @@ class Composer:
         for name in plugin.consumed:
             options.pop(name, None)
         found: list[Problem] = []
-        chosen = _chosen(tap.Config, {"listen": plugin.listen, **derived}, options, key, found, plugin.consumed)
-        if not found:
-            chosen["listen"] = _placed(chosen["listen"], listen_on, key, found)
+        doors = {"listen": plugin.listen, **plugin.doors}
+        free = (*doors, *plugin.defaults)
+        chosen = _chosen(tap.Config, {**doors, **derived}, options, key, found, free, plugin.consumed)
+        for name in doors if not found else ():
+            chosen[name] = _placed(chosen[name], listen_on, f"{key}.{name}", found)
         if not found:
             try:
                 return tap.Config(**chosen)
@@ -173,7 +181,10 @@ def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[st
     return [
         (host.name, (host.name, *host.aliases))
         for host in chosen
-        if any(each.kind == "tls" for service in host.services for each in _standard(service))
+        if any(
+            COMPOSED[service.plugin].leaf or any(each.kind == "tls" for each in _standard(service))
+            for service in host.services
+        )
     ]
 
 
@@ -271,6 +282,25 @@ def _registrar(composer: Composer, host: Host, service: Service) -> dict[str, ob
     }
 
 
+def _smtp(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    world = composer.world
+    key = path("hosts", host.name, "services", service.name, "users")
+    try:
+        accounts = mail.accounts(world, host, service)
+    except ValueError as error:
+        raise WorldError(world.file or world.name, [Problem(key, str(error))]) from None
+    strict = world.profile.mail_authentication
+    return {
+        "domains": mail.domains(world, host, service),
+        "accounts": accounts,
+        "dkim": mail.dkim(world, host, service),
+        "cleartext": world.profile.cleartext_logins,
+        "authentication": strict,
+        "dane": strict,
+        "mta_sts": strict,
+    }
+
+
 def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     return {}
 
@@ -281,6 +311,14 @@ COMPOSED: Mapping[str, Plugin] = {
     "origin": Plugin(("tcp:80", "tls:443"), _origin, consumed=("content",)),
     "cache": Plugin(("tcp:3128",), _cache),
     "registrar": Plugin(("tcp:80", "tls:443"), _registrar),
+    "smtp": Plugin(
+        ("tcp:25",),
+        _smtp,
+        consumed=("domains", "users"),
+        doors={"submission": ("tcp:587", "tls:465")},
+        defaults=("cleartext", "authentication", "dane", "mta_sts"),
+        leaf=True,
+    ),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""
@@ -288,9 +326,13 @@ COMPOSED: Mapping[str, Plugin] = {
 
 def _standard(service: Service) -> list[Endpoint]:
     """Where a service listens, with standard ports; what is wrong with it is told elsewhere."""
-    listen = service.options.get("listen")
-    placed = _placed(listen if isinstance(listen, list) else COMPOSED[service.plugin].listen, [""], "", [])
-    return [Endpoint.parse(text) for text in placed]
+    plugin = COMPOSED[service.plugin]
+    found: list[Endpoint] = []
+    for name, standard in {"listen": plugin.listen, **plugin.doors}.items():
+        listen = service.options.get(name)
+        placed = _placed(listen if isinstance(listen, list) else standard, [""], "", [])
+        found += [Endpoint.parse(text) for text in placed]
+    return found
 
 
 def _placed(listen: Sequence[object], listen_on: Sequence[str], key: str, found: list[Problem]) -> tuple[str, ...]:
@@ -300,7 +342,7 @@ def _placed(listen: Sequence[object], listen_on: Sequence[str], key: str, found:
         try:
             endpoint = Endpoint.parse(str(text))
         except ValueError as error:
-            found.append(Problem(f"{key}.listen", str(error)))
+            found.append(Problem(key, str(error)))
             continue
         for address in (endpoint.interface,) if endpoint.interface else listen_on:
             placed.append(str(replace(endpoint, interface=address)))
@@ -313,15 +355,17 @@ def _chosen(
     options: Mapping[str, object],
     key: str,
     found: list[Problem],
+    overridden: tuple[str, ...] = (),
     consumed: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """The fields for a Config: what the world says, overridden by options where those are of the default's type.
 
-    `consumed`: options of the service that are not the Config's; they are named where another is not known.
+    `overridden`: derived fields that options may set. `consumed`: options of the service that are not the Config's; they
+    are named where another is not known.
     """
     chosen: dict[str, Any] = dict(derived)
     known = {field.name: field for field in fields(kind)}
-    free = [name for name in known if name == "listen" or name not in derived]
+    free = [name for name in known if name in overridden or name not in derived]
     for name, value in options.items():
         if name not in free:
             found.append(Problem(f"{key}.{name}", f"unknown option; expected {one_of([*consumed, *free])}"))

@@ -22,6 +22,7 @@ PLUGINS: Mapping[str, str] = MappingProxyType(
         "resolver": "local (recursive, caching) DNS server of a site",
         "origin": "Web server",
         "cache": "Web cache: forward or reverse proxy",
+        "smtp": "mail host: takes mail for its domains, keeps it, and sends its users' mail",
         "registrar": "registrar: its form and API insert domains into the zones that name the host in `updates`",
         "upper": "UDP and TCP sentence-to-uppercase servers",
     }
@@ -39,12 +40,14 @@ class Profile:
     """DNSSEC validation by the resolvers."""
     priming: bool
     """Whether resolvers ask the root for its own servers first (RFC 8109)."""
+    mail_authentication: bool
+    """Whether mail is signed and checked (SPF, DKIM, DMARC), and its servers have to prove themselves (DANE, MTA-STS)."""
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
-        "textbook": Profile("textbook", cleartext_logins=True, validation=False, priming=False),
-        "hardened": Profile("hardened", cleartext_logins=False, validation=True, priming=True),
+        "textbook": Profile("textbook", cleartext_logins=True, validation=False, priming=False, mail_authentication=False),
+        "hardened": Profile("hardened", cleartext_logins=False, validation=True, priming=True, mail_authentication=True),
     }
 )
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
+from netstack.world import mail
 from netstack.world.model import PLUGINS, World, enclosing
 from netstack.world.problems import Problem, one_of, path
 
@@ -105,5 +106,5 @@ def _zones(world: World) -> Iterator[Problem]:
                 yield Problem(f"{key}.{name}", f"{ttl} is out of range; expected 0 to {LONGEST_TTL} seconds")
 
 
-CHECKS: tuple[Callable[[World], Iterator[Problem]], ...] = (_sites, _hosts, _aliases, _services, _zones)
+CHECKS: tuple[Callable[[World], Iterator[Problem]], ...] = (_sites, _hosts, _aliases, _services, _zones, mail.problems)
 """Every rule that the loader applies; `zones.problems` adds the parsing of records, which costs more."""

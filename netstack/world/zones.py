@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from netstack.world import mail
 from netstack.world.addresses import AddressTable, addresses
 from netstack.world.model import Host, World, Zone, enclosing
 from netstack.world.problems import Problem, path
@@ -22,6 +23,8 @@ def zone_texts(world: World, table: AddressTable) -> dict[str, str]:
     for host in world.hosts.values():
         for home, line in _host_records(world, table, host):
             hosts[home].append(line)
+    for home, line in mail.records(world):
+        hosts[home].append(line)
     children: dict[str, list[Zone]] = defaultdict(list)
     for zone in world.zones.values():
         above = parent(world, zone.name)
