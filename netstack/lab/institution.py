@@ -70,7 +70,7 @@ class Case:
     @property
     def connections(self) -> int:
         """Opened before each measurement; a request that finds none is counted."""
-        return 50 if self.busy < 0.9 else 150
+        return 50 if self.busy < 0.9 else 120
 
     @property
     def busy(self) -> float:
@@ -94,13 +94,15 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What became of a stream of requests, and the part of the time that links were busy with it."""
+    """What became of a stream of requests, and how busy links were with it."""
 
     sample: Sample
     octets: int
     """That the access link brought."""
     access: float
+    """The part of the time that it was busy, from the first object's arrival there to the last one's end."""
     lan: float
+    """What crossed it in the time of the requests, as a part of what it carries in that."""
 
 
 class Incomplete(Exception):
@@ -175,14 +177,12 @@ def run(bench: Bench, internet: Session, case: Case, requests: Sequence[Request]
     sample, before, after = internet.ask(HOST, _traffic, links, proxy, known, case.connections, requests, speed, within=1e8)
     if sample.failures:
         raise Incomplete(f"{len(sample.failures)} of {len(requests)} failed, such as {sample.failures[0]}")
-    since = sample.began + requests[0].at / speed
-    rates = {"down": (case.access_bps, since + INTERNET / speed), "lan": (case.objects.lan_bps, since)}
-    busy = {
-        name: (after[name][0] - before[name][0]) * 8 / (rate * speed) / (after[name][1] - start)
-        for name, (rate, start) in rates.items()
-        if after[name][1] > start
-    }
-    return Measured(sample, after["down"][0] - before["down"][0], busy["down"], busy.get("lan", 0.0))
+    octets, until = after["down"][0] - before["down"][0], after["down"][1]
+    since = sample.began + (requests[0].at + INTERNET) / speed
+    busy = octets * 8 / (case.access_bps * speed) / (until - since)
+    span = requests[-1].at - requests[0].at
+    lan = utilisation(1 / span, (after["lan"][0] - before["lan"][0]) * 8, case.objects.lan_bps)
+    return Measured(sample, octets, busy, lan)
 
 
 def popular(url: str, number: int) -> str:

@@ -40,19 +40,17 @@ TITLE = "A Web cache at an institution, or a faster access link"
 SUBSTRATES = ("simulated", "loopback")
 
 STEADY = (
-    Case(A, 1.54e6, False, 2000, 1_000_000, ("0.974", '"minutes"')),
-    Case(A, 154e6, False, 1000, 20_000, ("0.0097, on a slide 0.099", "a little over 2 s")),
-    Case(A, 1.54e6, True, 2000, 50_000, ("0.58", "1.21 s")),
-    Case(B, 100e6, False, 500, 10_000, ("0.15", "about 2 s")),
-    Case(B, 15e6, True, 1000, 20_000, ("0.6", "1.21 s")),
+    Case(A, 1.54e6, False, 1200, 1_000_000, ("0.974", '"minutes"')),
+    Case(A, 154e6, False, 500, 20_000, ("0.0097, on a slide 0.099", "a little over 2 s")),
+    Case(A, 1.54e6, True, 1000, 50_000, ("0.58", "1.21 s")),
+    Case(B, 100e6, False, 300, 10_000, ("0.15", "about 2 s")),
+    Case(B, 15e6, True, 500, 20_000, ("0.6", "1.21 s")),
 )
-SATURATED = Case(B, 15e6, False, 3, 200, ("1.0", '"minutes, if not more"'))
+SATURATED = Case(B, 15e6, False, 2, 200, ("1.0", '"minutes, if not more"'))
 """Its `requests` are streams, not requests."""
 SPAN = 60.0
 """Seconds of the chapter that a stream of the saturated case lasts."""
 STREAMS_ON_LOOPBACK = 2
-MOST_ON_LOOPBACK = 500
-"""Requests of the other cases, for time is real there."""
 MANY = 50
 """Streams whose mean may stand by itself: three standard errors are its tolerance."""
 TOLERANCE = {"simulated": 0.03, "loopback": 0.1}
@@ -100,9 +98,7 @@ def _steady(on: str) -> Sequence[Case]:
 
 
 def _measured(bench: Bench, case: Case) -> Iterator[Claim]:
-    count = case.requests if not bench.full else case.full
-    if bench.on == "loopback":
-        count = min(case.requests, MOST_ON_LOOPBACK)
+    count = case.full if bench.full and bench.on == "simulated" else case.requests
     rng = Random(f"{bench.seed}/{case.what}")
     times = arrivals(rng, count, count / PER_SECOND)
     hits = exact_share(rng, count, HIT_RATE * case.cached)
@@ -127,8 +123,10 @@ def _claims(case: Case, on: str, found: Measured | None, predicted: float, full:
             shown = delay + steady - predicted
             note += f"; measured {delay:.4g} s, of which {predicted - steady:+.3g} s are the sample's (control variate)"
     tolerance = TOLERANCE[on]
+    # the queue of a sample is empty at its start and long at its end
+    busy_tolerance = tolerance if full or case.busy < 0.9 else 2 * tolerance
     access = found.access if found else None
-    yield Claim(BUSY.format(what=case.what), case.busy, access, tolerance, note=f"the book: {case.book[0]}")
+    yield Claim(BUSY.format(what=case.what), case.busy, access, busy_tolerance, note=f"the book: {case.book[0]}")
     if case.cached:
         rate = found.sample.hits / len(found.sample.delays) if found else None
         yield Claim(HITS.format(what=case.what), HIT_RATE, rate, note="as the cache says in Cache-Status")
@@ -191,7 +189,7 @@ def _growth(streams: Sequence[Sequence[tuple[float, float]]]) -> float:
 
 def _saturated_claims(
     on: str, count: int, shown: Streams | None, predicted: Streams | None, lateness: str = ""
-) -> Sequence[Claim]:
+) -> Iterator[Claim]:
     """Of few streams, what sets them apart from the mean of all is taken off: the model's number for them shows it."""
     case, service = SATURATED, SATURATED.service
     wait = saturated_mean_wait(SPAN, service)
@@ -208,22 +206,15 @@ def _saturated_claims(
             found[name] = theory + raw - same, SAME_WAITS[on] * max(1.0, same / theory), told
     (waited, wait_tolerance, wait_note), (grew, growth_tolerance, growth_note) = found["wait"], found["growth"]
     book = f"the book: {case.book[0]}"
-    return (
-        Claim(OFFERED.format(what=case.what), case.busy, shown.offered if shown else None, TOLERANCE[on], note=book),
-        Claim(
-            BUSY_FOR.format(what=case.what, span=SPAN),
-            saturated_utilisation(SPAN, service), shown.busy if shown else None, TOLERANCE[on],
-        ),
-        Claim(STREAM.format(what=case.what, span=SPAN), wait, waited, wait_tolerance, "s", note=wait_note),
-        Claim(
-            SAME_WAIT.format(what=case.what), predicted.wait if predicted else wait, shown.wait if shown else None,
-            SAME_WAITS[on], "s", note=f"the book: {case.book[1]}{lateness}",
-        ),
-        Claim(
-            GROWTH.format(what=case.what, span=SPAN, quarter=SPAN / 4), late / early, grew, growth_tolerance,
-            note=growth_note,
-        ),
-    )  # fmt: skip
+    yield Claim(OFFERED.format(what=case.what), case.busy, shown.offered if shown else None, TOLERANCE[on], note=book)
+    busy = saturated_utilisation(SPAN, service)
+    yield Claim(BUSY_FOR.format(what=case.what, span=SPAN), busy, shown.busy if shown else None, TOLERANCE[on])
+    yield Claim(STREAM.format(what=case.what, span=SPAN), wait, waited, wait_tolerance, "s", note=wait_note)
+    model, told = predicted.wait if predicted else wait, f"the book: {case.book[1]}{lateness}"
+    yield Claim(SAME_WAIT.format(what=case.what), model, shown.wait if shown else None, SAME_WAITS[on], "s", note=told)
+    if on == "simulated":  # the waits at a quarter of the span are too short for a machine that does other work, too
+        growth = GROWTH.format(what=case.what, span=SPAN, quarter=SPAN / 4)
+        yield Claim(growth, late / early, grew, growth_tolerance, note=growth_note)
 
 
 def draw(figure: Any, claims: Sequence[Claim]) -> None:
