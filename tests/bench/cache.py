@@ -279,7 +279,7 @@ def restart(directory: Path, origin: Subject, count: int) -> None:
             cache.process.wait()
             start = time.perf_counter()
             cache.start()
-            up = time.perf_counter() - start
+            up, spent = time.perf_counter() - start, cache.cpu()
             hits, times, sample = 0, [], 2000
             with socket.create_connection(("127.0.0.1", cache.port)) as end:
                 for number in range(sample):
@@ -289,7 +289,8 @@ def restart(directory: Path, origin: Subject, count: int) -> None:
                     times.append(time.perf_counter() - before)
             times.sort()
             print(
-                f"  {cache.name:12} accepts after {up:.2f} s; of the next {sample} requests {hits / sample:.1%} are hits, "
+                f"  {cache.name:12} accepts after {up:.2f} s ({spent:.2f} s of CPU); of the next {sample} requests "
+                f"{hits / sample:.1%} are hits, "
                 f"p50 {times[sample // 2] * 1e6:.0f} us, p99 {times[sample * 99 // 100] * 1e6:.0f} us",
                 flush=True,
             )
