@@ -8,7 +8,7 @@ from netstack.cache.objects import Stored
 from netstack.kernel.background import untracked
 
 OVERHEAD = 480
-"""Octets of memory that an object takes beside its key, metadata and body; `tests/bench/store.py` measures it."""
+"""Octets of memory that an object takes beside its key, metadata and body; `tests/bench/cache_store.py` measures it."""
 
 
 class Memory:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from twisted.logger import Logger
+
 from netstack.cache import records
 from netstack.cache.files import REMOVED, Files, cost_of
 from netstack.cache.lane import A_TURN, Work, failed
@@ -24,8 +26,11 @@ Listing = tuple[bytes, list[tuple[str, int, int]], list[tuple[int, int, int]], i
 class Warming:
     """Until it is over, the index does not have all that is on disk."""
 
+    log = Logger()
+
     def __init__(self, machine: Machine, files: Files) -> None:
         self.files = files
+        self._name = machine.name
         self.secret = b""
         """Known once `listed`."""
         self.listed = False
@@ -71,6 +76,10 @@ class Warming:
         self.going_on = False
         self._purges = {}
         self.files.known()
+        self.log.info(
+            "{name}: {objects} objects are on the cache's disk, in {octets} octets; {torn} files lacked their end",
+            name=self._name, objects=len(self.files.index), octets=self.files.taken, torn=self.files.counts.torn,
+        )  # fmt: skip
         return None
 
     def _learn(self, result: Any) -> None:

@@ -407,3 +407,21 @@ def test_everything_is_listed_wherever_it_is() -> None:
     assert host.simulation.ask(host.host, purge) == 100
     host.kill().warm()
     assert host.simulation.ask(host.host, keys, b"") == [(b"GET http://b/", 4, 5)]
+
+
+def test_a_disk_that_cannot_be_read_is_tried_again() -> None:
+    host = Host(retry=5.0)
+    host.disk.write("store", b"a file where the directory should be")
+    put(host.store, b"early", b"body")
+    host.settle()
+    assert host.store.counts.disk_failed == 1
+    assert host.bodies(b"early") == [b"body"], "from memory"
+    assert host.store.remove(b"early") == 1
+    put(host.store, b"k", b"body")
+    host.disk.remove("store")
+    host.simulation.run(for_seconds=6)
+    host.warm()
+    put(host.store, b"late", b"body")
+    host.restart().warm()
+    assert (host.bodies(b"early"), host.bodies(b"late")) == ([], [b"body"])
+    host.check()
