@@ -425,3 +425,46 @@ def test_a_disk_that_cannot_be_read_is_tried_again() -> None:
     host.restart().warm()
     assert (host.bodies(b"early"), host.bodies(b"late")) == ([], [b"body"])
     host.check()
+
+
+def test_removed_while_it_is_written() -> None:
+    host = Host().warm()
+    host.settle()
+    assert host.store.disk is not None
+    put(host.store, b"0", b"body")
+    put(host.store, b"1", b"body")
+    assert host.store.disk.lane.busy
+    assert host.store.remove(b"0") == 1
+    host.settle()
+    assert host.store.counts.written == 2, "it was too late to stop it"
+    host.kill().warm()
+    assert (host.bodies(b"0"), host.bodies(b"1")) == ([], [b"body"])
+
+
+def test_removed_while_it_is_copied() -> None:
+    host = Host(memory=128 * KIB, disk=MIB, inline=16 * KIB).warm()
+    used = [b"used %d" % number for number in range(10)]
+    for key in used:
+        put(host.store, key, b"body")
+    host.settle()
+    disk = host.store.disk
+    assert disk is not None
+
+    def copying() -> bool:
+        """The first records are on their way into the main queue."""
+        segment = disk.files.active.get("m")
+        return segment is not None and segment.end > 0 and segment.table is not None and not len(segment.table)
+
+    for number in range(2000):
+        put(host.store, b"scan %d" % number, bytes(1000))
+        for key in used:
+            host.bodies(key)
+        host.simulation.run(for_seconds=0.1, stop=copying)
+        if copying():
+            break
+    assert copying()
+    assert host.store.remove(used[3]) == 1
+    host.settle()
+    assert host.store.counts.copied >= 9
+    host.kill().warm()
+    assert [len(host.bodies(key)) for key in used] == [1, 1, 1, 0, 1, 1, 1, 1, 1, 1]
