@@ -190,7 +190,7 @@ class Delivery:
             if data is None:
                 self._finish(connection)
             elif not data:
-                return
+                break
             else:
                 self.sent += len(data)
                 connection.send(SendBody(data))

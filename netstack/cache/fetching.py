@@ -353,6 +353,8 @@ class Fetch:
     def pumped(self) -> None:
         """A reader has gone on."""
         self._forget()
+        if not self._done:
+            self._resume()
 
     def _resume(self) -> None:
         self._forget()

@@ -135,8 +135,8 @@ class Writing:
 
     @property
     def much(self) -> bool:
-        """Enough waits for the disk to be written."""
-        return self.waiting >= SPILLED
+        """Enough waits for the disk to be written; so it does when no more may come before that."""
+        return self.waiting >= SPILLED or self.full
 
     @property
     def full(self) -> bool:
@@ -181,12 +181,11 @@ class Writing:
 
     def _drop(self, count: int) -> None:
         """The first pieces need not be in memory any more."""
-        was_full = self.full
         gone = sum(map(len, self._pieces[:count]))
         del self._pieces[:count], self._offsets[:count]
         self._base += gone
         self._store.shrunk(gone)
-        if was_full and not self.full and self.on_room is not None and not self.ended:
+        if self.on_room is not None and not self.ended and not self.full:  # maybe it was not: `full` depends on all memory
             self.on_room()
 
     def end(self, meta: bytes | None = None) -> Stored | None:

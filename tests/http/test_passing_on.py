@@ -6,11 +6,21 @@ import pytest
 from hyperframe.frame import WindowUpdateFrame
 
 from netstack.http.engine import Heads, ServerEngine
-from netstack.http.events import BodyReceived, HoldBody, Ready, RequestEnded, RequestReceived, Respond
+from netstack.http.events import (
+    BodyReceived,
+    HoldBody,
+    Ready,
+    RequestEnded,
+    RequestReceived,
+    Respond,
+    ResponseEnded,
+    ResponseReceived,
+    SendRequest,
+)
 from netstack.http.limits import HTTPLimits
 from netstack.sansio import Command, Event, Now, Peer
 from tests.http import http2
-from tests.http.conversation import PEER, WALL, Server
+from tests.http.conversation import PEER, WALL, Client, Server
 
 GET = b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 200000\r\n\r\n"
@@ -113,3 +123,17 @@ def test_those_who_may_not_share_answers_have_heads_of_their_own() -> None:
         engine.connected(Peer(PEER.local, (address, 5000)), Now(0.0, WALL))
         found.append(len([*engine.receive(GET, Now(0.0, WALL))]))
     assert found == [0, 1]
+
+
+def test_a_response_that_was_held_to_its_end_holds_no_other() -> None:
+    """Its last octets may come in one piece with those after which it was held."""
+    client = Client()
+    ended = []
+    for _ in range(2):
+        client.send(SendRequest("GET", "/", [("Host", "a.test")]))
+        for event in client.engine.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", Now(0.0, WALL)):
+            if isinstance(event, BodyReceived):
+                client.engine.send(HoldBody(True), Now(0.0, WALL))
+            ended.append(type(event))
+        assert client.engine.wants_data()
+    assert ended == [ResponseReceived, BodyReceived, ResponseEnded] * 2

@@ -285,7 +285,7 @@ class ClientEngine(Timeless, Recorder):
             self.record(False, f"{response.status} {response.reason}".strip(), kept, omitted=omitted)
         _, asked = self._waiting.popleft()
         self._response = self._body = None
-        self._until_close = False
+        self._until_close = self._held = False  # what was held has come; the next response has not been
         self._interim = 0
         reusable = delimited and asked and response.keep_alive and not self._sending
         if not reusable:
