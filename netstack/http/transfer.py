@@ -263,7 +263,8 @@ class Transfer:
         # RFC 9110 §9.2.2, RFC 9112 §9.3.1: the server may have closed while we sent; only what is safe to repeat is.
         again = error.repeatable or (self.reused and self.method in IDEMPOTENT)
         if again and not (self.heard or self._given) and self.tries < 2 and self.link is not None:
-            self.fresh = not error.repeatable  # who refuses a request says that the connection is good
+            # who refuses a request says that the connection is good, unless he closes it
+            self.fresh = not (error.repeatable and self.link.reusable)
             self._pool.again(self)
             return
         self._finish()
