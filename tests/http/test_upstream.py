@@ -45,6 +45,8 @@ class World:
         for port in (80, 81):
             host.reactor.listenTCP(port, self.origin)
         host.reactor.listenTCP(444, ScriptedOrigin(host.reactor, [b"HTTP/1.1 400 Bad Request\r\n\r\n"], heads=False))
+        alert = b"\x15\x03\x03\x00\x02\x02\x28"  # fatal, handshake_failure (RFC 8446 §6)
+        host.reactor.listenTCP(445, ScriptedOrigin(host.reactor, [alert], heads=False))
 
     def open(
         self,
@@ -165,6 +167,7 @@ def test_what_an_origin_does_and_what_comes_of_it(steps: Sequence[Step], outcome
         (Place(False, NAME, 82), "connection_refused"),
         (Place(False, "10.0.0.3", 80), "connection_timeout"),
         (Place(True, NAME, 444), "tls_protocol_error"),
+        (Place(True, NAME, 445), "tls_alert_received"),
         (Place(False, NAME, 6000), "destination_ip_prohibited"),
         (Place(False, "slow.test", 80), "dns_timeout"),
         (Place(False, "broken.test", 80), "dns_error"),
