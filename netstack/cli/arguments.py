@@ -256,8 +256,54 @@ def parser() -> argparse.ArgumentParser:
         zone_freeze.add_argument("host", metavar="HOST")
         zone_freeze.add_argument("zone", metavar="ZONE")
 
-    mail = command("mail", "accounts and mailboxes of mail servers", world=False)
-    mails = mail.add_subparsers(metavar="account|import|export", required=True)
+    mail = command("mail", "send mail; queues, mailboxes and accounts of mail servers", world=False)
+    mails = mail.add_subparsers(metavar="send|queue|ls|read|account|import|export", required=True)
+    mail_send = more(mails, "send", "send a message from a host: to the user's own server, or to the recipients'")
+    mail_send.set_defaults(module="post")
+    mail_send.add_argument("--from", dest="sender", metavar="ADDRESS", required=True, help="such as alice@crepes.fr")
+    mail_send.add_argument("--to", action="append", default=[], metavar="ADDRESS", required=True, help="repeat it")
+    mail_send.add_argument("--subject", metavar="TEXT")
+    mail_send.add_argument("--body", metavar="TEXT", help="the text (default: standard input)")
+    mail_send.add_argument("--attach", action="append", default=[], metavar="FILE", help="repeat it")
+    mail_send.add_argument("--message", metavar="FILE", help="a whole message as it is, with or without a header; -: stdin")
+    mail_send.add_argument("--host", metavar="HOST", help="that sends (default: an end host of the sender's domain)")
+    mail_send.add_argument(
+        "--server",
+        metavar="HOST[:PORT]",
+        help="default: who logs in, the mail host of the sender's domain (465); else those of the recipients (25)",
+    )
+    mail_send.add_argument("--user", metavar="NAME", help="log in as that (default: the sender's address)")
+    mail_send.add_argument("--password-file", metavar="FILE", help="its first line is the password; who has none is asked")
+    mail_send.add_argument("--cleartext", action="store_true", help="send the password without TLS, too")
+    mail_send.add_argument("--helo", action="store_true", help="say HELO and not EHLO, as in the chapter")
+    mail_send.add_argument("--hello", metavar="NAME", help="the name to say there (default: the host's)")
+    mail_send.add_argument("--trace", action="store_true", help="show the messages")
+    mail_send.add_argument(
+        "--timeout", type=_seconds, default=600.0, metavar="SECONDS", help="for each answer (default: 600)"
+    )
+    queue = more(mails, "queue", "what waits on mail hosts, and have it tried now, kept back or removed", world=False)
+    queues = queue.add_subparsers(metavar="list|show|flush|freeze|thaw|remove", required=True)
+    for verb, about in (
+        ("list", "the messages that wait, and why"),
+        ("show", "one message, with its beginning"),
+        ("flush", "have messages tried now, all of a host or some"),
+        ("freeze", "have messages not tried any more, until thawed"),
+        ("thaw", "have frozen messages tried again"),
+        ("remove", "forget messages; nobody is told"),
+    ):
+        queue_action = more(queues, verb, about)
+        queue_action.set_defaults(module="queues")
+        queue_action.add_argument("host", metavar="HOST", nargs="?" if verb == "list" else None)
+        if verb != "list":
+            queue_action.add_argument("messages", metavar="MESSAGE", nargs="*", help="numbers, as list shows them")
+    for verb, about in (("ls", "the messages of a mailbox"), ("read", "a message of a mailbox, as it came")):
+        mail_box = more(mails, verb, about)
+        mail_box.set_defaults(module="queues")
+        mail_box.add_argument("address", metavar="ADDRESS", help="such as bob@hamburger.edu")
+        if verb == "read":
+            mail_box.add_argument("uid", metavar="UID", type=_positive, help="its number in the folder, as ls shows it")
+        mail_box.add_argument("--folder", default="INBOX", metavar="NAME", help="default: INBOX")
+        mail_box.add_argument("--at", metavar="HOST", help="the mail host (default: that in the address's domain)")
     about = "print an account's line for a file of accounts; the password is read from standard input"
     mail_account = more(mails, "account", about, world=False)
     mail_account.add_argument("address", metavar="ADDRESS", help="such as alice@crepes.fr")

@@ -391,7 +391,7 @@ class RealDisk:
     def _make(self, directory: str) -> None:
         missing = []
         while not os.path.isdir(directory):
-            if os.path.lexists(directory):
+            if os.path.lexists(directory) and not os.path.isdir(directory):  # nor has another thread made it just now
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
             missing.append(directory)
             directory = os.path.dirname(directory)

@@ -24,6 +24,9 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "dns-caching": "netstack.lab.dns_caching",
         "dns-rotation": "netstack.lab.dns_rotation",
         "dns-attacks": "netstack.lab.dns_attacks",
+        "mail-dialogue": "netstack.lab.mail_dialogue",
+        "mail-outage": "netstack.lab.mail_outage",
+        "mail-mime": "netstack.lab.mail_mime",
     }
 )
 """Lab -> module."""

@@ -13,6 +13,8 @@ from netstack.lab.claims import Claim, Result
 from netstack.lab.registry import MODULES, Lab, NoSuchLab, load
 
 PASS, FAIL, NOTHING = 0, 1, 2
+COLUMN = 60
+"""Characters of a line of a note beyond which it stands below the table."""
 
 
 class NoPlots(Exception):
@@ -73,7 +75,18 @@ def table(result: Result) -> Any:
     for claim in result.claims:
         difference = claim.difference
         shown.add_row(
-            escape("\n".join([claim.claim, *(textwrap.indent(text, "  ") for text in (claim.why, claim.note) if text)])),
+            escape(
+                "\n".join(
+                    [
+                        claim.claim,
+                        *(
+                            textwrap.indent(text, "  ")
+                            for text in (claim.why, "" if _wide(claim.note) else claim.note)
+                            if text
+                        ),
+                    ]
+                )
+            ),
             _number(claim.model, claim.unit),
             "-" if claim.measured is None else _number(claim.measured, claim.unit),
             "-" if difference is None else f"{difference:+.1%}",
@@ -81,6 +94,15 @@ def table(result: Result) -> Any:
             "[green]pass[/]" if claim.passed else "[red]FAIL[/]",
         )
     return shown
+
+
+def notes(result: Result) -> str:
+    """Ladders and the like, which no column has room for; empty without one."""
+    return "\n\n".join(f"{claim.claim}:\n\n{claim.note}" for claim in result.claims if _wide(claim.note))
+
+
+def _wide(note: str) -> bool:
+    return any(len(line) > COLUMN for line in note.splitlines())
 
 
 def plottable() -> None:

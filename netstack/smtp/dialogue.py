@@ -1,6 +1,6 @@
 """One connection to a server, as a role: what it says becomes results that a coroutine waits for (RFC 5321 §3)."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -79,6 +79,8 @@ class Dialogue:
         self.connection: Connection | None = None
         self.peer: Peer | None = None
         self.error: DialogueError | None = None
+        self.progress: Callable[[int], None] = lambda given: None
+        """Told how many octets of a message are given to the connection."""
         self._waiting: Deferred[object] | None = None
         self._sent: Sent | None = None
         self._content = b""
@@ -207,6 +209,7 @@ class Dialogue:
                 self._content = b""
             try:
                 connection.send(Content(piece))
+                self.progress(min(self._at, len(content)))
                 if not self._content:
                     connection.send(EndContent())
             except (

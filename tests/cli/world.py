@@ -24,7 +24,22 @@ def command(*arguments: str) -> list[str]:
 
 
 ASKING = frozenset(
-    {"ca", "cache", "flush", "get", "inspect", "keys", "link", "reload", "resolve", "status", "trace", "validate", "zone"}
+    {
+        "ca",
+        "cache",
+        "flush",
+        "get",
+        "inspect",
+        "keys",
+        "link",
+        "mail",
+        "reload",
+        "resolve",
+        "status",
+        "trace",
+        "validate",
+        "zone",
+    }
 )
 """Commands that run within the process of the tests: they ask a world, or read files, and a process of their own costs ten
 times as much. Those that start, end or become processes have one."""

@@ -8,6 +8,7 @@ from twisted.internet.defer import Deferred, DeferredLock, gatherResults
 from twisted.internet.task import deferLater
 
 from netstack.world.addresses import AddressTable
+from netstack.world.control.mail import ONE as MAIL
 from netstack.world.control.names import ONE, text
 from netstack.world.control.objects import ONE as OBJECTS
 from netstack.world.control.remote import RemoteControl
@@ -50,13 +51,14 @@ class MergedVerbs:
 
     def verbs(self) -> dict[str, Verb]:
         """Verb -> handler."""
-        one = ("inspect", "ca", *ONE, *OBJECTS)
+        one = ("inspect", "ca", *ONE, *OBJECTS, *MAIL)
         all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear", "keys.list")
         return {
             "status": self.status,
             "environment": self.environment,
             "resolve": self.traced("resolve"),
             "get": self.traced("get"),
+            "mail.send": self.traced("mail.send"),
             "links.list": self.links_list,
             "journal.read": self.journal_read,
             "journal.follow": self.journal_follow,

@@ -14,6 +14,7 @@ from netstack.sansio import Address
 from netstack.world.addresses import AddressTable
 from netstack.world.compose import proxy_of, standard_ports
 from netstack.world.control.keys import KeyVerbs
+from netstack.world.control.mail import MailVerbs
 from netstack.world.control.names import NameVerbs, origin_of, text
 from netstack.world.control.objects import ObjectVerbs
 from netstack.world.control.server import ControlError, Stream, Verb
@@ -69,6 +70,7 @@ class WorldVerbs:
             "stop": self.stop,
             **NameVerbs(self.running, self._host).table(),
             **ObjectVerbs(self._host).table(),
+            **MailVerbs(self._host, self._client, self._traced).table(),
         }
 
     async def status(self, arguments: Arguments, stream: Stream) -> object:
