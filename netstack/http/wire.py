@@ -330,6 +330,8 @@ def split_target(method: str, target: str) -> tuple[str, str | None, tuple[str, 
         place = authority(match[2])
         if place is None:
             raise BadMessage(f"{match[2][:80]!r} is not a host with an optional port")
+        if method == "OPTIONS" and not match[3]:
+            return "*", None, place  # for the server as a whole: RFC 9112 §3.2.4
         target = match[3] if match[3].startswith("/") else "/" + match[3]
     elif "#" in target:
         raise BadMessage("a fragment is not part of a request target (RFC 9112 §3.2)")

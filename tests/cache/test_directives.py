@@ -35,7 +35,7 @@ def test_no_field_breaks_the_parsers(value: str) -> None:
 def test_no_store_is_found_after_whatever_came_before(before: str, comma: str) -> None:
     """Unless it stands in a quoted string that was closed."""
     value = before + comma + "no-store"
-    assert response_control({"cache-control": value}).no_store or before.count('"') > 0
+    assert response_control({"cache-control": value}).no_store or before.count('"') > 1
     assert response_control({"cache-control": "no-store" + comma + before}).no_store
 
 

@@ -142,6 +142,16 @@ def test_one_octet_too_many_and_one_too_few() -> None:
         assert len(list(town.proxy.store.list())) == 0
 
 
+@pytest.mark.parametrize(("rest", "target"), [("", "*"), ("/", "/"), ("/?", "/?")])
+def test_options_of_a_whole_server_reach_it_as_such(rest: str, target: str) -> None:
+    """RFC 9112 §3.2.4."""
+    town = Town(lambda request: ok(b""))
+    got = town.begin(f"http://{ORIGIN}{rest}", method="OPTIONS")
+    town.wait(got)
+    assert got.status == 200
+    assert [(asked.request.method, asked.request.target) for asked in town.asked] == [("OPTIONS", target)]
+
+
 # Who may, and what is refused
 
 

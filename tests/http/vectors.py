@@ -22,6 +22,8 @@ GOOD = [
     ("absolute form without path", b"GET HTTP://b.test:80 HTTP/1.1\r\n" + H + b"\r\n", "GET", "/", None, "b.test", True),
     ("absolute form, query only", b"GET http://b.test?q HTTP/1.1\r\n" + H + b"\r\n", "GET", "/", "q", "b.test", True),
     ("asterisk form", b"OPTIONS * HTTP/1.1\r\n" + H + b"\r\n", "OPTIONS", "*", None, "a.test", True),
+    ("options of a server", b"OPTIONS http://b.test HTTP/1.1\r\n" + H + b"\r\n", "OPTIONS", "*", None, "b.test", True),
+    ("options of a page", b"OPTIONS http://b.test? HTTP/1.1\r\n" + H + b"\r\n", "OPTIONS", "/", "", "b.test", True),
     ("unknown method", b"BREW /pot HTTP/1.1\r\n" + H + b"\r\n", "BREW", "/pot", None, "a.test", True),
     ("higher minor version", b"GET / HTTP/1.9\r\n" + H + b"\r\n", "GET", "/", None, "a.test", True),
     ("no space after colon", b"GET / HTTP/1.1\r\nHost:a.test\r\n\r\n", "GET", "/", None, "a.test", True),
