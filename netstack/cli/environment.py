@@ -11,6 +11,7 @@ from typing import Any
 from netstack.cli import wrapper
 from netstack.world.control.paths import make_private
 
+CURL_PORTS = (80, 443, 25, 465, 587)
 PROXY_VARIABLES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 CA_VARIABLES = ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -64,13 +65,13 @@ def curl_configuration(view: Mapping[str, Any]) -> str:
     lines = [f'cacert = "{view["ca"]}"', f'interface = "{view["address"]}"']
     offset = view["offset"]
     if view["proxy"] is not None:
-        ports = dict.fromkeys((80, 443, 80 + offset, 443 + offset))
+        ports = dict.fromkeys(port + shift for shift in (0, offset) for port in CURL_PORTS)
         lines += [f'resolve = "{name}:{port}:{each[0]}"' for name, each in sorted(view["names"].items()) for port in ports]
         return "\n".join(lines) + "\n"
     for name, addresses in sorted(view["names"].items()):
-        for port in (80, 443):
+        for port in CURL_PORTS:
             lines.append(f'connect-to = "{name}:{port}:{addresses[0]}:{port + offset}"')
-        for port in (80 + offset, 443 + offset) if offset else ():
+        for port in [port + offset for port in CURL_PORTS] if offset else ():
             lines.append(f'connect-to = "{name}:{port}:{addresses[0]}:{port}"')
         lines.append(f'connect-to = "{name}::{addresses[0]}:"')  # any other port: refused there, not an unknown name
     return "\n".join(lines) + "\n"

@@ -38,9 +38,13 @@ def ls(options: argparse.Namespace) -> int:
         items = pages(client, "objects.list", host=host_of(client, options.at), prefix=options.prefix or "")
 
         def lines() -> Iterator[str]:
+            empty = True
             for item in items:
+                empty = False
                 state = f"fresh for {item['ttl']} s" if item["state"] == "fresh" else "stale"
                 yield f"{item['url']}  {item['status']}  {item['octets']} octets  age {item['age']} s  {state}"
+            if empty:
+                yield f"nothing stored below {options.prefix}" if options.prefix else "nothing stored"
 
         lines_to(options.output, items if options.json else lines(), options.json)
     return PASS

@@ -96,9 +96,13 @@ def ls(options: argparse.Namespace) -> int:
         items = pages(client, "mail.list", host=host, account=options.address, folder=options.folder)
 
         def shown() -> Iterator[str]:
+            empty = True
             for item in items:
+                empty = False
                 seen = " " if "\\Seen" in item["flags"] else "N"
                 yield f"{item['uid']:>5} {seen} {item['octets']:>9}  {item['from'] or '-'}  {item['subject'] or '-'}"
+            if empty:
+                yield f"no messages in {options.folder or 'INBOX'} of {options.address} on {host}"
 
         lines_to(None, items if options.json else shown(), options.json)
     return PASS

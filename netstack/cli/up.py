@@ -172,6 +172,12 @@ def suggestions(status: dict[str, Any]) -> list[str]:
     page = "www.someschool.edu"
     if page in origins:
         commands.append(f"{on} curl https://{page}/somedepartment/home.index")
+    hosts_of_mail = {host for host, found in plugins.items() if "netstack-smtp" in found}
+    if {"mail.crepes.fr", "mail.hamburger.edu"} <= hosts_of_mail:
+        commands.append(
+            f"{netstack} mail send{name} --from alice@crepes.fr --to bob@hamburger.edu --body 'Do you like ketchup?'"
+        )
+        commands.append(f"{netstack} mail ls{name} bob@hamburger.edu")
     return commands
 
 

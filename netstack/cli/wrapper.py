@@ -175,6 +175,29 @@ def _host_port(table: Table, arguments: Sequence[str], with_value: set[str], sou
     return changed if source is None or source in changed else [source, table["address"], *changed]
 
 
+def swaks(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`swaks --server HOST[:PORT] [--port PORT]`; by itself it looks for MX records where none of this world are."""
+    options = {"-s": "--server", "--server": "--server", "-p": "--port", "--port": "--port"}
+    changed: list[str] = []
+    given = {}
+    rest = iter(arguments)
+    for argument in rest:
+        option, is_one, value = argument.partition("=")
+        if option in options:
+            given[options[option]] = value if is_one else next(rest, "")
+        else:
+            changed.append(argument)
+    name, _, port = given.get("--server", "").partition(":")
+    address = address_of(table, name)
+    if address is None:
+        if arguments and not name:
+            print("netstack: say which server: swaks knows no MX record of this world (--server HOST)", file=sys.stderr)
+        return list(arguments)
+    secure = not {"-tlsc", "--tlsc", "--tls-on-connect"}.isdisjoint(arguments)
+    port = port_of(table, port or given.get("--port", "465" if secure else "25"))
+    return ["--server", address, "--port", port, "--local-interface", table["address"], *changed]
+
+
 def openssl(table: Table, arguments: Sequence[str]) -> list[str]:
     """`openssl s_client -connect HOST:PORT`: the name is kept for SNI and the check of the certificate."""
     changed = list(arguments)
@@ -253,6 +276,7 @@ PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
     "chromium": chromium,
     "google-chrome": chromium,
     "wget": wget,
+    "swaks": swaks,
     "ping": strange,
 }
 

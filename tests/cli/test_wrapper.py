@@ -26,6 +26,7 @@ TABLE = {
 }
 PROXIED = TABLE | {"proxy": {"host": "cache.someschool.edu", "address": "127.53.3.9", "port": 11128}}
 OWN = ["-b", "127.53.3.2"]
+SWAKS, LOCAL = ["--server", "127.53.9.1", "--port"], ["--local-interface", "127.53.3.2"]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +60,11 @@ OWN = ["-b", "127.53.3.2"]
         ("nc", ["-w", "2", "gaia.cs.umass.edu", "80"], ["-s", "127.53.3.2", "-w", "2", "127.53.2.1", "8080"]),
         ("nc", ["-zu", "GAIA.cs.umass.edu.", "12000"], ["-s", "127.53.3.2", "-zu", "127.53.2.1", "20000"]),
         ("nc", ["-l", "8000"], ["-l", "8000"]),
+        ("swaks", ["--server", "cnn.com", "--to", "x"], [*SWAKS, "8025", *LOCAL, "--to", "x"]),
+        ("swaks", ["--to", "x", "-s=cnn.com:587"], [*SWAKS, "8587", *LOCAL, "--to", "x"]),
+        ("swaks", ["--server", "cnn.com", "-p", "587", "--tls"], [*SWAKS, "8587", *LOCAL, "--tls"]),
+        ("swaks", ["--server", "cnn.com", "--tlsc"], [*SWAKS, "8465", *LOCAL, "--tlsc"]),
+        ("swaks", ["--server", "192.0.2.1:25", "--to", "x"], ["--server", "192.0.2.1:25", "--to", "x"]),
         (
             "openssl",
             ["s_client", "-connect", "cnn.com:443"],
@@ -125,6 +131,7 @@ def test_curl_finds_standard_and_shifted_ports(tmp_path: Path) -> None:
     lines = curl_configuration(view(tmp_path / "ca.pem")).splitlines()
     assert 'connect-to = "gaia.cs.umass.edu:80:127.53.2.1:8080"' in lines
     assert 'connect-to = "gaia.cs.umass.edu:8443:127.53.2.1:8443"' in lines
+    assert 'connect-to = "gaia.cs.umass.edu:25:127.53.2.1:8025"' in lines, "curl smtp://"
     names = [line for line in lines if "gaia" in line]
     assert names[-1] == 'connect-to = "gaia.cs.umass.edu::127.53.2.1:"', "the first line that fits counts"
     assert f'cacert = "{tmp_path}/ca.pem"' in lines

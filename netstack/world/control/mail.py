@@ -157,7 +157,7 @@ class MailVerbs:
         uid = arguments.get("uid")
         found = next((each for each in messages if each.uid == uid), None)
         if found is None:
-            raise ControlError(f"no message {uid} in the folder", "usage")
+            raise ControlError(f"no message {uid} in the folder; netstack mail ls shows their numbers", "usage")
         if found.size > MOST_MESSAGE:
             raise ControlError(f"the message has {found.size} octets; at most {MOST_MESSAGE} are shown")
         file = box.content(found)
@@ -230,13 +230,16 @@ def _letter(arguments: Arguments) -> Any:
     from netstack.smtp.agent import Letter
 
     try:
-        sender = parse_mailbox(text(arguments, "from"), utf8=True) if arguments.get("from") else None
+        written = text(arguments, "from") if arguments.get("from") else ""
+        sender = parse_mailbox(written, utf8=True) if written else None
         given = arguments.get("to")
         if not isinstance(given, list) or not given:
             raise ControlError("to: expected a list of addresses", "usage")
-        recipients = list(dict.fromkeys(parse_mailbox(str(each), utf8=True) for each in given))
+        recipients = {}
+        for written in map(str, given):
+            recipients[parse_mailbox(written, utf8=True)] = written
     except AddressError as error:
-        raise ControlError(str(error), "usage") from None
+        raise ControlError(f"{written!r}: {error}", "usage") from None
     path = Path(text(arguments, "file"))
     if not path.is_absolute():
         raise ControlError("file: expected a path from the root", "usage")
@@ -247,7 +250,7 @@ def _letter(arguments: Arguments) -> Any:
         raise ControlError(f"{path}: {error.strerror}", "usage") from None
     if len(content) > MOST_MESSAGE:
         raise ControlError(f"a message of more than {MOST_MESSAGE} octets", "usage")
-    return Letter(sender, recipients, content)
+    return Letter(sender, list(recipients), content)
 
 
 def _way(arguments: Arguments) -> Any:
