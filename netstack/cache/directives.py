@@ -84,20 +84,6 @@ def parse_directives(value: str) -> Given:
     return tuple(found)
 
 
-def format_directives(given: Given) -> str:
-    """A field value that says this; arguments that are no tokens are quoted."""
-    parts = []
-    for name, argument in given:
-        if argument is None:
-            parts.append(name)
-        elif _NAME.fullmatch(argument):
-            parts.append(f"{name}={argument}")
-        else:
-            escaped = argument.replace("\\", "\\\\").replace('"', '\\"')
-            parts.append(f'{name}="{escaped}"')
-    return ", ".join(parts)
-
-
 def request_control(fields: Mapping[str, str]) -> RequestControl:
     """The directives of a request; Pragma: no-cache counts where Cache-Control is not sent (RFC 9111 §5.4)."""
     value = fields.get("cache-control")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 from netstack.http.values import authority
-from netstack.http.wire import Request
 
 _PORTS = {"http": 80, "https": 443}
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.IGNORECASE)
@@ -23,11 +22,6 @@ def primary_key(scheme: str, host: str, port: int | None, path: str, query: str 
     if query is not None:
         rest += "?" + query
     return f"GET {scheme}://{place}{rest}".encode("latin-1")
-
-
-def request_key(request: Request, scheme: str) -> bytes:
-    """The key of what a request asks for; one without a host is keyed by the empty host."""
-    return primary_key(scheme, request.host or "", request.port, request.path, request.query)
 
 
 def url_key(url: str) -> bytes | None:

@@ -4,12 +4,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from netstack.cache.entry import Entry, head_lines
-from netstack.cache.keys import request_key
 from netstack.cache.policy import Action, Answer, Final, Forward, Outcome, Serve, completed, failed, plan, received
 from netstack.cache.rules import Rules
 from netstack.cache.status import forwarded, hit, own
 from netstack.http.wire import Request
-from tests.cache.messages import Lines, response
+from tests.cache.messages import Lines, request_key, response
 
 BOUNDARY = "boundary"
 

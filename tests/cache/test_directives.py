@@ -8,11 +8,11 @@ from netstack.cache.directives import (
     MOST_SECONDS,
     RequestControl,
     ResponseControl,
-    format_directives,
     parse_directives,
     request_control,
     response_control,
 )
+from tests.cache.messages import format_directives
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=20)
 ARGUMENTS = st.none() | st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=20)

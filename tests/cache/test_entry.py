@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from netstack.cache.entry import Broken, Entry, Flags
-from netstack.cache.keys import named_keys, primary_key, request_key, url_key
-from tests.cache.messages import request
+from netstack.cache.keys import named_keys, primary_key, url_key
+from tests.cache.messages import request, request_key
 
 LATIN = st.text(st.characters(min_codepoint=0x21, max_codepoint=0xFF), max_size=30)
 INSTANTS = st.floats(0, 1e11)

@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from netstack.cache.directives import format_directives
 from netstack.cache.entry import Entry
-from netstack.cache.keys import request_key
 from netstack.cache.policy import Action, Final, Forward, Serve, failed, plan, received
 from netstack.cache.policy.forwarding import HOP_BY_HOP
 from netstack.cache.rules import Rules
@@ -17,7 +15,7 @@ from netstack.http.ranges import asked_ranges
 from netstack.http.values import http_date
 from netstack.http.wire import Request, Response
 from tests.cache.engine import Asked, MemoryCache, Reply
-from tests.cache.messages import NOW, request, response
+from tests.cache.messages import NOW, format_directives, request, request_key, response
 
 SECONDS = st.sampled_from(["0", "1", "60", "3600", "-1", "x", "2147483648", "99999999999999999999", "", None])
 NAMES = st.sampled_from([
