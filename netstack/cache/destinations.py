@@ -24,24 +24,22 @@ class Destinations:
         denied: Collection[str],
         tunnel_ports: Sequence[tuple[int, int]],
         tunnel_names: Collection[str],
-        places: Collection[Place] = (),
         actual: Callable[[int], int] = lambda port: port,
         standard: Callable[[int], int] = lambda port: port,
     ) -> None:
         """`reach`: networks that are not everybody's, and may be gone to. `denied`: names that may not, and those below.
 
         `tunnel_ports`: ranges of standard ports for tunnels; `tunnel_names`: the only names for these, if there are any.
-        `places`: servers of our own choice, at whatever address. `actual`, `standard`: ports in use and standard ones.
+        `actual`, `standard`: ports in use and standard ones.
         """
         self._reach = reach
         self._denied, self._tunnel_names = _names(denied), _names(tunnel_names)
         self._tunnel_ports = tunnel_ports
-        self._places = frozenset(places)
         self._actual, self._standard = actual, standard
 
     def permits(self, place: Place, address: str) -> bool:
         """Whether an address that a place has may be connected to."""
-        if place in self._places:
+        if place.own:
             return True
         try:
             found = embedded(ip_address(address.partition("%")[0]))

@@ -88,7 +88,7 @@ class Fetch:
         first, target = self._first, self.target
         peer = None if first is None or first.connection is None else first.connection.peer
         fields = disclosed(self.plan, target, peer, proxy.options.forwarded)
-        place = Place(target.secure, target.host, target.port)
+        place = Place(target.secure, target.host, target.port, target.site is not None)
         self._transfer = proxy.upstream.open(place, request.method, target.path, fields, body, self)
         if body is not None and first is not None:
             first.body_begins()

@@ -70,7 +70,7 @@ class Proxy:
         self.friends = Friends(options.allow)
         self.targets = Targets(options.sites, options.forward, options.ports, machine.port)
         self.destinations = Destinations(
-            options.reach, options.denied, options.tunnel_ports, options.tunnel_names, self.targets.places,
+            options.reach, options.denied, options.tunnel_ports, options.tunnel_names,
             machine.port, machine.ports.standard,
         )  # fmt: skip
         self.tunnels = Tunnels(self, options.tunnels)
@@ -158,7 +158,8 @@ class Proxy:
     def refuse(self, request: Request | None, answer: Respond, connection: Connection, start: str = "") -> None:
         """Send an answer of our own."""
         connection.send(answer)
-        self.responses.note(request, start, answer.status, connection.peer, 0, "refused")
+        told = "purged" if answer.status < 400 else "refused"
+        self.responses.note(request, start, answer.status, connection.peer, 0, told)
 
     def plan(self, delivery: Delivery, collapsed: bool = False) -> None:
         """Look at a request: for the first time, or because something is known now that it waited for."""

@@ -1,11 +1,10 @@
 """Where a request goes: a forward proxy's by its own target (RFC 9112 §3.2.2), a reverse proxy's by the site's name."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
-from netstack.http.places import Place
 from netstack.http.values import authority
 from netstack.http.wire import Request
 
@@ -95,11 +94,6 @@ class Targets:
     def forwards(self) -> bool:
         """Whether it is a forward proxy."""
         return self._forward
-
-    @property
-    def places(self) -> Collection[Place]:
-        """The servers of the sites."""
-        return {Place(*place) for place in self._sites.values()}
 
     def judge_client(self, friend: bool) -> None:
         """Whether a client may use the forward proxy; raises Refused."""

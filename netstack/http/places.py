@@ -10,3 +10,5 @@ class Place:
     secure: bool
     host: str
     port: int
+    own: bool = False
+    """Chosen by our own configuration, not by a client: it may be at any address."""

@@ -152,6 +152,16 @@ def test_options_of_a_whole_server_reach_it_as_such(rest: str, target: str) -> N
     assert [(asked.request.method, asked.request.target) for asked in town.asked] == [("OPTIONS", target)]
 
 
+def test_a_sites_server_is_out_of_reach_for_clients_that_name_it_themselves() -> None:
+    """Also on connections that are open because the site was asked for."""
+    town = Town(sites=(f"site.test=http://{ORIGIN}",), reach=())
+    assert town.get("http://site.test/").status == 200
+    got = town.get(f"http://{ORIGIN}/")
+    assert got.status == 502
+    assert "destination_ip_prohibited" in (got.field("proxy-status") or "")
+    assert len(town.asked) == 1
+
+
 # Who may, and what is refused
 
 

@@ -408,14 +408,14 @@ def test_addresses_that_are_everybodys(address: str, permitted: bool) -> None:
 
 
 def test_servers_of_our_own_choice_are_where_they_are() -> None:
-    own = Place(False, "origin.test", 8080)
-    destinations = Destinations((), (), (), (), {own})
+    own = Place(False, "origin.test", 8080, own=True)
+    destinations = Destinations((), (), (), ())
     assert destinations.permits(own, "127.0.0.1")
-    assert not destinations.permits(Place(False, "origin.test", 8081), "127.0.0.1")
+    assert not destinations.permits(Place(False, "origin.test", 8080), "127.0.0.1")
 
 
 @pytest.mark.parametrize(("port", "actual"), [(443, 10443), (10443, 10443), (444, None), (20443, None)])
 def test_standard_ports_of_a_world_that_shifts_them(port: int, actual: int | None) -> None:
-    destinations = Destinations((), (), ((443, 443),), (), (), lambda each: each + 10_000, lambda each: each - 10_000)
+    destinations = Destinations((), (), ((443, 443),), (), lambda each: each + 10_000, lambda each: each - 10_000)
     found = destinations.tunnel("a.test", port)
     assert (found.port if isinstance(found, Place) else None) == actual
