@@ -32,10 +32,17 @@ def mailbox(state: Path, account: str) -> list[bytes]:
         if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'once'").fetchone() is None:  # it is being made
             return []
         rows = database.execute(
-            "SELECT message.file, arrived.octets FROM message LEFT JOIN arrived ON arrived.file = message.file"
-            " JOIN folder ON folder.id = message.folder WHERE folder.name = 'INBOX' ORDER BY uid"
+            "SELECT message.file, arrived.octets, arrived.source FROM message"
+            " LEFT JOIN arrived ON arrived.file = message.file JOIN folder ON folder.id = message.folder"
+            " WHERE folder.name = 'INBOX' ORDER BY uid"
         ).fetchall()
-    return [octets if octets is not None else (directory / path_of(file)).read_bytes() for file, octets in rows]
+    found = []
+    for file, octets, source in rows:
+        if octets is None:
+            places = [directory / path_of(file), *([directory / source] if source else [])]
+            octets = next(place.read_bytes() for place in places if place.exists())
+        found.append(octets)
+    return found
 
 
 @dataclass(frozen=True)
@@ -84,9 +91,9 @@ class Host:
 
 
 @contextmanager
-def mail_host(directory: Path, *options: str, users: Sequence[str] = (BOB, EVE)) -> Iterator[Host]:
+def mail_host(directory: Path, *options: str, users: Sequence[str] = (BOB, EVE), address: str = "") -> Iterator[Host]:
     """mail.hamburger.edu with MX, STARTTLS on the submission port, and implicit TLS; nothing wrong may be in its log."""
-    address = own_address()
+    address = address or own_address()
     trust = Trust(directory, NAME)
     lines = [account_line(new_account(user, PASSWORD, bytes(16))) for user in users]
     (directory / "accounts").write_text("\n".join(lines) + "\n")
