@@ -191,7 +191,7 @@ def packages_of(kind: str) -> Path:
     """Where a server's package is unpacked. Without what that needs the test is skipped; under CI=true it fails."""
     for program in ("apt-get", "dpkg-deb", "unshare"):
         need(program)
-    if os.geteuid() != 0:
+    if os.geteuid() != 0 and os.environ.get("CI") != "true":
         pytest.skip("mail servers change their user: this test runs as root")
     try:
         for each in reversed(_KINDS[kind][2]):

@@ -41,9 +41,11 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     kind: str = request.param
     packages_of(kind)
     directory = tmp_path_factory.mktemp(kind)
-    directory.parent.chmod(0o755)
-    directory.chmod(0o755)
-    directory.parent.parent.chmod(0o755)
+    for each in (
+        directory,
+        *(above for above in directory.parents if above.stat().st_uid == os.getuid() and len(above.parts) > 2),
+    ):
+        each.chmod(0o755)  # they read their keys as users of their own
     trust = Trust(directory / "theirs", f"mail.{kind}.test")
     address = own_address()
     options = ("--relay-for=127.0.0.0/8", "--first-retry=2")
@@ -89,7 +91,8 @@ def test_one_message_to_two_of_theirs_and_one_that_is_none(pair: Pair) -> None:
     to = [f"{name}@{pair.theirs.domain}" for name in ("box", "other", "nobody")]
     with smtplib.SMTP(pair.ours.address, PORT, "crepes.fr", timeout=30) as client:
         client.sendmail(BOB, to, HEAD % b"three@crepes.fr" + b"\r\nx\r\n")
-    assert len(pair.theirs.wait_for_mail(before + 1)) > before  # Exim writes one file for both
+    files = 1 if pair.theirs.kind == "exim" else 2  # Exim writes one file for both
+    assert len(pair.theirs.wait_for_mail(before + files)) == before + files
     [report] = pair.ours.messages(reports)
     assert report.startswith(b"Return-Path: <>\r\n")
     assert f"Final-Recipient: rfc822; {to[2]}".encode() in report
