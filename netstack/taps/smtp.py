@@ -103,7 +103,7 @@ class Config:
 
     def __post_init__(self) -> None:
         if not self.domains and not self.submission:
-            raise ValueError("domains: expected at least one domain whose mail is taken")
+            raise ValueError("domains: expected at least one domain whose mail is taken (--domain NAME)")
         for key in ("listen", "submission"):
             texts = getattr(self, key)
             for endpoint in endpoints(key, texts) if texts else ():
