@@ -9,6 +9,7 @@ from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random, SystemRandom
+from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
@@ -203,6 +205,27 @@ class Authority:
     def pem(self) -> bytes:
         """The CA's certificate, to be given to clients: as PEM, a bundle of one."""
         return _pem(self.certificate)
+
+
+def authorities(pem: bytes) -> list[x509.Certificate]:
+    """The certificates of a PEM file; in a bundle of many, those that cannot be read are left out.
+
+    Raises ValueError where there is none that can.
+    """
+    end = b"-----END CERTIFICATE-----"
+    blocks = [block + end for block in pem.split(end)[:-1]]
+    found: list[x509.Certificate] = []
+    with catch_warnings():
+        simplefilter("ignore", CryptographyDeprecationWarning)  # old authorities in the system's bundle
+        for block in blocks:
+            try:
+                found.append(x509.load_pem_x509_certificate(block))
+            except ValueError:
+                if len(blocks) == 1:
+                    raise
+    if not found:
+        raise ValueError("no certificate in it")
+    return found
 
 
 def _self_signed(name: str, key: Key, serial: int, start: datetime, end: datetime) -> x509.Certificate:

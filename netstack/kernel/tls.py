@@ -29,7 +29,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from netstack.kernel.authority import Leaf, TLSError
+from netstack.kernel.authority import Leaf, TLSError, authorities
 from netstack.kernel.binding import channel_binding
 from netstack.sansio import Security
 
@@ -97,7 +97,7 @@ class HostTLS:
         trusted: list[x509.Certificate] = []
         if trust is not None:
             try:
-                trusted = x509.load_pem_x509_certificates(Path(trust).read_bytes())
+                trusted = authorities(Path(trust).read_bytes())
             except OSError as error:
                 raise TLSError(f"{trust}: {error.strerror}") from error
             except ValueError as error:

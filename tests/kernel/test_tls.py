@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from twisted.test.iosim import IOPump, connect, makeFakeClient, makeFakeServer
 from zope.interface import implementer
 
-from netstack.kernel.authority import Authority, Leaf, TLSError
+from netstack.kernel.authority import Authority, Leaf, TLSError, authorities
 from netstack.kernel.tls import HostTLS
 
 START, END = 1_700_000_000.0, 1_800_000_000.0
@@ -306,3 +306,12 @@ def test_what_is_missing_is_said() -> None:
         tls.server(Factory())
     with pytest.raises(TLSError, match="has none"):
         tls.client(Factory(), "a.test")
+
+
+def test_one_bad_authority_stops_nobody() -> None:
+    pem = Authority.seeded(Random(1), 0.0, 1e9).certificate.public_bytes(Encoding.PEM)
+    bad = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    assert len(authorities(pem + bad + pem)) == 2
+    for none in (b"", bad, bad + bad, b"text"):
+        with pytest.raises(ValueError, match=r"."):
+            authorities(none)
