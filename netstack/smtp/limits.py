@@ -14,7 +14,7 @@ class SMTPLimits:
     auth_line: int = 12_288
     """AUTH and what answers its challenges: 500."""
     text_line: int = 65_536
-    """A line of a message: 500. RFC 5321 asks for 1000 and would rather have no limit."""
+    """A line of a message: 554. RFC 5321 asks for 1000 and would rather have no limit."""
     message: int = 50 * 1024 * 1024
     """A message, as SIZE announces it: 552."""
     recipients: int = 1000

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from netstack.kernel.machine import Machine
@@ -352,11 +352,11 @@ class Conversation:
                 reception.queue.accept(envelope, content, None if place else number)
                 for place, envelope in enumerate(envelopes)
             ]
-            for each in waiting:
-                await each
-        except (SpoolFull, OSError) as error:
-            _log.error("a message could not be kept: {error}", error=error)
-            return Reply(452, ("the queue takes nothing now, try again later",), "4.3.1")
+        except SpoolFull as error:
+            return _not_kept(error)
+        for kept, result in await DeferredList(waiting, consumeErrors=True):
+            if not kept:
+                return _not_kept(result)
         reception.counts.taken(len(content))
         return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
 
@@ -432,3 +432,8 @@ class Conversation:
         if isinstance(step, sasl.Failure) and step.malformed:
             return Answer(Reply(501, (step.reason,), "5.5.2"))
         return Answer(Reply(535, ("the name or the password is wrong",), "5.7.8"))
+
+
+def _not_kept(why: object) -> Reply:
+    _log.error("a message could not be kept: {why}", why=why)
+    return Reply(452, ("the queue takes nothing now, try again later",), "4.3.1")
