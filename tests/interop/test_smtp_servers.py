@@ -3,6 +3,7 @@
 import os
 import re
 import smtplib
+import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -154,6 +155,7 @@ def test_smtp_sink_takes_mail(host: Host, tmp_path: Path) -> None:
     sink, environment = postfix_tool("smtp-sink")
     process = Running([sink, "-c", "-D", f"{tmp_path}/%M", "-u", "root", "127.0.0.1:2599", "100"], environment)
     try:
+        _listens(process, ("127.0.0.1", 2599))
         with smtplib.SMTP(host.address, PORT, "crepes.fr", timeout=60) as client:
             for number in range(20):
                 client.sendmail("alice@crepes.fr", ["x@sink.test"], HEAD % f"{number}@sink".encode() + b"\r\n..\r\n")
@@ -167,3 +169,15 @@ def test_smtp_sink_takes_mail(host: Host, tmp_path: Path) -> None:
         assert texts.count(f"X-Helo-Args: {NAME}".encode()) == 20
     finally:
         process.end()
+
+
+def _listens(process: Running, where: tuple[str, int]) -> None:
+    """Until somebody can connect."""
+    for _ in range(500):
+        try:
+            socket.create_connection(where, 5).close()
+        except ConnectionRefusedError:
+            process.wait_a_little()
+        else:
+            return
+    raise AssertionError(f"nothing listens on {where}")

@@ -73,11 +73,12 @@ def killed_under_load(directory: Path, kills: int, seed: int = 1) -> Told:
     common = ("--no-authentication", "--no-dane", "--no-mta-sts", "--first-retry", "1", "--keep-connection", "1")
 
     def host(name: str, address: str) -> tuple[str, ...]:
-        return twistd(
+        gently = ("nice", "-n", "10")  # other tests run beside
+        return (*gently, *twistd(
             "netstack-smtp", "--name", f"mail.{name}.test", "--domain", f"{name}.test", "--address", address,
             "--listen", f"tcp:{PORT}", "--accounts", str(directory / f"{name}.accounts"), "--state", str(directory / name),
             "--route", f"there.test={there}:{PORT}", "--resolver", f"{here}:1", *common,
-        )  # fmt: skip
+        ))  # fmt: skip
 
     load = Load(here)
     ready = "takes mail on"

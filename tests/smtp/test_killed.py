@@ -10,7 +10,7 @@ from tests.smtp.killed import killed_under_load
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_that_was_taken_is_lost(tmp_path: Path) -> None:
-    told = killed_under_load(tmp_path, 6)
+    told = killed_under_load(tmp_path, 10)
     print(told)
     assert told.never == 0
     assert told.once + told.twice == told.taken
