@@ -16,7 +16,7 @@ from netstack.mail import sasl
 from netstack.mail.addresses import Mailbox
 from netstack.mail.downgrade import CannotDowngrade, downgraded, needs
 from netstack.sansio import Peer
-from netstack.smtp.dialogue import PROTOCOL, Dialogue, DialogueError, connect
+from netstack.smtp.dialogue import PROTOCOL, Dialogue, DialogueError, accepted, connect
 from netstack.smtp.events import Recipient
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.routes import NoRoute, route
@@ -165,13 +165,13 @@ async def _open(machine: Machine, host: str, way: Way) -> Dialogue:
 
 
 async def _greet(dialogue: Dialogue, greeting: Reply, name: str, way: Way) -> None:
-    _accepted(greeting)
-    _accepted(await dialogue.hello(name, way.extended))
+    accepted(greeting)
+    accepted(await dialogue.hello(name, way.extended))
     if "STARTTLS" in dialogue.extensions and not _secure(dialogue):
         secured = await dialogue.start_tls()
         if not isinstance(secured, Peer):
             raise DialogueError(f"STARTTLS: {secured}", secured)
-        _accepted(await dialogue.hello(name))
+        accepted(await dialogue.hello(name))
     if way.password is not None and not _secure(dialogue) and not way.cleartext:
         raise DialogueError("the server offers no TLS, and a password is not sent in the clear (--cleartext does)")
 
@@ -238,8 +238,3 @@ def _fitting(
     if utf8:
         parameters.append(("SMTPUTF8", None))
     return parameters, content
-
-
-def _accepted(reply: Reply) -> None:
-    if reply.code // 100 != 2:
-        raise DialogueError(str(reply), reply)

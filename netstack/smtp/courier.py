@@ -13,7 +13,7 @@ from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError
 from netstack.mail.downgrade import CannotDowngrade, downgraded
 from netstack.sansio import Peer
-from netstack.smtp.dialogue import Dialogue, DialogueError, connect
+from netstack.smtp.dialogue import Dialogue, DialogueError, accepted, connect
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.events import Recipient
 from netstack.smtp.limits import SMTPLimits
@@ -167,8 +167,8 @@ class RemoteSession:
             start_tls_name=host, verify=False,
         )  # fmt: skip
         try:
-            await _accepted(dialogue, greeting)
-            await _accepted(dialogue, await dialogue.hello(options.name, options.extended))
+            accepted(greeting)
+            accepted(await dialogue.hello(options.name, options.extended))
             if starttls and "STARTTLS" in dialogue.extensions:
                 await self._secure(dialogue)
                 courier.secured += 1
@@ -199,7 +199,7 @@ class RemoteSession:
             raise _NoTLS(str(error)) from None
         if not isinstance(secured, Peer):
             raise _NoTLS(f"STARTTLS: {secured}")
-        await _accepted(dialogue, await dialogue.hello(self._courier.options.name))
+        accepted(await dialogue.hello(self._courier.options.name))
 
     # Sending
 
@@ -308,9 +308,3 @@ def _of_connection(error: DialogueError, host: str) -> Outcome:
         found = _outcome(error.reply, host, False)
         return Outcome(found.fate, found.status, found.said, host)
     return Outcome(Fate.WAITING, "4.4.1", f"{host}: {error}", host)
-
-
-async def _accepted(dialogue: Dialogue, reply: Reply) -> None:
-    """Go on only with a server that takes us; raises DialogueError."""
-    if reply.code // 100 != 2:
-        raise DialogueError(str(reply), reply)

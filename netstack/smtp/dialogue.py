@@ -52,6 +52,12 @@ class DialogueError(Exception):
         self.reply = reply
 
 
+def accepted(reply: Reply) -> None:
+    """Go on only with a server that takes us; raises DialogueError."""
+    if reply.code // 100 != 2:
+        raise DialogueError(str(reply), reply)
+
+
 class Sent:
     """What a server said to one message."""
 

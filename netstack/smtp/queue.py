@@ -184,7 +184,7 @@ class Queue:
         def taken(number: int) -> int:
             self.counts.accepted += 1
             self._enter(number, envelope)
-            self._dispatch(number, envelope, self._machine.wall(), content)
+            self._dispatch(number, envelope, self._machine.wall())
             return number
 
         return written.addCallback(taken)
@@ -278,7 +278,7 @@ class Queue:
 
     # Where
 
-    def _dispatch(self, number: int, envelope: Envelope, now: float, content: bytes | None = None) -> None:
+    def _dispatch(self, number: int, envelope: Envelope, now: float) -> None:
         """Put the recipients that are due into their lanes."""
         if envelope.frozen or self._stopping:
             return

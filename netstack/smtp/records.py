@@ -67,8 +67,3 @@ def scan(read_at: Callable[[int, int], bytes], size: int) -> Iterator[Found]:
             return
         yield Found(Record(kind), number, json.loads(text) if text else {}, start + text_length, length, check, end)
         offset = end
-
-
-def head_octets(text_length: int) -> int:
-    """From a record's start to its content."""
-    return _HEAD.size + text_length

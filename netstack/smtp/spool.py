@@ -5,7 +5,7 @@ one in which little is left has that copied to the newest. A crash loses nothing
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -392,11 +392,3 @@ class Spool:
         waiting, self._on_idle = self._on_idle, []
         for each in waiting:
             each.callback(None)
-
-
-def merged(head: Mapping[str, Any], changes: tuple[Head, ...], merge: Callable[[Head, Head], None]) -> Head:
-    """A head with its changes."""
-    result = dict(head)
-    for change in changes:
-        merge(result, change)
-    return result

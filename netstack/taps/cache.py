@@ -23,8 +23,8 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.taps.bounds import Row, given, number, parameters
-from netstack.taps.resolving import server, system_names
-from netstack.taps.standalone import MachineOptions, built, endpoints, networks, placed
+from netstack.taps.resolving import ResolvingOptions
+from netstack.taps.standalone import built, endpoints, networks, placed
 
 __all__ = ["Config", "Options", "build", "makeService"]
 LISTEN = ("tcp:3128",)
@@ -228,7 +228,7 @@ _ROWS: tuple[Row, ...] = (
 )
 
 
-class Options(MachineOptions):
+class Options(ResolvingOptions):
     """The command line of `twistd netstack-cache`."""
 
     synopsis = "[--listen ENDPOINT]... [--allow NETWORK]... [--origin NAME=URL]... [options]"
@@ -261,7 +261,6 @@ class Options(MachineOptions):
         self.reach: list[str] = []
         self.denied: list[str] = []
         self.tunnel_names: list[str] = []
-        self.resolvers: list[str] = []
         super().__init__()
 
     def opt_origin(self, text: str) -> None:
@@ -284,14 +283,6 @@ class Options(MachineOptions):
         """A name to which, and to those below it, there are tunnels; may be repeated [default: any]."""
         self.tunnel_names.append(name)
 
-    def opt_resolver(self, text: str) -> None:
-        """A DNS server to ask, ADDRESS[:PORT]; may be given more than once [default: the system's, after its hosts file]."""
-        try:
-            server(text)
-        except ValueError as error:
-            raise usage.UsageError(f"--resolver {error}") from None
-        self.resolvers.append(text)
-
     def postOptions(self) -> None:
         super().postOptions()
         self.config()
@@ -299,9 +290,7 @@ class Options(MachineOptions):
     def machine(self) -> Machine:
         if self["trust"] is None and SYSTEM_TRUST.is_file():
             self["trust"] = str(SYSTEM_TRUST)
-        machine = super().machine()
-        machine.resolver = system_names(machine, self.resolvers)
-        return machine
+        return super().machine()
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""

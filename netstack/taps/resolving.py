@@ -3,12 +3,36 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from twisted.python import usage
+
 from netstack.dns.client import StubResolver
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import is_address
 from netstack.sansio import Address
+from netstack.taps.standalone import MachineOptions
 
 HOSTS, RESOLV = Path("/etc/hosts"), Path("/etc/resolv.conf")
+
+
+class ResolvingOptions(MachineOptions):
+    """Adds `--resolver`: the machine looks names up."""
+
+    def __init__(self) -> None:
+        self.resolvers: list[str] = []
+        super().__init__()
+
+    def opt_resolver(self, text: str) -> None:
+        """A DNS server to ask, ADDRESS[:PORT]; may be repeated [default: the system's, after its hosts file]."""
+        try:
+            server(text)
+        except ValueError as error:
+            raise usage.UsageError(f"--resolver {error}") from None
+        self.resolvers.append(text)
+
+    def machine(self) -> Machine:
+        machine = super().machine()
+        machine.resolver = system_names(machine, self.resolvers)
+        return machine
 
 
 class SystemNames:

@@ -36,8 +36,8 @@ from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
 from netstack.smtp.tlspolicy import LONGEST_POLICY, Policies
 from netstack.taps.bounds import Row, given, number, parameters
-from netstack.taps.resolving import server, system_names
-from netstack.taps.standalone import MachineOptions, built, endpoints, networks, placed, reason
+from netstack.taps.resolving import ResolvingOptions
+from netstack.taps.standalone import built, endpoints, networks, placed, reason
 
 __all__ = ["Config", "Options", "build", "makeService"]
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
@@ -293,7 +293,7 @@ _ROWS: tuple[Row, ...] = (
 )
 
 
-class Options(MachineOptions):
+class Options(ResolvingOptions):
     """The command line of `twistd netstack-smtp`."""
 
     synopsis = "--domain NAME... [--accounts FILE] [--listen ENDPOINT]... [--submission ENDPOINT]... [options]"
@@ -323,7 +323,6 @@ class Options(MachineOptions):
         self.submission: list[str] = []
         self.relays: list[str] = []
         self.routes: list[str] = []
-        self.resolvers: list[str] = []
         self.dkim: list[tuple[str, str, str]] = []
         super().__init__()
 
@@ -355,25 +354,12 @@ class Options(MachineOptions):
             raise usage.UsageError(f"--dkim {name}: expected DOMAIN:SELECTOR=FILE")
         self.dkim.append((domain, selector, pem))
 
-    def opt_resolver(self, text: str) -> None:
-        """A DNS server to ask, ADDRESS[:PORT]; may be repeated [default: the system's, after its hosts file]."""
-        try:
-            server(text)
-        except ValueError as error:
-            raise usage.UsageError(f"--resolver {error}") from None
-        self.resolvers.append(text)
-
     def postOptions(self) -> None:
         super().postOptions()
         config = self.config()
         secure = any(text.startswith("tls") for text in (*config.listen, *config.submission))
         if self["certificate"] is None and secure:
             raise usage.UsageError("a tls endpoint needs --certificate and --key")
-
-    def machine(self) -> Machine:
-        machine = super().machine()
-        machine.resolver = system_names(machine, self.resolvers)
-        return machine
 
     def config(self) -> Config:
         """The configuration; raises UsageError."""

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from netstack.smtp.events import Recipient
 from netstack.smtp.tlspolicy import parse_policy
 from tests.smtp.test_offices import MESSAGE, submitted
-from tests.smtp.town import TABLE, Town
+from tests.smtp.town import Town
 
 TLSA = ("_25._tcp.mail.hamburger.edu", "TLSA")
 SIGNED = {"hamburger.edu", "mail.hamburger.edu", TLSA[0]}
@@ -138,4 +138,3 @@ def test_policies_are_read() -> None:
     assert policy.allows("a.example.net")
     assert not policy.allows("a.b.example.net")
     assert not policy.allows("example.net")
-    assert TABLE

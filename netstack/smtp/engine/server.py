@@ -193,7 +193,7 @@ class ServerEngine(Recorder):
                 raise BadCommand(521, "5.5.2", "lines end in CRLF; who types with nc uses `nc -C` or telnet")
             if self._challenged:
                 self._challenged = False
-                self._note(line, "(credentials)", b"*" * (len(line) - 2) + b"\r\n")
+                self._note("(credentials)", b"*" * (len(line) - 2) + b"\r\n")
                 yield from self._tell(self._take_response(line[:-2]))
                 return
             verb, argument = split_command(line[:-2])
@@ -202,11 +202,10 @@ class ServerEngine(Recorder):
                 mechanism, _, secret = argument.partition(" ")
                 shown = f"AUTH {mechanism} ***"
                 line = f"AUTH {mechanism} {'*' * len(secret)}\r\n".encode()
-            self._note(line, shown[:80], line)
+            self._note(shown[:80], line)
             yield from self._command(verb, argument, now)
         except BadCommand as refusal:
             reply = Reply(refusal.code, (str(refusal),), refusal.enhanced)
-            self._note(line, "", line)
             yield from self._refuse(reply, line[:80].decode("latin-1").rstrip())
             if refusal.code == 421 and not self.closed:
                 yield from self._drop(str(refusal))
@@ -216,8 +215,8 @@ class ServerEngine(Recorder):
                 self.state = STATES.next(self.state, Step.CLOSE)
                 raise RemoteProtocolError(str(refusal), 521) from None
 
-    def _note(self, line: bytes, summary: str, octets: bytes) -> None:
-        if self.recording and summary:
+    def _note(self, summary: str, octets: bytes) -> None:
+        if self.recording:
             self.record(False, summary, octets)
 
     def _tell(self, event: Event) -> Iterator[Event]:
