@@ -4,26 +4,24 @@ Only drivers read clocks and touch transports. An engine's event goes to the rol
 (StartTLS, CloseWrite, Close, Abort) are carried out here.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 from math import inf
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netstack.kernel.accepting import Nursery, first_look
 from netstack.kernel.closing import REASONS, Deadline, HalfClose
-from netstack.kernel.files import FileChanged, Part
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
-from netstack.kernel.transport import PLAIN, AcceptedTransport, finish_now, register, send_now, unsent
+from netstack.kernel.transport import PLAIN, AcceptedTransport, finish_now, send_now, unsent
+from netstack.kernel.writing import WritingProtocol
 from netstack.sansio import (
     Abort,
     Close,
@@ -31,7 +29,6 @@ from netstack.sansio import (
     Command,
     Engine,
     Event,
-    FileSlice,
     Flush,
     HandOver,
     Message,
@@ -50,14 +47,13 @@ _NEVER = Now(0.0, 0.0)
 
 
 @implementer(IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
-class StreamDriver(TwistedProtocol):
+class StreamDriver(WritingProtocol):
     """Drives one engine over one stream connection."""
 
     __slots__ = (
-        "_active", "_again", "_at_once", "_busy", "_closing", "_deadline", "_direct", "_due", "_eof", "_finished",
-        "_gone", "_idle", "_now", "_nursery", "_on_lost", "_on_up", "_outbox", "_paused", "_queued", "_reading",
-        "_reason", "_seconds", "_server_name", "_timer", "_tls", "_verify", "_waiting", "engine", "limits", "machine",
-        "opened", "peer", "protocol_name", "role", "traffic",
+        "_active", "_again", "_at_once", "_busy", "_deadline", "_due", "_eof", "_finished", "_idle", "_now", "_nursery",
+        "_on_lost", "_on_up", "_reading", "_reason", "_seconds", "_server_name", "_timer", "_tls", "_verify", "_waiting",
+        "engine", "limits", "machine", "opened", "peer", "protocol_name", "role",
     )  # fmt: skip
     failure: Failure | None = None
     """Why the connection was lost, as Twisted says it."""
@@ -82,6 +78,7 @@ class StreamDriver(TwistedProtocol):
 
         `nursery`: shared by the connections that a listener accepts.
         """
+        super().__init__()
         self.machine = machine
         self.protocol_name = protocol
         self.engine = engine
@@ -98,14 +95,9 @@ class StreamDriver(TwistedProtocol):
         self._on_lost, self._on_up = on_lost, on_up
         self._nursery = nursery
         self._seconds = machine.reactor.seconds
-        self._direct = self._paused = self._busy = self._again = False
-        self._closing = self._finished = self._eof = self._gone = False
+        self._busy = self._again = self._finished = self._eof = False
         self._reading = True
         self._reason: str | None = None
-        self._outbox: deque[bytes | Part | HalfClose] | tuple[()] = ()
-        """What is to be written before new output; a queue only while there is something."""
-        self._queued = 0
-        """Octets in the outbox, files not counted."""
         self._waiting: Iterable[Event] | None = None
         """Events that wait until there is room for their output."""
         self._timer: IDelayedCall | None = None
@@ -418,82 +410,15 @@ class StreamDriver(TwistedProtocol):
         if output:
             self._enqueue(output)
 
-    def _enqueue(self, output: Sequence[bytes | FileSlice | HalfClose]) -> None:
-        outbox = self._outbox
-        if not isinstance(outbox, deque):
-            self._outbox = outbox = deque()
-        for item in output:
-            if type(item) is bytes:
-                self._queued += len(item)
-            outbox.append(Part(item) if isinstance(item, FileSlice) else item)
-
     def _flush(self) -> None:
-        """Write the outbox as far as the transport takes it."""
-        outbox = self._outbox
-        while outbox and not self._paused:
-            item = outbox.popleft()
-            if isinstance(item, Part):
-                if not self._send_file(item):
-                    break
-            elif item is HalfClose.HERE:
-                self._half_close()
-            else:
-                if outbox and isinstance(outbox[0], bytes):
-                    parts = [item]
-                    while outbox and isinstance(outbox[0], bytes):
-                        parts.append(outbox.popleft())  # type: ignore[arg-type]  # just tested
-                    item = b"".join(parts)
-                self._queued -= len(item)
-                self._write(item, self._closing and not outbox)
+        """Write what waits as far as the transport takes it; once all is out, close if that is wanted."""
+        if self._outbox:
+            self._write_queued()
         if self._closing and not self._gone and not self._aborted:
             if not self._outbox:
                 self._close_transport()
             if self._deadline is None:
                 self._until(Deadline.FLUSH, self.limits.linger)
-
-    def _write(self, data: bytes, is_last: bool = False) -> None:
-        self.traffic.sent += len(data)
-        if self._direct:
-            send_now(self.transport, data, self, is_last)
-        else:
-            self.transport.write(data)  # type: ignore[union-attr]
-
-    def _send_file(self, part: Part) -> bool:
-        """Send of a file what can be sent now; False when the rest waits for the transport, or there is none.
-
-        A file that has become shorter breaks the connection: its length was promised.
-        """
-        transport: Any = self.transport
-        try:
-            sent = part.send(transport) if self._direct else None
-            data = part.read() if sent is None else b""
-        except FileChanged:
-            part.close()
-            self.abort("file changed")
-            return False
-        if part.left:
-            self._outbox.appendleft(part)  # type: ignore[union-attr]  # it was just taken from there
-        else:
-            part.close()
-        if sent is None:
-            if data:
-                self._write(data)
-            return True
-        self.traffic.sent += sent
-        if not part.left:
-            return True
-        register(transport, self)
-        self._paused = transport.producerPaused = True  # the transport calls resumeProducing when it can write
-        transport.startWriting()
-        return False
-
-    def _drop_output(self) -> None:
-        for item in self._outbox:
-            if isinstance(item, Part):
-                item.close()
-        if isinstance(self._outbox, deque):
-            self._outbox.clear()
-        self._queued = 0
 
     # Closing
 
@@ -514,11 +439,6 @@ class StreamDriver(TwistedProtocol):
         elif self._tls or self._eof or not hasattr(transport, "loseWriteConnection"):
             transport.loseConnection()
         else:
-            transport.loseWriteConnection()
-
-    def _half_close(self) -> None:
-        transport: Any = self.transport
-        if hasattr(transport, "loseWriteConnection"):
             transport.loseWriteConnection()
 
     def _start_tls(self) -> None:
