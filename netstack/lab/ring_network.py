@@ -67,9 +67,9 @@ class RingNetwork:
                 if self._alarms.get(to) != when:
                     continue  # it was set earlier meanwhile
                 del self._alarms[to]
-                events = list(node.on_timer(self.now))
+                events = node.on_timer(self.now)
             else:
-                events = list(node.receive(what[0], what[1], self.now))
+                events = node.receive(what[0], what[1], self.now)
             for event in events:
                 if isinstance(event, LookedUp):
                     self.done[to, event.number] = event
@@ -105,18 +105,19 @@ def settled(circle: Circle, contacts: Sequence[Contact], options: RingOptions, s
     if len(set(idents)) != count:
         raise ValueError("two nodes have one identifier")
     nodes = []
-    rng = Random(seed)
+    rng = Random(seed)  # one for all: each has 2.5 KB
     for place, contact in enumerate(ordered):
-        node = Node(circle, contact, options, Random(rng.getrandbits(64)))
+        node = Node(circle, contact, options, rng)
         if count > 1:
             node.predecessor = ordered[place - 1]
             node.successors = [ordered[(place + step) % count] for step in range(1, min(options.successors, count - 1) + 1)]
             if options.shortcuts:
-                for finger in range(circle.bits):
-                    start = (contact.ident + (1 << finger)) % circle.size
-                    node.shortcuts[finger] = ordered[_responsible(idents, start)]
-                    if node.shortcuts[finger] == contact:
-                        del node.shortcuts[finger]
+                nearest = circle.distance(contact.ident, node.successors[0].ident)
+                for finger in range(nearest.bit_length() - 1, circle.bits):
+                    if 1 << finger > nearest:
+                        other = ordered[_responsible(idents, (contact.ident + (1 << finger)) % circle.size)]
+                        if other != contact:
+                            node.shortcuts[finger] = other
         nodes.append(node)
     return nodes
 

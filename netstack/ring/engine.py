@@ -28,6 +28,7 @@ from netstack.ring.messages import (
     Step,
     StepAnswer,
 )
+from netstack.ring.shortcuts import Known, Shortcuts
 from netstack.sansio import Event
 from netstack.sansio.bounds import positive
 
@@ -50,6 +51,8 @@ class RingOptions:
     """Between two looks at the successor, the chapter's ping."""
     fix: float = 1.0
     """Between two looks at one shortcut, in turn."""
+    spread: float = 0.0
+    """The part of `stabilize` and `fix` by which each such pause may be shorter or longer; 0.5 in the paper."""
     timeout: float = 0.5
     """For an answer."""
     hops: int = 1000
@@ -62,12 +65,17 @@ class RingOptions:
     def __post_init__(self) -> None:
         for name in ("successors", "stabilize", "fix", "timeout", "hops", "lookups", "candidates"):
             positive(name, getattr(self, name))
+        if not 0 <= self.spread < 1:
+            raise ValueError(f"spread: expected at least 0 and less than 1, got {self.spread}")
 
 
 class _LookUp:
     """One that this node does, step by step."""
 
-    __slots__ = ("asked", "begun", "candidates", "final", "finals", "finger", "joining", "key", "number", "path", "timeouts")
+    __slots__ = (
+        "asked", "begun", "behind", "candidates", "final", "finals", "finger", "joining", "key", "number", "path",
+        "timeouts",
+    )  # fmt: skip
 
     def __init__(self, number: int, key: int, begun: float, me: int) -> None:
         self.number = number
@@ -79,6 +87,8 @@ class _LookUp:
         """The best one last."""
         self.finals: list[Contact] = []
         """Who is responsible, as the closest node so far says, the first one that is there; the best one last."""
+        self.behind: tuple[int, Sequence[Contact]] | None = None
+        """The closest node so far that did not say so, and its successors: `finals` once no candidate is left."""
         self.final: Contact | None = None
         """The one of these that is asked whether it is there."""
         self.asked: set[Contact] = set()
@@ -90,15 +100,21 @@ class _LookUp:
 class Node:
     """One node. Alone it is a circle of one; `join` brings it into another."""
 
+    __slots__ = (
+        "_fix_due", "_gone", "_known", "_lookups", "_next_finger", "_number", "_order", "_out", "_pending", "_rng",
+        "_stabilize_due", "circle", "left", "me", "options", "predecessor", "shortcuts", "successors",
+    )  # fmt: skip
+
     def __init__(self, circle: Circle, me: Contact, options: RingOptions, rng: Chance) -> None:
         self.circle = circle
         self.me = me
         self.options = options
         self.predecessor: Contact | None = None
         self.successors: list[Contact] = [me]
-        """The next ones clockwise; itself when it is alone."""
-        self.shortcuts: dict[int, Contact] = {}
-        """By the exponent of their distance; those given by hand by numbers from the bits on."""
+        """The next ones clockwise, never changed but replaced; itself when it is alone."""
+        self.shortcuts = Shortcuts()
+        """Not those that the first successor is responsible for."""
+        self._known = Known(circle, me)
         self.left = False
         self._rng = rng
         self._out: list[tuple[Contact, Message]] = []
@@ -210,7 +226,7 @@ class Node:
             if pending is not None:
                 yield from self._silent(pending[0], pending[2], now)
         if now >= self._stabilize_due:
-            self._stabilize_due = now + self.options.stabilize
+            self._stabilize_due = now + self._pause(self.options.stabilize)
             successor = self.successors[0]
             if successor != self.me:
                 self._ask(successor, Neighbours(self._next()), "stabilize", now)
@@ -219,7 +235,7 @@ class Node:
             if self.predecessor is not None and self.predecessor != successor and self.predecessor != self.me:
                 self._ask(self.predecessor, Ping(self._next()), "ping", now)
         if self.options.shortcuts and now >= self._fix_due:
-            self._fix_due = now + self.options.fix
+            self._fix_due = now + self._pause(self.options.fix)
             self._fix(now)
 
     # Look-ups
@@ -246,13 +262,7 @@ class Node:
 
     def _towards(self, key: int) -> list[Contact]:
         """Nodes that it knows between itself and a key, the closest to the key first (§4.3, closest_preceding_node)."""
-        circle, me = self.circle, self.me.ident
-        size = circle.size
-        span = (key - me) % size or size
-        known = {*self.successors, *self.shortcuts.values()}
-        near = [((each.ident - me) % size, each) for each in known if 0 < (each.ident - me) % size < span]
-        near.sort(reverse=True)
-        return [each for _, each in near[: self.options.candidates]]
+        return self._known.before(key, self.options.candidates, self.successors, self.shortcuts)
 
     def _answered(self, lookup: _LookUp, sender: Contact, answer: StepAnswer, now: float) -> Iterator[Event]:
         if lookup.number not in self._lookups:
@@ -263,18 +273,16 @@ class Node:
             yield from self._done(lookup, sender, now)
             return
         if answer.done:
-            lookup.candidates, lookup.finals = [], list(answer.nodes)[::-1]
+            lookup.candidates, lookup.finals, lookup.behind = [], list(answer.nodes)[::-1], None
             yield from self._advance(lookup, now)
             return
-        lookup.finals = [
-            each for each in reversed(answer.successors) if self.circle.reaches(sender.ident, lookup.key, each.ident)
-        ]
-        span = self.circle.distance(sender.ident, lookup.key)
-        closer = [
-            each for each in answer.nodes[: self.options.candidates]
-            if each not in lookup.asked and self.circle.distance(each.ident, lookup.key) < span
-        ]  # fmt: skip
-        lookup.candidates = sorted(closer, key=lambda each: -self.circle.distance(each.ident, lookup.key))
+        lookup.behind = sender.ident, answer.successors
+        key, size = lookup.key, self.circle.size
+        span = (key - sender.ident) % size
+        left = [(key - each.ident) % size for each in answer.nodes[: self.options.candidates]]
+        closer = [pair for pair in zip(left, answer.nodes, strict=False) if pair[0] < span and pair[1] not in lookup.asked]
+        closer.sort(reverse=True)
+        lookup.candidates = [each for _, each in closer]
         yield from self._advance(lookup, now)
 
     def _advance(self, lookup: _LookUp, now: float) -> Iterator[Event] | tuple[()]:
@@ -288,6 +296,10 @@ class Node:
             lookup.asked.add(best)
             self._ask(best, Step(self._next(), lookup.key), lookup, now)
             return ()
+        if lookup.behind is not None:
+            before, successors = lookup.behind
+            lookup.behind = None
+            lookup.finals = [each for each in reversed(successors) if self.circle.reaches(before, lookup.key, each.ident)]
         while lookup.finals:
             final = lookup.finals.pop()
             if final == self.me:
@@ -407,9 +419,7 @@ class Node:
             if done:
                 purpose.candidates, purpose.finals = [], list(nodes)[::-1]
             else:
-                purpose.finals = [
-                    each for each in reversed(self.successors) if self.circle.reaches(self.me.ident, purpose.key, each.ident)
-                ]
+                purpose.behind = self.me.ident, self.successors
             yield from self._advance(purpose, now)
             return
         self._gone[node] = now
@@ -432,8 +442,7 @@ class Node:
             yield from self._advance(purpose, now)
 
     def _forget(self, node: Contact) -> None:
-        for finger in [finger for finger, each in self.shortcuts.items() if each == node]:
-            del self.shortcuts[finger]
+        self.shortcuts.forget(node)
 
     def _fix(self, now: float) -> None:
         """Look one shortcut up anew; those that the successor is responsible for need no look-up."""
@@ -443,8 +452,7 @@ class Node:
             self._next_finger = (finger + 1) % circle.bits
             start = (self.me.ident + (1 << finger)) % circle.size
             if circle.reaches(self.me.ident, start, self.successors[0].ident):
-                if self.successors[0] != self.me:
-                    self.shortcuts[finger] = self.successors[0]
+                self.shortcuts.pop(finger, None)
                 continue
             if len(self._lookups) < self.options.lookups:
                 lookup = self._begin(start, now)
@@ -454,6 +462,10 @@ class Node:
             return
 
     # Sending
+
+    def _pause(self, seconds: float) -> float:
+        spread = self.options.spread
+        return seconds * self._rng.uniform(1 - spread, 1 + spread) if spread else seconds
 
     def _next(self) -> int:
         self._number += 1

@@ -1,6 +1,6 @@
 """The circle of identifiers: distances, intervals, and where keys and nodes lie (Stoica et al., Chord, §4.1)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha1, sha256
 from typing import NamedTuple
 
@@ -20,14 +20,12 @@ class Circle:
     """Identifiers of so many bits, counted modulo 2^bits."""
 
     bits: int
+    size: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not LEAST_BITS <= self.bits <= MOST_BITS:
             raise ValueError(f"bits: expected {LEAST_BITS} to {MOST_BITS}, got {self.bits}")
-
-    @property
-    def size(self) -> int:
-        return 1 << self.bits
+        object.__setattr__(self, "size", 1 << self.bits)
 
     def distance(self, start: int, end: int) -> int:
         """Steps clockwise from one to the other."""
@@ -35,7 +33,8 @@ class Circle:
 
     def reaches(self, start: int, ident: int, end: int) -> bool:
         """Whether an identifier lies in (start, end]; the whole circle where the ends are one."""
-        return start == end or 0 < (ident - start) % self.size <= (end - start) % self.size
+        size = self.size
+        return start == end or 0 < (ident - start) % size <= (end - start) % size
 
     def within(self, start: int, ident: int, end: int) -> bool:
         """Whether it lies in (start, end), without the ends; all but the end where they are one."""
