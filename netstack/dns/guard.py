@@ -10,9 +10,10 @@ from netstack.dns.chaos import Introduction
 from netstack.dns.cookies import CLIENT, ServerCookies, derived
 from netstack.dns.limits import ServerLimits
 from netstack.dns.options import COOKIE, opt_at, option, payload_of, question_end, truncated, with_option
-from netstack.dns.rates import Rates, kind, victim
+from netstack.dns.rates import kind
 from netstack.dns.wire import HEADER, header_reply
 from netstack.sansio import Now
+from netstack.sansio.rates import Rates, network_of
 
 CookieRule = Literal["off", "on", "required"]
 COOKIE_RULES: tuple[CookieRule, ...] = ("off", "on", "required")
@@ -113,7 +114,7 @@ class Guard:
         if network is None:
             if len(self._victims) >= KNOWN:
                 self._victims.clear()
-            network = self._victims[address] = victim(address)
+            network = self._victims[address] = network_of(address)
         if self._replies.take((network, kind(reply, self.counted)), now.monotonic):
             return reply
         return self._held_back(truncated(reply)) or b""

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from netstack.dns.rates import Rates
 from netstack.http.passwords import parse_verifiers, verifier_line, verify
 from netstack.kernel.machine import Machine
 from netstack.registrar.events import Change, Kind, NameServer, Registration
@@ -23,6 +22,7 @@ from netstack.registrar.metrics import Counts
 from netstack.registrar.policy import Policy
 from netstack.registrar.registry import TAKEN, RegistryClient, Unreachable
 from netstack.registrar.store import Store
+from netstack.sansio.rates import Rates
 
 YEAR = 365 * 86400.0
 GRACE = 30 * 86400.0

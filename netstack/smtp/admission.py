@@ -3,10 +3,10 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from netstack.dns.rates import Rates, victim
 from netstack.kernel.machine import Machine
 from netstack.mail.addresses import Mailbox
 from netstack.sansio.bounds import positive
+from netstack.sansio.rates import Rates, network_of
 from netstack.smtp.wire import Reply
 
 REMEMBERED = 100_000
@@ -45,7 +45,7 @@ class Admission:
 
     def message(self, address: str) -> Reply | None:
         """A refusal for one more message of a client."""
-        if self.limits.client_rate and not self._clients.take(victim(address), self._seconds() / 60):
+        if self.limits.client_rate and not self._clients.take(network_of(address), self._seconds() / 60):
             return Reply(450, ("too many messages from your network, try again in a minute",), "4.7.1")
         return None
 
@@ -61,7 +61,7 @@ class Admission:
         if not limits.greylist_seconds:
             return None
         now = self._seconds()
-        key = victim(address), "" if sender is None else str(sender).lower(), str(recipient).lower()
+        key = network_of(address), "" if sender is None else str(sender).lower(), str(recipient).lower()
         first, known = self._met.pop(key, (now, False))
         if known and now - first > limits.greylist_kept:
             first, known = now, False

@@ -14,10 +14,12 @@ from netstack.kernel.metrics import traffic
 from netstack.kernel.resolver import ResolutionError
 from netstack.mail import sasl
 from netstack.mail.addresses import Mailbox
-from netstack.mail.downgrade import CannotDowngrade, downgraded, needs
+from netstack.mail.downgrade import needs
+from netstack.mail.limits import MimeLimits
 from netstack.sansio import Peer
 from netstack.smtp.dialogue import PROTOCOL, Dialogue, DialogueError, accepted, connect
 from netstack.smtp.events import Recipient
+from netstack.smtp.fitting import CannotSend, fitted
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.routes import NoRoute, route
 from netstack.smtp.wire import Reply
@@ -132,7 +134,7 @@ async def _to_one(
         try:
             if way.password is not None:
                 await _log_in(machine, dialogue, way, letter)
-            return await _post(dialogue, host, recipients, letter, progress)
+            return await _post(machine, dialogue, host, recipients, letter, progress)
         except DialogueError as error:
             raise AgentError(f"{host}: {error}") from None
         finally:
@@ -203,38 +205,23 @@ async def _log_in(machine: Machine, dialogue: Dialogue, way: Way, letter: Letter
 
 
 async def _post(
-    dialogue: Dialogue, host: str, recipients: Sequence[Mailbox], letter: Letter, progress: Progress | None
+    machine: Machine,
+    dialogue: Dialogue,
+    host: str,
+    recipients: Sequence[Mailbox],
+    letter: Letter,
+    progress: Progress | None,
 ) -> list[Posted]:
-    parameters, content = _fitting(dialogue, letter, recipients)
+    mime = MimeLimits()
+    body = "BINARYMIME" if needs(letter.content, mime).binary else ""
+    try:
+        form = await fitted(machine, letter.content, [letter.sender, *recipients], dialogue.extensions, body, True, mime)
+    except CannotSend as error:
+        raise AgentError(str(error)) from None
     if progress is not None:
-        dialogue.progress = lambda given: progress(given, len(content))
+        dialogue.progress = lambda given: progress(given, len(form.content))
     sender = "" if letter.sender is None else str(letter.sender)
-    sent = await dialogue.send(sender, [Recipient(str(each)) for each in recipients], content, parameters)
+    people = [Recipient(str(each)) for each in recipients]
+    sent = await dialogue.send(sender, people, form.content, form.parameters(dialogue.extensions), form.chunked)
     secure = _secure(dialogue)
     return [Posted(recipient, host, sent.of(place), secure) for place, recipient in enumerate(recipients)]
-
-
-def _fitting(
-    dialogue: Dialogue, letter: Letter, recipients: Sequence[Mailbox]
-) -> tuple[list[tuple[str, str | None]], bytes]:
-    """Parameters of MAIL and the message, as this server can take it."""
-    extensions, content = dialogue.extensions, letter.content
-    wanted = needs(content)
-    people = [*recipients, *([] if letter.sender is None else [letter.sender])]
-    utf8 = wanted.utf8 or not all(each.is_ascii for each in people)
-    if utf8 and "SMTPUTF8" not in extensions:
-        raise AgentError("the server takes ASCII alone (no SMTPUTF8) in addresses and heads")
-    if wanted.binary or (wanted.eight_bits and "8BITMIME" not in extensions):
-        try:
-            content = downgraded(content)
-        except CannotDowngrade as error:
-            raise AgentError(str(error)) from None
-    size = extensions.get("SIZE", "")
-    if size.isdigit() and 0 < int(size) < len(content):
-        raise AgentError(f"the message has {len(content)} octets, and the server takes {size}")
-    parameters: list[tuple[str, str | None]] = [("SIZE", str(len(content)))] if "SIZE" in extensions else []
-    if not content.isascii():
-        parameters.append(("BODY", "8BITMIME"))
-    if utf8:
-        parameters.append(("SMTPUTF8", None))
-    return parameters, content

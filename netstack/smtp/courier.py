@@ -11,19 +11,18 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError
-from netstack.mail.downgrade import CannotDowngrade, downgraded
+from netstack.mail.limits import MimeLimits
 from netstack.sansio import Peer
 from netstack.smtp.dialogue import Dialogue, DialogueError, accepted, connect
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.events import Recipient
+from netstack.smtp.fitting import CannotSend, Form, Parameter, fitted
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.queue import Job, Outcome, Unreachable
 from netstack.smtp.routes import NoRoute, Route, route
 from netstack.smtp.tlspolicy import Demand, Level, Policies
 from netstack.smtp.wire import Reply, encode_xtext
 
-COST = 0.001
-"""Seconds that making a message seven bits takes, in the simulation alone."""
 _NO_DEMAND = Demand(Level.NONE)
 
 
@@ -45,6 +44,7 @@ class CourierOptions:
     addresses: int = 10
     """Of all hosts of a route that are tried in one attempt."""
     smtp: SMTPLimits = field(default_factory=SMTPLimits)
+    mime: MimeLimits = field(default_factory=MimeLimits)
     connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=900.0, connect=30.0))
 
 
@@ -207,73 +207,30 @@ class RemoteSession:
         envelope, extensions = job.envelope, dialogue.extensions
         recipients = [envelope.recipients[index] for index in job.indexes]
         try:
-            form = await self._formed(envelope, recipients, job.content, extensions)
-        except _Impossible as impossible:
+            if envelope.require_tls and ("REQUIRETLS" not in extensions or not self._proved):  # RFC 8689 §4.2.1
+                raise CannotSend("the message needs REQUIRETLS, with a server that proves who it is", "5.7.30")
+            form = await fitted(
+                self._courier.machine, job.content, [envelope.sender, *(each.mailbox for each in recipients)], extensions,
+                envelope.body, envelope.utf8, self._courier.options.mime,
+            )  # fmt: skip
+        except CannotSend as impossible:
             return [Outcome(Fate.FAILED, impossible.status, str(impossible))] * len(recipients)
         sent = await dialogue.send(
             "" if envelope.sender is None else str(envelope.sender),
             [Recipient(str(each.mailbox), _recipient_parameters(each, extensions)) for each in recipients],
             form.content,
             _mail_parameters(envelope, form, extensions),
-            "CHUNKING" in extensions and (self._courier.options.chunking or form.body == "BINARYMIME"),
+            form.chunked or ("CHUNKING" in extensions and self._courier.options.chunking),
         )
         return [_outcome(sent.of(place), self._host, "DSN" in extensions) for place in range(len(recipients))]
-
-    async def _formed(
-        self, envelope: Envelope, recipients: Sequence[Destination], content: bytes, extensions: Mapping[str, str]
-    ) -> "_Form":
-        """The message as this server can have it: as it is, or in seven bits (RFC 6152 §3). Raises _Impossible."""
-        if envelope.require_tls and ("REQUIRETLS" not in extensions or not self._proved):  # RFC 8689 §4.2.1
-            raise _Impossible("the message needs REQUIRETLS, with a server that proves who it is", "5.7.30")
-        utf8 = False
-        if envelope.utf8:  # RFC 6531 §3.2: asked for, and not always needed
-            addresses = [each.mailbox for each in recipients] + ([envelope.sender] if envelope.sender is not None else [])
-            utf8 = not all(each.is_ascii for each in addresses) or not content.partition(b"\r\n\r\n")[0].isascii()
-            if utf8 and "SMTPUTF8" not in extensions:
-                raise _Impossible("the message needs SMTPUTF8, which the server does not offer", "5.6.7")
-        body = "BINARYMIME" if envelope.body == "BINARYMIME" else "7BIT" if content.isascii() else "8BITMIME"
-        offered = body in extensions and (body != "BINARYMIME" or "CHUNKING" in extensions)
-        if body != "7BIT" and not offered:
-            try:
-                content = await self._courier.machine.offload(lambda: downgraded(content), COST)
-            except CannotDowngrade as error:
-                raise _Impossible(f"the server takes seven bits alone, and {error}", error.status) from None
-            body = "7BIT"
-        size = extensions.get("SIZE", "")
-        if size.isdigit() and 0 < int(size) < len(content):
-            raise _Impossible(f"the message has {len(content)} octets, and the server takes {size}", "5.3.4")
-        return _Form(content, body, utf8)
-
-
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """A message as a server gets it."""
-
-    content: bytes
-    body: str
-    utf8: bool
-
-
-class _Impossible(Exception):
-    """A message cannot be sent to a server at all."""
-
-    def __init__(self, text: str, status: str) -> None:
-        super().__init__(text)
-        self.status = status
 
 
 class _NoTLS(DialogueError):
     """The server offers TLS and does not manage it."""
 
 
-def _mail_parameters(envelope: Envelope, form: _Form, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
-    found: list[tuple[str, str | None]] = []
-    if "SIZE" in extensions:
-        found.append(("SIZE", str(len(form.content))))
-    if form.body != "7BIT":
-        found.append(("BODY", form.body))
-    if form.utf8:
-        found.append(("SMTPUTF8", None))
+def _mail_parameters(envelope: Envelope, form: Form, extensions: Mapping[str, str]) -> list[Parameter]:
+    found = form.parameters(extensions)
     if envelope.require_tls:
         found.append(("REQUIRETLS", None))
     if "DSN" in extensions:
@@ -282,8 +239,8 @@ def _mail_parameters(envelope: Envelope, form: _Form, extensions: Mapping[str, s
     return found
 
 
-def _recipient_parameters(recipient: Destination, extensions: Mapping[str, str]) -> list[tuple[str, str | None]]:
-    found: list[tuple[str, str | None]] = []
+def _recipient_parameters(recipient: Destination, extensions: Mapping[str, str]) -> list[Parameter]:
+    found: list[Parameter] = []
     if "DSN" in extensions:
         if recipient.notify is not None:
             found.append(("NOTIFY", ",".join(sorted(recipient.notify))))

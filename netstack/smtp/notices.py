@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from enum import Enum
 
+from netstack.mail.message import date_field
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.wire import encode_xtext
 
@@ -148,4 +147,4 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _date(wall: float) -> str:
-    return format_datetime(datetime.fromtimestamp(wall, UTC))
+    return date_field(wall).decode()

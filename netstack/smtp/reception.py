@@ -7,8 +7,6 @@ can forget it: it is on disk.
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
@@ -398,7 +396,7 @@ class Conversation:
         address = client.address if ":" not in client.address else f"IPv6:{client.address}"
         to = transaction.recipients[0][0].recipient if len(transaction.recipients) == 1 else None
         shown = "" if to is None else f"\r\n\tfor <{to}>"
-        when = format_datetime(datetime.fromtimestamp(now, UTC))
+        when = date_field(now).decode()
         return (
             f"Received: from {client.hello} ([{address}]){version}\r\n\tby {options.name} with {protocol} id {number:X}"
             f"{shown};\r\n\t{when}\r\n"

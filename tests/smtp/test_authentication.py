@@ -11,8 +11,15 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from netstack.kernel.resolver import FakeResolver, ResolutionError
+from netstack.mail.addresses import parse_mailbox
+from netstack.mail.limits import HeadLimits
+from netstack.mail.message import Field, head
+from netstack.sansio import Peer
 from netstack.smtp.authentication import dkim, dmarc, results, spf
+from netstack.smtp.authentication.checks import AuthenticationLimits, Verifying
 from netstack.smtp.authentication.lookup import joined
+from netstack.smtp.events import MailReceived
+from netstack.smtp.reception import Client, Transaction
 from tests.interop.programs import need_library
 
 judge = need_library("dkim")
@@ -166,9 +173,9 @@ def key_of(key: Any) -> tuple[bytes, bytes]:
 
 
 def ours(octets: bytes, record: str, wall: float = NOW) -> dkim.Verdict:
-    fields, body = dkim.split_message(octets)
-    [field] = [octets for name, octets in fields if name == "dkim-signature"]
-    return dkim.verify(dkim.parse_signature(field), fields, body, record, wall)
+    of = head(octets)
+    [field] = [field.raw for field in of.fields if field.name == b"dkim-signature"]
+    return dkim.verify(dkim.parse_signature(field), of.fields, octets[of.body :], record, wall)
 
 
 @pytest.mark.parametrize("key", [RSA, ED], ids=["rsa", "ed25519"])
@@ -267,8 +274,8 @@ def test_a_part_of_the_body_that_is_not_signed() -> None:
 # DMARC
 
 
-def fields_of(author: str) -> list[dkim.Field]:
-    return [("from", f"From: {author}\r\n".encode())]
+def fields_of(author: str) -> list[Field]:
+    return [Field(b"from", f"From: {author}\r\n".encode())]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +292,17 @@ def fields_of(author: str) -> list[dkim.Field]:
         ("a@crepes.fr", {"crepes.fr": "v=DMARC1; p=reject; aspf=s"}, "mail.crepes.fr", "", "fail", "reject"),
         ("a@x.fr", {"fr": "v=DMARC1; p=reject; psd=y"}, "y.fr", "", "none", "none"),
         ('"x@evil.test" <a@crepes.fr>', {"crepes.fr": "v=DMARC1; p=reject"}, "evil.test", "", "fail", "reject"),
-        ("a@crepes.fr, b@evil.test", {"crepes.fr": "v=DMARC1; p=reject"}, "crepes.fr", "", "permerror", "none"),
+        ("a@crepes.fr, b@evil.test", {"crepes.fr": "v=DMARC1; p=reject"}, "crepes.fr", "", "none", "none"),
+        ("a@evil.test, b@crepes.fr", {"crepes.fr": "v=DMARC1; p=reject"}, "evil.test", "evil.test", "fail", "reject"),
+        (
+            "a@crepes.fr, b@x.fr",
+            {"crepes.fr": "v=DMARC1; p=reject", "x.fr": "v=DMARC1; p=none"},
+            "x.fr",
+            "",
+            "fail",
+            "reject",
+        ),
+        ("friends: a@crepes.fr, b@crepes.fr;", {"crepes.fr": "v=DMARC1; p=reject"}, "evil.test", "", "fail", "reject"),
     ],
 )
 def test_dmarc(
@@ -299,8 +316,64 @@ def test_dmarc(
 
 
 def test_no_author_or_two() -> None:
-    for fields in ([], fields_of("a@b.c") * 2, fields_of("nobody"), fields_of("x" * 3000)):
-        assert run(dmarc.judge(FakeResolver(), fields, None, [])).result == "permerror"
+    judged = run(dmarc.judge(FakeResolver(), [], None, []))
+    assert (judged.result, judged.policy) == ("permerror", "none"), "as in the chapter's dialogue"
+    many = ", ".join(f"a@{number}.test" for number in range(5))
+    for fields in (fields_of("a@b.c") * 2, fields_of("nobody"), fields_of("x" * 5000), fields_of(many), fields_of("a@b..c")):
+        judged = run(dmarc.judge(FakeResolver(), fields, None, []))
+        assert (judged.result, judged.policy) == ("permerror", "reject")
+
+
+# What an MX does about it
+
+
+class Here:
+    """Of a machine what a check needs."""
+
+    resolver = FakeResolver({("_dmarc.crepes.fr", "TXT"): ['"v=DMARC1; p=reject"']})
+
+    def wall(self) -> float:
+        return NOW
+
+    async def offload(self, work: Any, cost: float) -> Any:
+        return work()
+
+
+def checked(content: bytes, **limits: int) -> Any:
+    client = Client(Peer(("192.0.2.9", 25), ("192.0.2.1", 4000)), hello="evil.test")
+    transaction = Transaction(MailReceived(parse_mailbox("eve@evil.test"), 0), [], [], [])
+    machine: Any = Here()
+    verifying = Verifying(machine, "mail.hamburger.edu", True, AuthenticationLimits(heads=HeadLimits(**limits)))
+    return run(verifying(client, transaction, content))
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"From: a@evil.test\r\n\r\nx\r\n", 0),
+        (b"From: a@crepes.fr\r\n\r\nx\r\n", 550),
+        (b"From: a@evil.test\r\nFrom: a@crepes.fr\r\n\r\nx\r\n", 550),
+        (b"From: a@evil.test, a@crepes.fr\r\n\r\nx\r\n", 550),
+        (b"Do you like ketchup?\r\n", 0),
+        (b"", 0),
+        (b"From: a@evil.test\r\n" + b"A: b\r\n" * 9 + b"\r\nx\r\n", 0),
+        (b"From: a@evil.test\r\n" + b"A: b\r\n" * 10 + b"From: a@crepes.fr\r\n\r\nx\r\n", 554),
+        (b"From: a@evil.test\r\nA: " + b"b" * 1000 + b"\r\nFrom: a@crepes.fr\r\n\r\nx\r\n", 554),
+    ],
+)
+def test_what_is_refused(content: bytes, code: int) -> None:
+    verdict = checked(content, fields=10, octets=1000)
+    assert (verdict.refusal.code if verdict.refusal else 0) == code
+    assert not verdict.content
+
+
+def test_everybody_reads_the_head_that_was_judged() -> None:
+    before, after = b"From: a@evil.test\r\nTo: b\r\n", b"no field\r\nFrom: a@crepes.fr\r\n\r\nx\r\n"
+    assert checked(before + after).content == before + b"\r\n" + after
+    forged = b"Authentication-Results: mail.hamburger.edu; spf=pass\r\n"
+    assert checked(forged + before + b"\r\n" + after).content == before + b"\r\n" + after
+    assert checked(before + b"\r\n" + after).content == b""
+    assert checked(before).content == b""
 
 
 # Authentication-Results
@@ -321,6 +394,8 @@ def test_results_are_written_and_forged_ones_known() -> None:
         (b" (x) mail.hamburger.edu; none", True), (b" other.test; spf=pass", False),
     ]:  # fmt: skip
         assert (
-            results.is_forged(("authentication-results", b"Authentication-Results:" + text + b"\r\n"), "mail.hamburger.edu")
+            results.is_forged(
+                Field(b"authentication-results", b"Authentication-Results:" + text + b"\r\n"), "mail.hamburger.edu"
+            )
             is forged
         )

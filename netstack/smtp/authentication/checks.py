@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from netstack.kernel.machine import Machine
+from netstack.mail.limits import HeadLimits
+from netstack.mail.message import Field, Head, head
 from netstack.sansio.bounds import positive
 from netstack.smtp.authentication import dkim, dmarc, results, spf
 from netstack.smtp.authentication.lookup import TemporaryError, texts
@@ -22,6 +24,8 @@ class AuthenticationLimits:
     signatures: int = 5
     """DKIM signatures that are looked at, from the top."""
     spf: SPFLimits = field(default_factory=SPFLimits)
+    heads: HeadLimits = field(default_factory=HeadLimits)
+    """A head that goes beyond is refused: 554."""
 
     def __post_init__(self) -> None:
         positive("signatures", self.signatures)
@@ -40,19 +44,22 @@ class Verifying:
         self._limits = limits or AuthenticationLimits()
 
     async def __call__(self, client: Client, transaction: Transaction, content: bytes) -> Verdict:
-        fields, body = dkim.split_message(content)
+        of = head(content, self._limits.heads)
+        if not of.whole:  # a field that is not looked at may be another author
+            return Verdict(refusal=Reply(554, ("the message has a head that is too long, or has too many fields",), "5.6.0"))
+        fields, body = of.fields, content[of.body :]
+        kept = [each for each in fields if not results.is_forged(each, self._name)]
         cleaned = b""
-        forged = [each for each in fields if results.is_forged(each, self._name)]
-        if forged:
-            kept = [each for each in fields if each not in forged]
-            cleaned = b"".join(octets for _, octets in kept) + b"\r\n" + body
+        if len(kept) < len(fields) or _broken(content, of):
+            cleaned = b"".join(each.raw for each in kept) + b"\r\n" + body
         if client.account:
             return Verdict(results.field(self._name, None, "", "", (), None, client.account), content=cleaned)
         checked = await self._spf(client, transaction)
         signatures = await self._dkim(fields, body)
         judged = await dmarc.judge(self._machine.resolver, fields, checked, signatures)
-        if self._enforce and judged.result == "fail" and judged.policy == "reject":
-            return Verdict(refusal=Reply(550, (f"{judged.domain} asks to refuse what it has not sent (DMARC)",), "5.7.1"))
+        if self._enforce and judged.result in ("fail", "permerror") and judged.policy == "reject":
+            why = f"{judged.domain} asks to refuse what it has not sent" if judged.domain else judged.reason
+            return Verdict(refusal=Reply(550, (f"{why} (DMARC)",), "5.7.1"))
         sender = "" if transaction.mail.sender is None else str(transaction.mail.sender)
         return Verdict(results.field(self._name, checked, sender, client.hello, signatures, judged), content=cleaned)
 
@@ -64,15 +71,15 @@ class Verifying:
             identity, domain = f"{sender.local}@{sender.domain}", sender.domain
         return await spf.check_host(self._machine.resolver, client.address, domain, identity, client.hello, self._limits.spf)
 
-    async def _dkim(self, fields: Sequence[dkim.Field], body: bytes) -> list[dkim.Verdict]:
+    async def _dkim(self, fields: Sequence[Field], body: bytes) -> list[dkim.Verdict]:
         found: list[dkim.Verdict] = []
-        for name, octets in fields:
-            if name != "dkim-signature":
+        for each in fields:
+            if each.name != b"dkim-signature":
                 continue
             if len(found) >= self._limits.signatures:
                 break
             try:
-                signature = dkim.parse_signature(octets)
+                signature = dkim.parse_signature(each.raw)
                 keys = await texts(self._machine.resolver, signature.key_name)
             except dkim.BadSignature as bad:
                 found.append(dkim.Verdict(bad.result, "", "", str(bad)))
@@ -80,7 +87,7 @@ class Verifying:
             except TemporaryError as error:
                 found.append(dkim.Verdict("temperror", signature.domain, signature.selector, str(error)))
                 continue
-            key = next((each for each in keys or () if "p=" in each), None)
+            key = next((text for text in keys or () if "p=" in text), None)
             if key is None:
                 found.append(dkim.Verdict("permerror", signature.domain, signature.selector, "no key is published"))
                 continue
@@ -91,6 +98,11 @@ class Verifying:
 
             found.append(await self._machine.offload(verify, COST))
         return found
+
+
+def _broken(content: bytes, of: Head) -> bool:
+    """Whether a line that is no field ends the head: others may read on, so the empty line that is missing is put there."""
+    return 0 < of.body < len(content) and not content.endswith((b"\n\r\n", b"\n\n"), 0, of.body) and bool(of.fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +124,11 @@ class Signing:
             self._keys.setdefault(key.domain, []).append(key)
 
     async def __call__(self, client: Client, transaction: Transaction, content: bytes) -> Verdict:
-        fields, _ = dkim.split_message(content)
         try:
-            domain = dmarc.author_domain(fields)
+            domains = dmarc.author_domains(head(content).fields)
         except ValueError:
             return Verdict()
-        keys = self._keys.get(domain, [])
+        keys = [key for domain in domains for key in self._keys.get(domain, ())]
         wall = self._machine.wall()
 
         def sign() -> bytes:

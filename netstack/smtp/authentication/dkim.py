@@ -19,6 +19,9 @@ from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
+from netstack.mail.limits import HeadLimits
+from netstack.mail.message import LIMITS, Field, head
+
 Result = Literal["none", "pass", "fail", "policy", "neutral", "temperror", "permerror"]
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 SIGNED = (
@@ -34,8 +37,6 @@ _TAG = re.compile(r"[ \t\r\n]*([A-Za-z][A-Za-z0-9_]*)[ \t\r\n]*=([^;]*)")
 _SPACE = re.compile(rb"[ \t]+")
 _FOLD = re.compile(rb"\r\n(?=[ \t])")
 _DOMAIN = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,252})")
-Field = tuple[str, bytes]
-"""A field's name in lower case and its octets, the last CRLF included."""
 
 
 class BadSignature(Exception):
@@ -71,21 +72,6 @@ class Verdict:
     domain: str
     selector: str = ""
     reason: str = ""
-
-
-def split_message(octets: bytes) -> tuple[list[Field], bytes]:
-    """Header fields in their order, and the body."""
-    end = octets.find(b"\r\n\r\n")
-    header, body = (octets, b"") if end < 0 else (octets[: end + 2], octets[end + 4 :])
-    if octets.startswith(b"\r\n"):
-        return [], octets[2:]
-    fields: list[Field] = []
-    for line in header.split(b"\r\n")[: -1 if header.endswith(b"\r\n") else None]:
-        if line[:1] in (b" ", b"\t") and fields:
-            fields[-1] = fields[-1][0], fields[-1][1] + line + b"\r\n"
-        else:
-            fields.append((line.partition(b":")[0].rstrip(b" \t").decode("latin-1").lower(), line + b"\r\n"))
-    return fields, body
 
 
 def parse_tags(text: str) -> dict[str, str]:
@@ -188,10 +174,19 @@ def verify(signature: Signature, fields: Sequence[Field], body: bytes, key_text:
     return Verdict("pass", signature.domain, signature.selector)
 
 
-def sign(octets: bytes, key: PrivateKey, domain: str, selector: str, wall: float, lifetime: float = 14 * 86400.0) -> bytes:
+def sign(
+    octets: bytes,
+    key: PrivateKey,
+    domain: str,
+    selector: str,
+    wall: float,
+    lifetime: float = 14 * 86400.0,
+    limits: HeadLimits = LIMITS,
+) -> bytes:
     """The DKIM-Signature field for a message, with its CRLF: relaxed/relaxed, valid for `lifetime` seconds."""
-    fields, body = split_message(octets)
-    there = [name for name, _ in fields]
+    found = head(octets, limits)
+    fields, body = found.fields, octets[found.body :]
+    there = [field.name.decode() for field in fields]
     names: list[str] = []
     for name in SIGNED:
         names += [name] * (there.count(name) + (name in OVERSIGNED))
@@ -240,9 +235,9 @@ def canonical_field(octets: bytes, how: str) -> bytes:
 def _header_hash(signature: Signature, fields: Sequence[Field], how: str) -> bytes:
     """Of the signed fields, each name's from the last one up, and of the signature's own without its `b=` (§3.7)."""
     left: dict[str, list[bytes]] = {}
-    for name, octets in fields:
-        if octets is not signature.field:
-            left.setdefault(name, []).append(octets)
+    for field in fields:
+        if field.raw is not signature.field:
+            left.setdefault(field.name.decode(), []).append(field.raw)
     hashed = sha256()
     for name in signature.headers:
         if left.get(name):

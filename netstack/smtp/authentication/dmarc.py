@@ -6,20 +6,25 @@ public suffixes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.headerregistry import HeaderRegistry
 from typing import Literal
 
 from netstack.kernel.resolver import Resolver
 from netstack.mail.addresses import AddressError, canonical_domain
+from netstack.mail.envelope import address_list
+from netstack.mail.message import Field
 from netstack.smtp.authentication import dkim, spf
-from netstack.smtp.authentication.dkim import BadSignature, Field, parse_tags
+from netstack.smtp.authentication.dkim import BadSignature, parse_tags
 from netstack.smtp.authentication.lookup import TemporaryError, texts
 
 Result = Literal["none", "pass", "fail", "temperror", "permerror"]
 Policy = Literal["none", "quarantine", "reject"]
 MOST_STEPS = 8
 """Labels that are walked up."""
-_registry = HeaderRegistry()
+LONGEST_FROM, MOST_DOMAINS = 4096, 4
+"""Octets of a From field that is looked at, and domains of its authors."""
+_POLICIES: tuple[Policy, ...] = ("none", "quarantine", "reject")
+_RESULTS: tuple[Result, ...] = ("pass", "none", "temperror", "permerror", "fail")
+"""From the best to the worst."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +52,19 @@ class Judged:
     reason: str = ""
 
 
-def author_domain(fields: Sequence[Field]) -> str:
-    """The domain of the one author in the one From field (RFC 7489 §6.6.1); raises ValueError."""
-    found = [octets for name, octets in fields if name == "from"]
+def author_domains(fields: Sequence[Field]) -> list[str]:
+    """The domains of the authors in the one From field (RFC 7489 §6.6.1); raises ValueError."""
+    found = [field for field in fields if field.name == b"from"]
     if len(found) != 1:
         raise ValueError(f"{len(found)} From fields")
-    text = found[0].partition(b":")[2].decode("utf-8", "replace").replace("\r\n", "").strip()
-    if len(text) > 2000:
+    if len(found[0].raw) > LONGEST_FROM:
         raise ValueError("a From field without end")
-    parsed = _registry("From", text)
-    domains = {address.domain.lower() for address in parsed.addresses}  # type: ignore[attr-defined]
-    if len(domains) != 1 or not next(iter(domains)):
-        raise ValueError("no author, or authors of several domains")
+    authors = address_list(found[0].value.decode("utf-8", "replace"))
+    domains = list(dict.fromkeys(each.domain for each in authors if each.domain is not None))
+    if not domains or len(domains) > MOST_DOMAINS:
+        raise ValueError("no author, or authors of too many domains")
     try:
-        return canonical_domain(domains.pop())
+        return [canonical_domain(domain) for domain in domains]
     except AddressError as error:
         raise ValueError(str(error)) from None
 
@@ -68,11 +72,23 @@ def author_domain(fields: Sequence[Field]) -> str:
 async def judge(
     resolver: Resolver, fields: Sequence[Field], checked: spf.Checked | None, signatures: Sequence[dkim.Verdict]
 ) -> Judged:
-    """`checked` is SPF's result for the domain of the envelope's sender, or of HELO where there is none."""
+    """`checked` is SPF's result for the domain of the envelope's sender, or of HELO where there is none.
+
+    Of authors of several domains each is judged, and the worst of them counts. Whoever reads a message with two From fields
+    may see either: nobody can be judged, and all is refused (RFC 7489 §6.6.1, RFC 5322 §3.6).
+    """
     try:
-        domain = author_domain(fields)
+        domains = author_domains(fields)
     except ValueError as error:
-        return Judged("permerror", "", reason=str(error))
+        doubtful = any(field.name == b"from" for field in fields)
+        return Judged("permerror", "", "reject" if doubtful else "none", str(error))
+    judged = [await _judge_one(resolver, domain, checked, signatures) for domain in domains]
+    return max(judged, key=lambda each: (_POLICIES.index(each.policy), _RESULTS.index(each.result)))
+
+
+async def _judge_one(
+    resolver: Resolver, domain: str, checked: spf.Checked | None, signatures: Sequence[dkim.Verdict]
+) -> Judged:
     try:
         record = await discover(resolver, domain)
         if record is None:

@@ -1,7 +1,7 @@
-"""TXT records, as all of these methods look them up."""
+"""The DNS, as all of these methods ask it: what is there, or that it does not answer now."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
 from netstack.kernel.resolver import NameNotFound, ResolutionError, Resolver
 
@@ -13,19 +13,28 @@ class TemporaryError(Exception):
     """The DNS does not answer now: temperror."""
 
 
-async def texts(resolver: Resolver, name: str) -> Sequence[str] | None:
-    """The TXT records of a name, their strings joined (RFC 7208 §3.3); None where the name does not exist.
+async def looked_up(asked: Awaitable[Sequence[str]]) -> Sequence[str] | None:
+    """What the DNS has, be it nothing; None where the name does not exist. Raises TemporaryError.
 
-    Raises TemporaryError.
+    A failure that will not pass counts as nothing.
     """
     try:
-        return [joined(record) for record in await resolver.records(name, "TXT")]
+        return await asked
     except NameNotFound:
         return None
     except ResolutionError as error:
         if error.temporary:
             raise TemporaryError(str(error)) from None
-        return None
+        return ()
+
+
+async def texts(resolver: Resolver, name: str) -> Sequence[str] | None:
+    """The TXT records of a name, their strings joined (RFC 7208 §3.3); None where the name does not exist.
+
+    Raises TemporaryError.
+    """
+    records = await looked_up(resolver.records(name, "TXT"))
+    return None if records is None else [joined(record) for record in records]
 
 
 def joined(record: str) -> str:

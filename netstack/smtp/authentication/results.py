@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 
+from netstack.mail.message import Field
 from netstack.smtp.authentication import dkim, dmarc, spf
-from netstack.smtp.authentication.dkim import Field
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z@/:]+")
 
@@ -41,10 +41,9 @@ def field(
 
 def is_forged(each: Field, authority: str) -> bool:
     """Whether a field of a message that comes in claims to be ours (§5): it is taken out."""
-    name, octets = each
-    if name != "authentication-results":
+    if each.name != b"authentication-results":
         return False
-    value = re.sub(rb"\([^()]*\)", b" ", octets.partition(b":")[2]).strip()
+    value = re.sub(rb"\([^()]*\)", b" ", each.value).strip()
     claimed = re.split(rb"[\s;]", value, maxsplit=1)[0].strip(b'"').decode("latin-1").lower()
     return claimed == authority.lower()
 

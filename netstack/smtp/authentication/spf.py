@@ -7,9 +7,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Literal
 from urllib.parse import quote
 
-from netstack.kernel.resolver import NameNotFound, ResolutionError, Resolver
+from netstack.kernel.resolver import Resolver
 from netstack.sansio.bounds import all_positive
-from netstack.smtp.authentication.lookup import TemporaryError, texts
+from netstack.smtp.authentication.lookup import TemporaryError, looked_up, texts
 
 Result = Literal["none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"]
 _QUALIFIERS: dict[str, Result] = {"+": "pass", "-": "fail", "~": "softfail", "?": "neutral"}
@@ -254,30 +254,16 @@ class _Check:
             raise PermanentError(f"more than {self._limits.void} look-ups that find nothing")
 
     async def _addresses(self, name: str, counted: bool = True) -> Sequence[str]:
-        try:
-            found = await self._resolver.addresses(name)
-        except NameNotFound:
-            found = ()
-        except ResolutionError as error:
-            if error.temporary:
-                raise TemporaryError(str(error)) from None
-            found = ()
-        if not found and counted:
+        addresses = await looked_up(self._resolver.addresses(name)) or ()
+        if not addresses and counted:
             self._nothing()
-        return found
+        return addresses
 
     async def _records(self, name: str, rdtype: str) -> Sequence[str]:
-        try:
-            found = await self._resolver.records(name, rdtype)
-        except NameNotFound:
-            found = ()
-        except ResolutionError as error:
-            if error.temporary:
-                raise TemporaryError(str(error)) from None
-            found = ()
-        if not found:
+        records = await looked_up(self._resolver.records(name, rdtype)) or ()
+        if not records:
             self._nothing()
-        return found
+        return records
 
     # Macros (§7)
 
