@@ -53,6 +53,9 @@ class RingOptions:
     """Between two looks at one shortcut, in turn."""
     spread: float = 0.0
     """The part of `stabilize` and `fix` by which each such pause may be shorter or longer; 0.5 in the paper."""
+    hurry: float = 1.0
+    """After neighbours have changed, the part of `stabilize` until the next look, then twice as long up to all of it; 1: no
+    hurry, as in the paper."""
     timeout: float = 0.5
     """For an answer."""
     hops: int = 1000
@@ -65,6 +68,8 @@ class RingOptions:
     def __post_init__(self) -> None:
         for name in ("successors", "stabilize", "fix", "timeout", "hops", "lookups", "candidates"):
             positive(name, getattr(self, name))
+        if not 0 < self.hurry <= 1:
+            raise ValueError(f"hurry: expected more than 0 and at most 1, got {self.hurry}")
         if not 0 <= self.spread < 1:
             raise ValueError(f"spread: expected at least 0 and less than 1, got {self.spread}")
 
@@ -101,7 +106,7 @@ class Node:
     """One node. Alone it is a circle of one; `join` brings it into another."""
 
     __slots__ = (
-        "_fix_due", "_gone", "_known", "_lookups", "_next_finger", "_number", "_order", "_out", "_pending", "_rng",
+        "_fix_due", "_gone", "_haste", "_known", "_lookups", "_next_finger", "_number", "_order", "_out", "_pending", "_rng",
         "_stabilize_due", "circle", "left", "me", "options", "predecessor", "shortcuts", "successors",
     )  # fmt: skip
 
@@ -124,6 +129,8 @@ class Node:
         self._order: deque[tuple[float, int]] = deque()
         self._lookups: dict[int, _LookUp] = {}
         self._stabilize_due = self._fix_due = 0.0
+        self._haste = 1.0
+        """The part of `stabilize` that the next pause lasts."""
         self._next_finger = 0
         self._gone: dict[Contact, float] = {}
         """Nodes that did not answer of late: others may still name them."""
@@ -199,7 +206,7 @@ class Node:
         elif isinstance(message, Neighbours):
             self._send(sender, NeighboursAnswer(message.number, self.predecessor, tuple(self.successors)))
         elif isinstance(message, Notify):
-            yield from self._notified(message.node)
+            yield from self._notified(message.node, now)
         elif isinstance(message, Ping):
             self._send(sender, Pong(message.number))
         elif isinstance(message, Leaving):
@@ -226,7 +233,8 @@ class Node:
             if pending is not None:
                 yield from self._silent(pending[0], pending[2], now)
         if now >= self._stabilize_due:
-            self._stabilize_due = now + self._pause(self.options.stabilize)
+            self._stabilize_due = now + self._haste * self._pause(self.options.stabilize)
+            self._haste = min(1.0, 2 * self._haste)
             successor = self.successors[0]
             if successor != self.me:
                 self._ask(successor, Neighbours(self._next()), "stabilize", now)
@@ -303,6 +311,8 @@ class Node:
         while lookup.finals:
             final = lookup.finals.pop()
             if final == self.me:
+                if lookup.joining:  # others have not noticed that it was away
+                    continue
                 return self._done(lookup, final, now)
             if final in self._gone:
                 continue
@@ -314,12 +324,13 @@ class Node:
     def _done(self, lookup: _LookUp, responsible: Contact | None, now: float) -> Iterator[Event]:
         self._lookups.pop(lookup.number, None)
         if lookup.joining:
-            if responsible is None or responsible == self.me:
+            if responsible is None or responsible.ident == self.me.ident:
                 yield JoinFailed(next(iter(lookup.asked), self.me))
                 return
             yield from self._take_successors([responsible])
             self._send(responsible, Notify(self.me))
             self._stabilize_due = now
+            self._haste = self.options.hurry
             yield Joined(responsible)
         elif lookup.finger >= 0:
             if responsible is not None and responsible != self.me:
@@ -368,7 +379,10 @@ class Node:
             and self.circle.within(self.me.ident, between.ident, successor.ident)
         ):
             chain.insert(0, between)
+        before = self.successors
         yield from self._take_successors(chain)
+        if self.successors is not before:
+            self._hurry(now)
         if self.successors[0] != self.me:
             self._send(self.successors[0], Notify(self.me))
 
@@ -387,12 +401,19 @@ class Node:
             self.successors = found
             yield NeighboursChanged(self.predecessor, tuple(found))
 
-    def _notified(self, node: Contact) -> Iterator[Event]:
+    def _hurry(self, now: float) -> None:
+        """Something has changed, and more may have: look again sooner, then at ever longer pauses."""
+        if self.options.hurry < 1:
+            self._haste = self.options.hurry
+            self._stabilize_due = min(self._stabilize_due, now + self._haste * self.options.stabilize)
+
+    def _notified(self, node: Contact, now: float) -> Iterator[Event]:
         before = self.predecessor
         if node == self.me or node == before:
             return
         if before is None or self.circle.within(before.ident, node.ident, self.me.ident):
             self.predecessor = node
+            self._hurry(now)
             if self.successors[0] == self.me:
                 yield from self._take_successors([node])
             yield NeighboursChanged(node, tuple(self.successors))
