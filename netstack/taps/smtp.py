@@ -27,7 +27,7 @@ from netstack.smtp.courier import Courier, CourierOptions
 from netstack.smtp.dialogue import PROTOCOL
 from netstack.smtp.directory import Directory, parse_aliases, parse_domains
 from netstack.smtp.limits import QueueLimits, SMTPLimits
-from netstack.smtp.local import LocalSession
+from netstack.smtp.local import LocalSession, Straight
 from netstack.smtp.metrics import Receptions, collector
 from netstack.smtp.mta_sts import NoPolicy, STSLimits
 from netstack.smtp.offer import Offer
@@ -189,7 +189,8 @@ def build(config: Config, machine: Machine) -> IService:
         elif kind == "submission" and config.dkim:
             checks.append(Signing(machine, config.signing_keys))
         admission = Admission(machine, config.admission)
-        reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission)
+        straight = Straight(directory, store)
+        reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission, straight)
         mechanisms = MECHANISMS if kind == "submission" else ()
         offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
         doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))

@@ -161,7 +161,9 @@ def _accept(running: Any, host: str, sender: str, recipient: str, content: bytes
     from netstack.mail.addresses import parse_mailbox
 
     to = [Destination(parse_mailbox(recipient))]
-    return smtp(running, host).queue.accept(Envelope(parse_mailbox(sender), to, running.hosts[host].machine.wall()), content)
+    return smtp(running, host).queue.accept(
+        [Envelope(parse_mailbox(sender), to, running.hosts[host].machine.wall())], content
+    )
 
 
 async def _mailbox(running: Any, host: str, account: str) -> list[bytes]:
