@@ -84,8 +84,8 @@ class RingNetwork:
             self._alarms[node.me] = due
             self._push(due, node.me, None)
 
-    def run(self, until: float) -> None:
-        """Go on to a time."""
+    def run(self, until: float, stop: bool = False) -> None:
+        """Go on to a time, or with `stop` to the first event that a node tells."""
         heap = self._heap
         while heap and heap[0][0] <= until:
             when, _, to, what = heapq.heappop(heap)
@@ -106,6 +106,8 @@ class RingNetwork:
                 else:
                     self.told.append((self.now, to, event))
             self.serve(node)
+            if stop and (self.done or self.told):
+                return
         self.now = max(self.now, until)
 
     def look_up(self, contact: Contact, key: int) -> tuple[Contact, int]:
