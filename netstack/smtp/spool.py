@@ -5,7 +5,7 @@ one in which little is left has that copied to the newest. A crash loses nothing
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -15,19 +15,15 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from netstack.kernel.disk import Appender, OpenFile
+from netstack.kernel.disk import Appender, Disk, OpenFile
 from netstack.kernel.machine import Machine
 from netstack.sansio.bounds import all_positive
-from netstack.smtp.records import Record, encode, scan
+from netstack.smtp.records import Found, Record, encode, scan
 
 COST = 0.002
 """Seconds that a write with its sync takes, in the simulation alone."""
 PATIENCE = 0.05
 """Seconds that what became of a message waits for others, before it is written."""
-GATHERING = 0.005
-"""Seconds that a message waits for others that will soon come."""
-OTHERS = "others"
-"""In a record's head: numbers and heads of more messages with the same content."""
 Head = dict[str, Any]
 _log = Logger()
 
@@ -71,6 +67,16 @@ class _Segment:
         """Messages in it that are not done, and their octets."""
         self.file: OpenFile | None = None
 
+    def opened(self, disk: Disk) -> OpenFile:
+        """For reading."""
+        if self.file is None:
+            self.file = disk.open(self.name)
+        return self.file
+
+    def records(self, disk: Disk) -> Iterator[Found]:
+        """All that are whole."""
+        return scan(self.opened(disk).read_at, self.size)
+
 
 @dataclass(slots=True)
 class Place:
@@ -92,8 +98,6 @@ class _Item:
     content: bytes
     written: Deferred[int]
     is_copy: bool = False
-    others: Sequence[int] = ()
-    """Numbers of more messages with this content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +130,6 @@ class Spool:
         self._queue: deque[_Item] = deque()
         self._waiting = 0
         self._busy = self._closed = self._broken = False
-        self._patient = self._gathering = False
-        """The newest message may wait for others; the timer is set for that."""
         self._urgent = 0
         """Messages that wait to be written."""
         self._timer: IDelayedCall | None = None
@@ -153,7 +155,17 @@ class Spool:
             segment = _Segment(f"{self._directory}/{name}")
             self._segments.append(segment)
             self._next = max(self._next, int(name.removeprefix("segment-"), 16) + 1)
-            self._read(segment, kept, verify=name == names[-1])
+            segment.size = segment.opened(disk).stat.size
+        newest = next((each for each in reversed(self._segments) if any(each.records(disk))), None)
+        torn: set[int] = set()
+        for segment in self._segments:
+            torn |= self._read(segment, kept, verify=segment is newest)
+        if newest is not None:  # it may be of a process that was killed before it synced it, and earlier files go now
+            newest_file = disk.append(newest.name)
+            newest_file.sync()
+            newest_file.close()
+        for number in torn - kept.keys():
+            self._never_came(number)
         for segment in [*self._segments]:
             self._drop_if_done(segment)
         return [Spooled(number, head, tuple(changes)) for number, (head, changes) in sorted(kept.items())]
@@ -164,22 +176,13 @@ class Spool:
         self._next += 1
         return number
 
-    def accept(
-        self, head: Head, content: bytes, number: int | None = None, others: Sequence[tuple[int, Head]] = (),
-        patient: bool = False,
-    ) -> Deferred[int]:  # fmt: skip
-        """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError.
-
-        `others` are messages with the same content, kept together with it or not at all. `patient`: more will come soon.
-        """
-        if len(self._places) + len(others) >= self._limits.messages or self.octets >= self._limits.octets:
+    def accept(self, head: Head, content: bytes, number: int | None = None) -> Deferred[int]:
+        """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError."""
+        if len(self._places) >= self._limits.messages or self.octets >= self._limits.octets:
             raise SpoolFull("the queue is full")
         if self._waiting + len(content) > self._limits.waiting:
             raise SpoolFull("too much waits to be written")
-        if others:
-            head = {**head, OTHERS: others}
-        number = self.take_number() if number is None else number
-        return self._write(Record.MESSAGE, number, head, content, others=[each for each, _ in others], patient=patient)
+        return self._write(Record.MESSAGE, self.take_number() if number is None else number, head, content)
 
     def change(self, number: int, change: Head) -> Deferred[int]:
         """Note something about a message; fires when that survives."""
@@ -200,9 +203,7 @@ class Spool:
         """A message's octets; raises KeyError, Damaged, OSError."""
         place = self._places[number]
         segment = place.segment
-        if segment.file is None:
-            segment.file = self._machine.disk.open(segment.name)
-        content = segment.file.read_at(place.offset, place.length)
+        content = segment.opened(self._machine.disk).read_at(place.offset, place.length)
         if crc32(content) != place.check:
             self.damaged += 1
             raise Damaged(f"message {number:X} in {segment.name} is damaged")
@@ -222,32 +223,18 @@ class Spool:
 
     # Writing
 
-    def _write(
-        self, kind: Record, number: int, head: Head | None, content: bytes, is_copy: bool = False,
-        others: Sequence[int] = (), patient: bool = False,
-    ) -> Deferred[int]:  # fmt: skip
+    def _write(self, kind: Record, number: int, head: Head | None, content: bytes, is_copy: bool = False) -> Deferred[int]:
         if self._closed:
             raise SpoolFull("the spool is closed")
-        item = _Item(kind, number, head, content, Deferred(), is_copy, others)
+        item = _Item(kind, number, head, content, Deferred(), is_copy)
         self._queue.append(item)
         self._waiting += len(content)
         if kind is Record.MESSAGE:
             self._urgent += 1
-            self._patient = patient
-            self._hurry()
+            self._go_on()
         elif not self._busy and self._timer is None:  # nobody waits for it: it goes with the next message
             self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
         return item.written
-
-    def _hurry(self) -> None:
-        """A message waits."""
-        if not self._patient:
-            self._go_on()
-        elif not self._busy and not self._gathering:
-            if self._timer is not None:
-                self._timer.cancel()
-            self._gathering = True
-            self._timer = self._machine.reactor.callLater(GATHERING, self._patience_ends)
 
     def _patience_ends(self) -> None:
         self._timer = None
@@ -256,7 +243,6 @@ class Spool:
     def _go_on(self) -> None:
         if self._busy:
             return
-        self._gathering = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -288,10 +274,8 @@ class Spool:
                 self._failed(batch, result)
             else:
                 self._written(segment, batch, result)
-            if self._closed:
+            if self._closed or self._urgent:
                 self._go_on()
-            elif self._urgent:
-                self._hurry()
             elif self._queue and self._timer is None:
                 self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
 
@@ -326,19 +310,25 @@ class Spool:
             self._segments.remove(segment)
             self._remove(segment)
 
+    def _never_came(self, number: int) -> None:
+        """A message that nobody was told is here: a later start must not take what the disk has of it for one."""
+        if not self._closed:
+            self._write(Record.DONE, number, None, b"").addErrback(lambda _: None)
+
     def _failed(self, batch: list[_Item], failure: Failure) -> None:
         for item in batch:
             self._waiting -= len(item.content)
             item.written.errback(failure)
+            if item.kind is Record.MESSAGE and not item.is_copy:
+                self._never_came(item.number)
 
     def _written(self, segment: _Segment, batch: list[_Item], sizes: list[int]) -> None:
         for item, size in zip(batch, sizes, strict=True):
             self._waiting -= len(item.content)
             segment.size += size
             if item.kind is Record.MESSAGE and (not item.is_copy or item.number in self._places):
-                place = Place(segment, segment.size - len(item.content), len(item.content), crc32(item.content))
-                for number in (item.number, *item.others):
-                    self._keep(number, place)
+                length = len(item.content)
+                self._keep(item.number, Place(segment, segment.size - length, length, crc32(item.content)))
             item.written.callback(item.number)
 
     def _keep(self, number: int, place: Place) -> None:
@@ -352,22 +342,19 @@ class Spool:
 
     # Reading
 
-    def _read(self, segment: _Segment, kept: dict[int, tuple[Head, list[Head]]], verify: bool) -> None:
-        """`verify`: the contents too, since this file may have been written when the power went."""
-        file = segment.file = self._machine.disk.open(segment.name)
-        size = file.stat.size
+    def _read(self, segment: _Segment, kept: dict[int, tuple[Head, list[Head]]], verify: bool) -> set[int]:
+        """`verify`: the contents too, since this file may have been written when the power went; torn ones come back."""
         end = 0
-        for found in scan(file.read_at, size):
+        torn: set[int] = set()
+        for found in segment.records(self._machine.disk):
             end = found.end
             self._next = max(self._next, found.number + 1)
-            if verify and crc32(file.read_at(found.offset, found.length)) != found.check:
+            if verify and crc32(segment.opened(self._machine.disk).read_at(found.offset, found.length)) != found.check:
                 self.damaged += 1  # written, but not synced when the power went: nobody was told of it
+                torn.add(found.number)
             elif found.kind is Record.MESSAGE:
-                head, place = dict(found.head), Place(segment, found.offset, found.length, found.check)
-                for number, its_head in ((found.number, head), *head.pop(OTHERS, ())):
-                    kept[number] = its_head, []
-                    self._keep(number, place)
-                    self._next = max(self._next, number + 1)
+                kept[found.number] = (dict(found.head), [])
+                self._keep(found.number, Place(segment, found.offset, found.length, found.check))
             elif found.number in kept and found.kind is Record.CHANGE:
                 kept[found.number][1].append(dict(found.head))
             elif found.number in kept:
@@ -375,10 +362,11 @@ class Spool:
                 place = self._places.pop(found.number)
                 place.segment.live -= 1
                 place.segment.live_octets -= place.length
-        segment.size = size
-        if end < size:
+        if end < segment.size:
             self.damaged += 1
-            _log.warn("{name}: {count} octets after a crash are no whole record", name=segment.name, count=size - end)
+            count = segment.size - end
+            _log.warn("{name}: {count} octets after a crash are no whole record", name=segment.name, count=count)
+        return torn
 
     # Files that are no longer needed
 

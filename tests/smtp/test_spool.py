@@ -83,32 +83,6 @@ class User:
             self.known[kept] = self.known[kept][0], max(change, self.known[kept][1])
 
 
-@pytest.mark.parametrize("synced", [True, False])
-def test_messages_with_one_content_are_kept_together_or_not_at_all(synced: bool) -> None:
-    simulation = simulated()
-    host = simulation.hosts["mail"]
-    spool, kept = opened(simulation)
-    numbers = [spool.take_number() for _ in range(3)]
-    others = [(number, {"n": number}) for number in numbers[1:]]
-    if not synced:
-        simulation.call(host, lambda: spool.accept({"n": 1}, b"hello", numbers[0], others).addBoth(lambda _: None))
-        host.power_off()
-        host.boot()
-        spool, kept = opened(simulation)
-        assert kept == {}
-        return
-    assert simulation.ask(host, spool.accept, {"n": 1}, b"hello", numbers[0], others) == numbers[0]
-    simulation.ask(host, spool.done, numbers[1])
-    for _ in range(2):
-        assert len(spool) == 2
-        assert [spool.content(number) for number in (numbers[0], numbers[2])] == [b"hello"] * 2
-        host.power_off()
-        host.boot()
-        spool, kept = opened(simulation)
-        assert kept == {numbers[0]: {"n": 1}, numbers[2]: {"n": 3}}
-        assert spool.take_number() > numbers[2]
-
-
 def test_messages_are_kept_changed_and_forgotten() -> None:
     simulation = simulated()
     spool, kept = opened(simulation)
@@ -213,14 +187,38 @@ def test_damage_costs_one_message() -> None:
     assert list(kept) == [numbers[0], numbers[2]]  # the newest file is read whole
     assert spool.damaged == 1
     assert simulation.ask(host, spool.accept, {}, b"new") == 4
-    host.disk.write(f"queue/{name}", octets.replace(b"A" * 100, b"A" * 99 + b"C"))
+    octets = octets.replace(b"B" * 100, b"B" * 99 + b"C").replace(b"A" * 100, b"A" * 99 + b"C")
+    host.disk.write(f"queue/{name}", octets)
     host.kill()
     host.boot()
     spool, kept = opened(simulation, SpoolLimits())
-    assert len(kept) == 4
+    assert list(kept) == [numbers[0], numbers[2], 4]  # what was torn when its file was the newest has never been a message
     with pytest.raises(Damaged):
         spool.content(numbers[0])
-    assert spool.content(numbers[1]) == b"B" * 100
+    assert spool.content(numbers[2]) == b"C" * 100
+
+
+@pytest.mark.parametrize("starts", [1, 2, 3])
+def test_what_was_torn_is_no_message_at_any_later_start(starts: int) -> None:
+    """Also where the host dies again, and again, before it has noted so."""
+    simulation = simulated()
+    host = simulation.hosts["mail"]
+    spool, _ = opened(simulation)
+    safe = simulation.ask(host, spool.accept, {}, b"A" * 100)
+    simulation.ask(host, spool.accept, {}, b"B" * 100)
+    [name] = host.disk.list("queue")
+    host.disk.write(f"queue/{name}", host.disk.read(f"queue/{name}").replace(b"B" * 100, b"B" * 50 + bytes(50)))
+    for start in range(starts):
+        host.kill()
+        host.disk.write(f"queue/segment-{100 * start + 100:016x}", b"NSq")
+        host.boot()
+        spool, kept = opened(simulation)
+        assert list(kept) == [safe]
+    simulation.ask(host, spool.accept, {}, b"C" * 100)
+    host.kill()
+    host.boot()
+    spool, kept = opened(simulation)
+    assert [spool.content(number) for number in kept] == [b"A" * 100, b"C" * 100]
 
 
 def test_every_torn_end_is_recognised() -> None:
