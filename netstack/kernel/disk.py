@@ -191,6 +191,8 @@ _OPEN = 200
 """Files open at once while many are written together."""
 _SYNCING = 8
 """Threads that sync them."""
+_REMEMBERED = 10_000
+"""Paths that need no sync any more."""
 
 
 class RealDisk:
@@ -201,12 +203,16 @@ class RealDisk:
     Devices, pipes and sockets are refused.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    def __init__(self, root: str | Path, above: "RealDisk | None" = None) -> None:
+        """`above`: the disk that this is a directory of."""
         self.root = os.path.realpath(root)
+        self._above = above
         self._count = itertools.count()
+        self._durable: set[str] = set()
+        """Paths whose names are known to be on the disk."""
 
     def below(self, path: str) -> "RealDisk":
-        return RealDisk(self._resolve(path))
+        return RealDisk(self._resolve(path), self)
 
     def stat(self, path: str) -> FileStat:
         return _stat(os.stat(self._resolve(path)))
@@ -288,11 +294,12 @@ class RealDisk:
     def append(self, path: str) -> RealAppender:
         target = self._target(path)
         self._make(os.path.dirname(target))
-        new = not os.path.exists(target)
+        known = target in self._durable and os.path.exists(target)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         appender = RealAppender(os.open(target, flags, 0o600))
-        if new:
+        if not known:
             _sync_directory(os.path.dirname(target))
+            self._is_durable(target)
         return appender
 
     def rename(self, old: str, new: str) -> None:
@@ -389,16 +396,29 @@ class RealDisk:
             raise PermissionError(errno.EACCES, "leads out of the root", path)
 
     def _make(self, directory: str) -> None:
-        missing = []
-        while not os.path.isdir(directory):
-            if os.path.lexists(directory) and not os.path.isdir(directory):  # nor has another thread made it just now
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
-            missing.append(directory)
-            directory = os.path.dirname(directory)
-        for made in reversed(missing):
-            with suppress(FileExistsError):  # by another thread, meanwhile
-                os.mkdir(made, 0o700)
-            _sync_directory(os.path.dirname(made))
+        """Make it if need be. Its name is durable then, and those of all above it: they may be of a process that was killed
+        before it synced them."""
+        if directory in self._durable and os.path.isdir(directory):
+            return
+        parent = os.path.dirname(directory)
+        if directory == self.root and self._above is not None:
+            self._above._make(directory)
+        elif parent != directory:
+            if not os.path.isdir(directory) or os.access(parent, os.W_OK):  # else it is not of our making
+                self._make(parent)
+            if not os.path.isdir(directory):
+                if os.path.lexists(directory) and not os.path.isdir(directory):  # nor has another thread made it just now
+                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), directory)
+                with suppress(FileExistsError):  # by another thread, meanwhile
+                    os.mkdir(directory, 0o700)
+            if os.access(parent, os.R_OK):
+                _sync_directory(parent)
+        self._is_durable(directory)
+
+    def _is_durable(self, path: str) -> None:
+        if len(self._durable) >= _REMEMBERED:
+            self._durable.clear()
+        self._durable.add(path)
 
 
 def _stat(found: os.stat_result) -> FileStat:
@@ -415,13 +435,8 @@ def _sync_all(descriptors: Sequence[int]) -> None:
         for descriptor in descriptors:
             os.fsync(descriptor)
         return
-    with ThreadPoolExecutor(_SYNCING) as threads:  # a part for each, since handing one over costs more than to sync it
-        list(threads.map(_sync_each, [descriptors[start::_SYNCING] for start in range(_SYNCING)]))
-
-
-def _sync_each(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.fsync(descriptor)
+    with ThreadPoolExecutor(_SYNCING) as threads:
+        list(threads.map(os.fsync, descriptors))
 
 
 def _sync_directory(path: str) -> None:
