@@ -75,10 +75,15 @@ class Running:
         return status
 
 
+def environment_of(**more: str) -> dict[str, str]:
+    """Of a process that runs what is here."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
+
+
 @contextmanager
 def running(*arguments: str, ready: str, count: int = 1, **environment: str) -> Iterator[Running]:
     """A process that has logged `ready` `count` times; it must end at SIGTERM with nothing wrong in its log."""
-    started = Running(arguments, {**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    started = Running(arguments, environment_of(**environment))
     try:
         started.wait_for(ready, count)
         yield started

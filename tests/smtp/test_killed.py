@@ -14,4 +14,5 @@ def test_nothing_that_was_taken_is_lost(tmp_path: Path) -> None:
     print(told)
     assert told.never == 0
     assert told.once + told.twice == told.taken
+    assert 0.3 * told.taken < told.relayed < 0.7 * told.taken
     assert told.taken > 100

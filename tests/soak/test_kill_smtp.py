@@ -13,3 +13,4 @@ def test_killed_five_hundred_times(tmp_path: Path) -> None:
     print(told)
     assert told.never == 0
     assert told.once + told.twice == told.taken
+    assert 0.3 * told.taken < told.relayed < 0.7 * told.taken
