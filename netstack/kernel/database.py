@@ -4,17 +4,22 @@ import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from netstack.kernel.disk import Disk
 from netstack.kernel.offload import Offload
+from netstack.kernel.reactor import Reactor
 
 T = TypeVar("T")
+Item = TypeVar("Item")
 COST = 0.002
 """Seconds that a commit takes, in the simulation alone."""
+GATHERING = 0.005
+"""Seconds that what others will soon join waits for them."""
 _PAGE = 4096
 
 
@@ -51,7 +56,7 @@ class Database:
         self._offload = offload
         self._path = path
         self._schema = schema
-        self._waiting: deque[tuple[Callable[[sqlite3.Connection], Any], Deferred[Any]]] = deque()
+        self._waiting: deque[tuple[Callable[[sqlite3.Connection], Any] | Together[Any], Deferred[Any]]] = deque()
         self._connection: sqlite3.Connection | None = None
         self._busy = self._closed = False
 
@@ -60,23 +65,33 @@ class Database:
 
         `work` runs in a thread, in its turn. Raises DatabaseBusy. Failures of the whole commit are sqlite3.Error.
         """
-        if self._closed or len(self._waiting) >= self.limits.waiting:
-            raise DatabaseBusy(f"{self._path}: {len(self._waiting)} pieces of work wait already")
+        self._check_room()
         done: Deferred[T] = Deferred()
         self._waiting.append((work, done))
         self._next()
         return done
+
+    def enter(self, group: "Together[Any]", done: Deferred[Any]) -> None:
+        """As `run`, of all items that the group has when its turn comes. Raises DatabaseBusy."""
+        self._check_room()
+        self._waiting.append((group, done))
+        self._next()
 
     def close(self) -> None:
         """Take no more work; the file is closed when what waits is done."""
         self._closed = True
         self._end()
 
+    def _check_room(self) -> None:
+        if self._closed or len(self._waiting) >= self.limits.waiting:
+            raise DatabaseBusy(f"{self._path}: {len(self._waiting)} pieces of work wait already")
+
     def _next(self) -> None:
         if self._busy or not self._waiting:
             self._end()
             return
         batch = [self._waiting.popleft() for _ in range(min(self.limits.together, len(self._waiting)))]
+        works = [work.taken() if isinstance(work, Together) else work for work, _ in batch]
         self._busy = True
 
         def finished(results: list[Any] | Failure) -> None:
@@ -87,7 +102,7 @@ class Database:
             self._busy = False
             self._next()
 
-        self._offload(lambda: self._commit([work for work, _ in batch]), COST).addBoth(finished)
+        self._offload(lambda: self._commit(works), COST).addBoth(finished)
 
     def _end(self) -> None:
         if self._closed and not self._busy and self._connection is not None:
@@ -134,3 +149,60 @@ class Database:
             raise
         self._connection = connection
         return connection
+
+
+class Together(Generic[Item]):
+    """Items of one kind: those that wait for their turn at the same time are one piece of work, with few statements."""
+
+    def __init__(
+        self,
+        database: Database,
+        work: Callable[[sqlite3.Connection, Sequence[Item]], Any],
+        done: Callable[[Sequence[Item], Any], None],
+        reactor: Reactor,
+    ) -> None:
+        """`done` is told the items of a piece of work, and what `work` returned once that is committed, or the Failure."""
+        self._database = database
+        self._work = work
+        self._done = done
+        self._reactor = reactor
+        self._items: list[Item] = []
+        self._asked: Deferred[Any] | None = None
+        """For the turn that the items wait for."""
+        self._timer: IDelayedCall | None = None
+
+    def add(self, item: Item, patient: bool = False) -> None:
+        """`patient`: others come soon, and it may wait GATHERING seconds for them. Raises DatabaseBusy."""
+        if len(self._items) >= self._database.limits.waiting:
+            raise DatabaseBusy(f"{len(self._items)} items wait already")
+        self._items.append(item)
+        if self._asked is not None:
+            return
+        if not patient:
+            self._ask()
+        elif self._timer is None:
+            self._timer = self._reactor.callLater(GATHERING, self._gathered)
+
+    def taken(self) -> Callable[[sqlite3.Connection], Any]:
+        """The database's: it is their turn, and who comes from now on waits for the next one."""
+        items, self._items = self._items, []
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.addBoth(lambda result: self._done(items, result))
+        return lambda connection: self._work(connection, items)
+
+    def _gathered(self) -> None:
+        self._timer = None
+        self._ask()
+
+    def _ask(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        done: Deferred[Any] = Deferred()
+        self._asked = done
+        try:
+            self._database.enter(self, done)
+        except DatabaseBusy:
+            self.taken()
+            done.errback(Failure())

@@ -32,6 +32,7 @@ from zope.interface import implementer
 from netstack.kernel.authority import Leaf, TLSError, authorities
 from netstack.kernel.binding import channel_binding
 from netstack.sansio import Security
+from netstack.sansio.contract import Fault
 
 
 class TLS(Protocol):
@@ -154,10 +155,11 @@ class _Layer(TLSMemoryBIOProtocol):
 
     trouble = ""
     """What is wrong with the server's certificate, where that does not end the handshake."""
+    fault: Fault = ""
 
     def security(self) -> Security:
         """What the handshake agreed on."""
-        return agreed(self._tlsConnection, self.trouble)
+        return agreed(self._tlsConnection, self.trouble, self.fault)
 
     def _tlsShutdownFinished(self, reason: Failure | None) -> None:
         if reason is not None and reason.check(SSL.ZeroReturnError):  # it has no arguments, and Twisted looks at them
@@ -177,7 +179,7 @@ class _Layers(TLSMemoryBIOFactory):
         return None if wrapped is None else self.protocol(self, wrapped)  # type: ignore[no-untyped-call]
 
 
-def agreed(connection: SSL.Connection, trouble: str = "") -> Security:
+def agreed(connection: SSL.Connection, trouble: str = "", fault: Fault = "") -> Security:
     """What the handshake of a connection agreed on."""
     name, alpn = connection.get_servername(), connection.get_alpn_proto_negotiated()
     return Security(
@@ -188,6 +190,7 @@ def agreed(connection: SSL.Connection, trouble: str = "") -> Security:
         partial(channel_binding, connection),
         partial(_chain, connection),
         trouble,
+        fault,
     )
 
 
@@ -310,7 +313,9 @@ class _ClientCreator:
             return True
         layer = connection.get_app_data()
         if not self._must:
-            layer.trouble = layer.trouble or f"{self._hostname}: {problem}"
+            if not layer.trouble:
+                layer.trouble = f"{self._hostname}: {problem}"
+                layer.fault = "name" if chained else "time" if error in _OUT_OF_TIME else "trust"
             return True
         if layer._reason is None:
             layer._reason = Failure(TLSError(f"{self._hostname}: {problem}"))
@@ -332,6 +337,7 @@ class _AnybodyCreator:
         return SSL.Connection(context, None)
 
 
+_OUT_OF_TIME = (9, 10)
 _CHAIN_PROBLEMS = {
     9: "its certificate is not valid yet",
     10: "its certificate has expired",

@@ -27,6 +27,8 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "mail-dialogue": "netstack.lab.mail_dialogue",
         "mail-outage": "netstack.lab.mail_outage",
         "mail-mime": "netstack.lab.mail_mime",
+        "mail-tls": "netstack.lab.mail_tls",
+        "ring-chord": "netstack.lab.ring_chord",
     }
 )
 """Lab -> module."""

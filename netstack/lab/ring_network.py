@@ -2,13 +2,35 @@
 
 import heapq
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
+from typing import Protocol
 
 from netstack.ring.engine import Node, RingOptions
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.messages import LookedUp, Message
 from netstack.sansio import Event
+
+
+class Carried(Protocol):
+    """A node, or what behaves as one."""
+
+    @property
+    def me(self) -> Contact: ...
+
+    def start(self, now: float) -> None: ...
+
+    def look_up(self, key: int, now: float) -> int: ...
+
+    def pass_on(self, key: int, now: float) -> int: ...
+
+    def receive(self, sender: Contact, message: Message, now: float) -> Iterable[Event]: ...
+
+    def on_timer(self, now: float) -> Iterable[Event]: ...
+
+    def next_timer(self) -> float: ...
+
+    def outgoing(self) -> list[tuple[Contact, Message]]: ...
 
 
 class RingNetwork:
@@ -18,6 +40,8 @@ class RingNetwork:
         """`delay` gives seconds for one message."""
         self.now = 0.0
         self.nodes: dict[Contact, Node] = {}
+        self.carried: dict[Contact, Carried] = {}
+        """The nodes, or what they are inside of."""
         self.messages = 0
         self.log: list[tuple[float, Contact, Contact, Message]] = []
         """What was sent, once `recording` is on."""
@@ -34,15 +58,21 @@ class RingNetwork:
     def add(self, node: Node) -> None:
         """A node that is up from now on."""
         self.nodes[node.me] = node
+        self.carry(node)
+
+    def carry(self, node: Carried) -> None:
+        """The same of what behaves as a node."""
+        self.carried[node.me] = node
         node.start(self.now)
         self.serve(node)
 
     def fail(self, contact: Contact) -> None:
         """A node is gone without a word."""
         self.nodes.pop(contact, None)
+        self.carried.pop(contact, None)
         self._alarms.pop(contact, None)
 
-    def serve(self, node: Node) -> None:
+    def serve(self, node: Carried) -> None:
         """Carry what a node has said, and set its alarm; to be called after its methods."""
         for to, message in node.outgoing():
             self.messages += 1
@@ -54,13 +84,13 @@ class RingNetwork:
             self._alarms[node.me] = due
             self._push(due, node.me, None)
 
-    def run(self, until: float) -> None:
-        """Go on to a time."""
+    def run(self, until: float, stop: bool = False) -> None:
+        """Go on to a time, or with `stop` to the first event that a node tells."""
         heap = self._heap
         while heap and heap[0][0] <= until:
             when, _, to, what = heapq.heappop(heap)
             self.now = max(self.now, when)
-            node = self.nodes.get(to)
+            node = self.carried.get(to)
             if node is None:
                 continue
             if what is None:
@@ -76,18 +106,20 @@ class RingNetwork:
                 else:
                     self.told.append((self.now, to, event))
             self.serve(node)
+            if stop and (self.done or self.told):
+                return
         self.now = max(self.now, until)
 
     def look_up(self, contact: Contact, key: int) -> tuple[Contact, int]:
         """Begin a look-up, step by step; its result will be in `done` under what is returned."""
-        node = self.nodes[contact]
+        node = self.carried[contact]
         number = node.look_up(key, self.now)
         self.serve(node)
         return contact, number
 
     def pass_on(self, contact: Contact, key: int) -> tuple[Contact, int]:
         """The same by handing the question on."""
-        node = self.nodes[contact]
+        node = self.carried[contact]
         number = node.pass_on(key, self.now)
         self.serve(node)
         return contact, number

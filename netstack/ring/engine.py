@@ -11,6 +11,7 @@ from typing import Protocol
 
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.messages import (
+    Alone,
     Forward,
     Found,
     Joined,
@@ -53,6 +54,9 @@ class RingOptions:
     """Between two looks at one shortcut, in turn."""
     spread: float = 0.0
     """The part of `stabilize` and `fix` by which each such pause may be shorter or longer; 0.5 in the paper."""
+    hurry: float = 1.0
+    """After neighbours have changed, the part of `stabilize` until the next look, then twice as long up to all of it; 1: no
+    hurry, as in the paper."""
     timeout: float = 0.5
     """For an answer."""
     hops: int = 1000
@@ -65,6 +69,8 @@ class RingOptions:
     def __post_init__(self) -> None:
         for name in ("successors", "stabilize", "fix", "timeout", "hops", "lookups", "candidates"):
             positive(name, getattr(self, name))
+        if not 0 < self.hurry <= 1:
+            raise ValueError(f"hurry: expected more than 0 and at most 1, got {self.hurry}")
         if not 0 <= self.spread < 1:
             raise ValueError(f"spread: expected at least 0 and less than 1, got {self.spread}")
 
@@ -73,8 +79,8 @@ class _LookUp:
     """One that this node does, step by step."""
 
     __slots__ = (
-        "asked", "begun", "behind", "candidates", "final", "finals", "finger", "joining", "key", "number", "path",
-        "timeouts",
+        "asked", "before", "begun", "behind", "candidates", "final", "finals", "finger", "joining", "key", "mending",
+        "number", "path", "timeouts",
     )  # fmt: skip
 
     def __init__(self, number: int, key: int, begun: float, me: int) -> None:
@@ -89,20 +95,22 @@ class _LookUp:
         """Who is responsible, as the closest node so far says, the first one that is there; the best one last."""
         self.behind: tuple[int, Sequence[Contact]] | None = None
         """The closest node so far that did not say so, and its successors: `finals` once no candidate is left."""
+        self.before: Contact | None = None
+        """Who said who is responsible: the node before it."""
         self.final: Contact | None = None
         """The one of these that is asked whether it is there."""
         self.asked: set[Contact] = set()
         self.finger = -1
         """The shortcut that it is for; -1 for none."""
-        self.joining = False
+        self.joining = self.mending = False
 
 
 class Node:
     """One node. Alone it is a circle of one; `join` brings it into another."""
 
     __slots__ = (
-        "_fix_due", "_gone", "_known", "_lookups", "_next_finger", "_number", "_order", "_out", "_pending", "_rng",
-        "_stabilize_due", "circle", "left", "me", "options", "predecessor", "shortcuts", "successors",
+        "_fix_due", "_gone", "_haste", "_known", "_lookups", "_lost", "_next_finger", "_number", "_order", "_out",
+        "_pending", "_rng", "_stabilize_due", "circle", "left", "me", "options", "predecessor", "shortcuts", "successors",
     )  # fmt: skip
 
     def __init__(self, circle: Circle, me: Contact, options: RingOptions, rng: Chance) -> None:
@@ -116,6 +124,8 @@ class Node:
         """Not those that the first successor is responsible for."""
         self._known = Known(circle, me)
         self.left = False
+        self._lost = False
+        """All its successors are gone, and the next one is being looked up: it can say nothing about what follows it."""
         self._rng = rng
         self._out: list[tuple[Contact, Message]] = []
         self._number = 0
@@ -124,6 +134,8 @@ class Node:
         self._order: deque[tuple[float, int]] = deque()
         self._lookups: dict[int, _LookUp] = {}
         self._stabilize_due = self._fix_due = 0.0
+        self._haste = 1.0
+        """The part of `stabilize` that the next pause lasts."""
         self._next_finger = 0
         self._gone: dict[Contact, float] = {}
         """Nodes that did not answer of late: others may still name them."""
@@ -190,7 +202,10 @@ class Node:
 
     def receive(self, sender: Contact, message: Message, now: float) -> Iterator[Event]:
         """What another node said. A node that speaks is there."""
-        self._gone.pop(sender, None)
+        if self._gone.pop(sender, None) is not None and self.circle.within(
+            self.me.ident, sender.ident, self.successors[0].ident
+        ):
+            yield from self._take_successors([sender, *self.successors])  # it was only slow
         if isinstance(message, Step):
             done, nodes = self._step(message.key)
             self._send(sender, StepAnswer(message.number, done, nodes, tuple(self.successors)))
@@ -199,7 +214,7 @@ class Node:
         elif isinstance(message, Neighbours):
             self._send(sender, NeighboursAnswer(message.number, self.predecessor, tuple(self.successors)))
         elif isinstance(message, Notify):
-            yield from self._notified(message.node)
+            yield from self._notified(message.node, now)
         elif isinstance(message, Ping):
             self._send(sender, Pong(message.number))
         elif isinstance(message, Leaving):
@@ -226,9 +241,12 @@ class Node:
             if pending is not None:
                 yield from self._silent(pending[0], pending[2], now)
         if now >= self._stabilize_due:
-            self._stabilize_due = now + self._pause(self.options.stabilize)
+            self._stabilize_due = now + self._haste * self._pause(self.options.stabilize)
+            self._haste = min(1.0, 2 * self._haste)
             successor = self.successors[0]
-            if successor != self.me:
+            if self._lost:
+                yield from self._mend(now)
+            elif successor != self.me:
                 self._ask(successor, Neighbours(self._next()), "stabilize", now)
             elif self.predecessor is not None:  # two nodes that do not know it yet
                 yield from self._take_successors([self.predecessor])
@@ -256,7 +274,7 @@ class Node:
         if self.is_responsible(key) and self.predecessor is not None:
             return True, (self.me,)
         successor = self.successors[0]
-        if self.circle.reaches(self.me.ident, key, successor.ident):
+        if not self._lost and self.circle.reaches(self.me.ident, key, successor.ident):
             return True, tuple(self.successors)
         return False, tuple(self._towards(key))
 
@@ -274,6 +292,7 @@ class Node:
             return
         if answer.done:
             lookup.candidates, lookup.finals, lookup.behind = [], list(answer.nodes)[::-1], None
+            lookup.before = sender
             yield from self._advance(lookup, now)
             return
         lookup.behind = sender.ident, answer.successors
@@ -303,6 +322,8 @@ class Node:
         while lookup.finals:
             final = lookup.finals.pop()
             if final == self.me:
+                if lookup.joining or lookup.mending:  # others have not noticed that it was away
+                    continue
                 return self._done(lookup, final, now)
             if final in self._gone:
                 continue
@@ -313,14 +334,23 @@ class Node:
 
     def _done(self, lookup: _LookUp, responsible: Contact | None, now: float) -> Iterator[Event]:
         self._lookups.pop(lookup.number, None)
-        if lookup.joining:
-            if responsible is None or responsible == self.me:
+        if lookup.mending and (responsible is None or responsible.ident == self.me.ident or not self._lost):
+            if self._lost:
+                yield from self._walk_back(now)
+            return
+        if lookup.joining or lookup.mending:
+            if responsible is None or responsible.ident == self.me.ident:
                 yield JoinFailed(next(iter(lookup.asked), self.me))
                 return
             yield from self._take_successors([responsible])
             self._send(responsible, Notify(self.me))
+            if lookup.before is not None:  # it need not wait for its next look at its successor
+                self._send(lookup.before, Notify(self.me))
             self._stabilize_due = now
-            yield Joined(responsible)
+            self._haste = self.options.hurry
+            if lookup.joining:
+                yield Joined(responsible)
+            self._lost = False
         elif lookup.finger >= 0:
             if responsible is not None and responsible != self.me:
                 self.shortcuts[lookup.finger] = responsible
@@ -340,7 +370,7 @@ class Node:
         if self.is_responsible(message.key):
             return self._reply(message, self.me, path[:-1])
         successor = self.successors[0]
-        if self.circle.reaches(self.me.ident, message.key, successor.ident):
+        if not self._lost and self.circle.reaches(self.me.ident, message.key, successor.ident):
             following = successor
         else:
             following = next((each for each in self._towards(message.key) if each not in self._gone), successor)
@@ -368,7 +398,12 @@ class Node:
             and self.circle.within(self.me.ident, between.ident, successor.ident)
         ):
             chain.insert(0, between)
+        if self.me not in chain:  # the list of a node that is new, or has lost its own, is short
+            chain += [each for each in self.successors if self.circle.within(chain[-1].ident, each.ident, self.me.ident)]
+        before = self.successors
         yield from self._take_successors(chain)
+        if self.successors is not before:
+            self._hurry(now)
         if self.successors[0] != self.me:
             self._send(self.successors[0], Notify(self.me))
 
@@ -387,14 +422,25 @@ class Node:
             self.successors = found
             yield NeighboursChanged(self.predecessor, tuple(found))
 
-    def _notified(self, node: Contact) -> Iterator[Event]:
+    def _hurry(self, now: float) -> None:
+        """Something has changed, and more may have: look again sooner, then at ever longer pauses."""
+        if self.options.hurry < 1:
+            self._haste = self.options.hurry
+            self._stabilize_due = min(self._stabilize_due, now + self._haste * self.options.stabilize)
+
+    def _notified(self, node: Contact, now: float) -> Iterator[Event]:
         before = self.predecessor
         if node == self.me or node == before:
             return
+        if not self._lost and self.circle.within(self.me.ident, node.ident, self.successors[0].ident):
+            alone = self.successors[0] == self.me
+            yield from self._take_successors([node, *self.successors])
+            self._hurry(now)
+            if not alone:  # it follows
+                return
         if before is None or self.circle.within(before.ident, node.ident, self.me.ident):
             self.predecessor = node
-            if self.successors[0] == self.me:
-                yield from self._take_successors([node])
+            self._hurry(now)
             yield NeighboursChanged(node, tuple(self.successors))
 
     def _left(self, sender: Contact, message: Leaving) -> Iterator[Event]:
@@ -427,19 +473,41 @@ class Node:
             del self._gone[next(iter(self._gone))]
         yield NodeGone(node)
         self._forget(node)
-        if node in self.successors:
-            rest = [each for each in self.successors if each != node]
-            if not rest:  # all that it knew are gone: by a shortcut back onto the circle
-                rest = self._towards(self.me.ident)[-1:] or (
-                    [self.predecessor] if self.predecessor not in (None, node) else []
-                )
+        successors = self.successors
+        if node in successors:
+            rest = [each for each in successors if each != node]
             yield from self._take_successors(rest)
+            self._lost = not rest
         if node == self.predecessor:
             self.predecessor = None
             yield NeighboursChanged(None, tuple(self.successors))
+        if node in successors and self._lost:
+            yield from self._mend(now)
         if isinstance(purpose, _LookUp) and purpose.number in self._lookups:
             purpose.timeouts += 1
             yield from self._advance(purpose, now)
+
+    def _mend(self, now: float) -> Iterator[Event]:
+        """Look up who follows, by its predecessor, whose list goes on after it."""
+        if self.predecessor is None or self.predecessor in self._gone:
+            yield from self._walk_back(now)
+            return
+        lookup = self._begin((self.me.ident + 1) % self.circle.size, now)
+        lookup.mending = True
+        lookup.candidates = [self.predecessor]
+        yield from self._advance(lookup, now)
+
+    def _walk_back(self, now: float) -> Iterator[Event]:
+        """The nearest shortcut is its successor for now; stabilization goes back from there, node by node."""
+        known = self._known.before(self.me.ident, len(self.shortcuts), self.successors, self.shortcuts)
+        nearest = next((each for each in reversed(known) if each not in self._gone), None)
+        if nearest is not None:
+            self._lost = False
+            self._stabilize_due = now
+            yield from self._take_successors([nearest])
+        elif self.predecessor is None:
+            self._lost = False
+            yield Alone()
 
     def _forget(self, node: Contact) -> None:
         self.shortcuts.forget(node)
@@ -447,6 +515,8 @@ class Node:
     def _fix(self, now: float) -> None:
         """Look one shortcut up anew; those that the successor is responsible for need no look-up."""
         circle = self.circle
+        if self.successors[0] == self.me:
+            return
         for _ in range(circle.bits):
             finger = self._next_finger
             self._next_finger = (finger + 1) % circle.bits

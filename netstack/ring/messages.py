@@ -127,6 +127,11 @@ class JoinFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class Alone(Event):
+    """All nodes that it knew are gone, and it is a circle of its own: it may join again through others."""
+
+
+@dataclass(frozen=True, slots=True)
 class NeighboursChanged(Event):
     """Keys may have to move."""
 

@@ -26,6 +26,9 @@ def _unbound(kind: str) -> bytes | None:
     return None
 
 
+Fault = Literal["", "name", "time", "trust"]
+
+
 @dataclass(frozen=True, slots=True)
 class Security:
     """What a TLS handshake agreed on."""
@@ -40,6 +43,8 @@ class Security:
     """The peer's certificates as it sent them, DER, its own first."""
     trouble: str = ""
     """Why the peer's certificate is not acceptable, where somebody wanted to go on all the same."""
+    fault: Fault = ""
+    """What kind of trouble that is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError
 from netstack.mail.limits import MimeLimits
-from netstack.sansio import Peer
+from netstack.sansio import Peer, Security
 from netstack.smtp.dialogue import Dialogue, DialogueError, accepted, connect
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.events import Recipient
@@ -118,15 +118,12 @@ class RemoteSession:
         for host in found.hosts:
             try:
                 addresses = await machine.resolver.addresses(host)
-                demand: Demand | None = _NO_DEMAND
+                demand = _NO_DEMAND
                 if policies is not None:
-                    demand = await policies.demand(host, found.port, by_mx_proved, policy)
-                if demand is None:
+                    demand = await policies.demand(self._destination, host, found.port, by_mx_proved, policy)
+                if demand.excluded and not demand.testing and (refusal := self._refused(demand, None, host)) is not None:
                     missing = False
-                    courier.failed_tls += 1
-                    last = Outcome(
-                        Fate.WAITING, "4.7.0", f"{host} is not in the MTA-STS policy of {self._destination}", host
-                    )
+                    last = _of_connection(refusal, host)
                     continue
             except ResolutionError as error:
                 if not isinstance(error, NameNotFound):
@@ -153,9 +150,12 @@ class RemoteSession:
         starttls = courier.options.starttls
         try:
             return await self._open(host, address, port, starttls, demand)
-        except _NoTLS:
+        except _NoTLS as error:
             courier.failed_tls += 1
-            if demand.level is not Level.NONE:
+            if demand.level is not Level.NONE and not demand.testing:
+                if courier.policies is not None:
+                    result = "validation-failure" if error.reply is None else "starttls-not-supported"
+                    courier.policies.count(demand.kind, result)
                 raise
             return await self._open(host, address, port, False, demand)  # in the clear rather than not at all (RFC 7435 §4)
 
@@ -182,15 +182,20 @@ class RemoteSession:
 
     def _judge(self, dialogue: Dialogue, host: str, demand: Demand) -> None:
         """Go on only with a host that has proved what it has to; raises DialogueError."""
-        courier = self._courier
         security = None if dialogue.peer is None else dialogue.peer.security
+        trouble = self._refused(demand, security, host)
+        self._proved = trouble is None and security is not None and (demand.level is Level.DANE or not security.trouble)
+        if trouble is not None and not demand.testing:
+            raise trouble
+
+    def _refused(self, demand: Demand, security: Security | None, host: str) -> DialogueError | None:
+        """Why a host gets no mail, counted."""
+        courier = self._courier
+        if courier.policies is None or demand.level is Level.NONE:
+            return None
         trouble = demand.trouble(security, host, courier.machine.wall())
-        self._proved = not trouble and security is not None and (demand.level is Level.DANE or not security.trouble)
-        if courier.policies is not None and demand.level is not Level.NONE:
-            failed = "starttls-not-supported" if security is None else "validation-failure"
-            courier.policies.count(failed if trouble else "successful-session")
-        if trouble:
-            raise DialogueError(trouble, Reply(454, (trouble,), "4.7.5"))
+        courier.policies.count(demand.kind, "successful-session" if trouble is None else trouble.result)
+        return None if trouble is None else DialogueError(trouble.text, Reply(454, (trouble.text,), "4.7.5"))
 
     async def _secure(self, dialogue: Dialogue) -> None:
         try:
@@ -198,7 +203,7 @@ class RemoteSession:
         except DialogueError as error:
             raise _NoTLS(str(error)) from None
         if not isinstance(secured, Peer):
-            raise _NoTLS(f"STARTTLS: {secured}")
+            raise _NoTLS(f"STARTTLS: {secured}", secured)
         accepted(await dialogue.hello(self._courier.options.name))
 
     # Sending

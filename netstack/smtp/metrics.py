@@ -50,8 +50,8 @@ class MailCollector(Exporter):
         self.queue: Queue | None = None
         self.tls: Callable[[], dict[str, int]] = dict
         """Connections to other servers by what became of TLS."""
-        self.policies: dict[str, int] = {}
-        """Those to servers that had to prove who they are, by the results of RFC 8460 §4.3."""
+        self.policies: dict[tuple[str, str], int] = {}
+        """Those to servers that had to prove who they are, by kind of policy and result (RFC 8460 §4.3)."""
 
     def delayed(self, fate: Fate, seconds: float) -> None:
         """How long a recipient's mail took, whatever became of it."""
@@ -89,9 +89,11 @@ class MailCollector(Exporter):
         tls = CounterMetricFamily("netstack_smtp_client_tls", "Connections to other servers by TLS.", labels=["result"])
         for result, count in self.tls().items():
             tls.add_metric([result], count)
-        policies = CounterMetricFamily("netstack_smtp_client_policies", "Connections under a policy.", labels=["result"])
-        for result, count in sorted(self.policies.items()):
-            policies.add_metric([result], count)
+        policies = CounterMetricFamily(
+            "netstack_smtp_client_policies", "Connections under a policy, fetches that failed.", labels=["policy", "result"]
+        )
+        for key, count in sorted(self.policies.items()):
+            policies.add_metric(key, count)
         yield from (tls, policies)
         delays = HistogramMetricFamily(
             "netstack_smtp_delivery_delay_seconds", "From a message's arrival to its recipient's.", labels=["fate"]

@@ -176,18 +176,34 @@ class Queue:
         """A number for a message that `accept` will be given: it stands in the message's own trace field."""
         return self._spool.take_number()
 
-    def accept(self, envelope: Envelope, content: bytes, number: int | None = None) -> Deferred[int]:
-        """Take a message: fires with its number once it is safe. Raises SpoolFull; fails with OSError."""
-        envelope.length = len(content)
-        written = self._spool.accept(envelope.head(), content, number)
+    def accept(
+        self, envelopes: Sequence[Envelope], content: bytes, number: int | None = None, patient: bool = False
+    ) -> Deferred[int]:
+        """Take a message, all its envelopes or none: fires with its number, the first one's, once it is safe. `patient`:
+        others come soon, and may be waited for. Raises SpoolFull; fails with OSError."""
+        numbers = [self._spool.take_number() if number is None else number]
+        numbers += [self._spool.take_number() for _ in envelopes[1:]]
+        for envelope in envelopes:
+            envelope.length = len(content)
+        heads = [(each, envelope.head()) for each, envelope in zip(numbers, envelopes, strict=True)]
+        written = self._spool.accept(heads[0][1], content, numbers[0], heads[1:], patient)
 
         def taken(number: int) -> int:
-            self.counts.accepted += 1
-            self._enter(number, envelope)
-            self._dispatch(number, envelope, self._machine.wall())
+            now = self._machine.wall()
+            for each, envelope in zip(numbers, envelopes, strict=True):
+                self.counts.accepted += 1
+                self._enter(each, envelope)
+                self._dispatch(each, envelope, now)
             return number
 
         return written.addCallback(taken)
+
+    def delivered(self, arrived: float) -> None:
+        """Count a message that went straight into a mailbox here."""
+        self.counts.accepted += 1
+        self.counts.attempts += 1
+        self.counts.delivered += 1
+        self._delayed(Fate.DELIVERED, max(0.0, self._machine.wall() - arrived))
 
     # What people do to it
 
@@ -477,7 +493,7 @@ class Queue:
                     None, [Destination(envelope.sender, frozenset({"NEVER"}))], now, message.body, envelope.utf8
                 )
                 about.source = "report"
-                await self.accept(about, message.octets)
+                await self.accept([about], message.octets)
                 self.counts.reports += 1
 
         def told(_: object) -> None:

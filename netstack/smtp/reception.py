@@ -10,19 +10,21 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from netstack.kernel.machine import Machine
 from netstack.kernel.roles import Connection
 from netstack.mail import sasl
+from netstack.mail.accounts import Account
 from netstack.mail.addresses import Mailbox
 from netstack.mail.credentials import Authenticator, TooManyLogins
 from netstack.mail.message import date_field, head, message_id, missing_fields
 from netstack.sansio import Event, Peer
 from netstack.sansio.bounds import all_positive
 from netstack.smtp.admission import Admission, AdmissionLimits
-from netstack.smtp.directory import Directory, NoSuchUser
+from netstack.smtp.directory import Directory, Found, NoSuchUser
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.events import (
     Answer,
@@ -43,12 +45,16 @@ from netstack.smtp.events import (
     ResetReceived,
     Secured,
 )
+from netstack.smtp.local import Straight
 from netstack.smtp.metrics import Receptions
 from netstack.smtp.queue import Queue
 from netstack.smtp.spool import SpoolFull
 from netstack.smtp.wire import Reply
 
 OK = "2.0.0"
+_CIRCLES = Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
+_FOUND = 10_000
+"""Addresses whose meaning is remembered."""
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
 """How a header section begins, be it an empty one (RFC 5322 §2.2)."""
@@ -138,7 +144,9 @@ class Reception:
         counts: Receptions,
         checks: Sequence[Check] = (),
         admission: Admission | None = None,
+        straight: Straight | None = None,
     ) -> None:
+        """Without a `straight` way into mailboxes all mail goes through the queue."""
         self.admission = admission or Admission(machine, AdmissionLimits())
         self.machine = machine
         self.options = options
@@ -147,8 +155,29 @@ class Reception:
         self.authenticator = authenticator
         self.counts = counts
         self.checks = checks
+        self.straight = straight
         self.octets = 0
         """Of messages that are coming in."""
+        self.coming = self.keeping = 0
+        """Messages whose envelope has begun and that have not ended, and those that are being kept."""
+        self._found: dict[Mailbox, Found] = {}
+        self._date = 0, ""
+
+    def find(self, mailbox: Mailbox) -> Found:
+        """What an address of ours stands for; raises NoSuchUser."""
+        found = self._found.get(mailbox)
+        if found is None:
+            found = self.directory.find(mailbox)
+            if len(self._found) >= _FOUND:
+                self._found.clear()
+            self._found[mailbox] = found
+        return found
+
+    def date(self, now: float) -> str:
+        """RFC 5322 §3.3, in UTC."""
+        if self._date[0] != int(now):
+            self._date = int(now), date_field(now).decode()
+        return self._date[1]
 
     def conversation(self) -> "Conversation":
         """The role of one connection."""
@@ -183,7 +212,7 @@ class Conversation:
         elif isinstance(event, MessageBegun):
             connection.send(Answer(self._begin()))
         elif isinstance(event, MessageEnded):
-            self._later(self._take(), connection)
+            self._take(connection)
         elif isinstance(event, HelloReceived):
             self._client.hello, self._client.extended = event.name, event.extended
             connection.send(Answer(Reply(250, (f"Hello {event.name}, pleased to meet you",))))
@@ -243,6 +272,7 @@ class Conversation:
         if reception.octets + event.size > reception.options.limits.memory:
             return Reply(452, ("too much is coming in, try again later",), "4.3.1")
         self._transaction = Transaction(event, [], [], [])
+        reception.coming += 1
         sender = event.sender if event.sender is not None else "<>"
         return Reply(250, (f"{sender} Sender ok",), "2.1.0")
 
@@ -270,7 +300,7 @@ class Conversation:
             transaction.recipients.append((event, (mailbox,)))
             return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
         try:
-            found = directory.find(mailbox)
+            found = reception.find(mailbox)
         except NoSuchUser:
             return Reply(550, (f"{mailbox} is nobody's address here",), "5.1.1")
         if not reception.may_relay(self._client):
@@ -309,29 +339,41 @@ class Conversation:
             self._reception.octets += len(data)
 
     def _drop(self) -> None:
-        transaction, self._transaction = self._transaction, None
-        if transaction is not None:
-            self._reception.octets -= transaction.octets
+        if self._transaction is not None:
+            self._reception.octets -= self._transaction.octets
+            self._reception.coming -= 1
+            self._transaction = None
 
-    async def _take(self) -> Answer:
+    def _take(self, connection: Connection) -> None:
         """The message is there: look at it, keep it, say so."""
         transaction, reception = self._transaction, self._reception
         if transaction is None:
-            return Answer(Reply(451, ("local error, try again later",), "4.3.0"))
+            connection.send(Answer(Reply(451, ("local error, try again later",), "4.3.0")))
+            return
         self._transaction = None
-        try:
-            return Answer(await self._keep(transaction))
-        finally:
-            reception.octets -= transaction.octets
+        reception.coming -= 1
+        reception.keeping += 1
 
-    async def _keep(self, transaction: Transaction) -> Reply:
+        def kept(reply: Reply | Failure) -> None:
+            reception.octets -= transaction.octets
+            reception.keeping -= 1
+            if isinstance(reply, Failure):
+                _log.failure("a message could not be taken", reply)
+                reply = Reply(451, ("local error, try again later",), "4.3.0")
+            connection.send(Answer(self._counted(reply)))
+
+        if self._client.account or reception.checks:
+            taken = Deferred.fromCoroutine(self._look_at(transaction))
+        else:
+            taken = maybeDeferred(self._keep, transaction, b"".join(transaction.content), reception.machine.wall())
+        taken.addBoth(kept)
+
+    async def _look_at(self, transaction: Transaction) -> Reply:
+        """What the checks say of it before it is kept."""
         reception, client = self._reception, self._client
-        content = b"".join(transaction.content)
-        end = content.find(b"\r\n\r\n")
-        header = content if end < 0 else content[:end]
-        if len(_RECEIVED.findall(header)) > reception.options.limits.hops:
-            return Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
-        added = b""
+        content, added = b"".join(transaction.content), b""
+        if self._circles(content):
+            return _CIRCLES
         now = reception.machine.wall()
         if client.account:
             content = self._completed(transaction, content, now)
@@ -341,21 +383,53 @@ class Conversation:
                 return verdict.refusal
             added = verdict.fields + added
             content = verdict.content or content
+        return await self._keep(transaction, content, now, added)
+
+    def _circles(self, content: bytes) -> bool:
+        end = content.find(b"\r\n\r\n")
+        header, hops = content if end < 0 else content[:end], self._reception.options.limits.hops
+        return header.lower().count(b"received") > hops and len(_RECEIVED.findall(header)) > hops
+
+    def _keep(self, transaction: Transaction, content: bytes, now: float, added: bytes = b"") -> Deferred[Reply]:
+        """On disk, or in its mailbox, before anybody is told."""
+        reception = self._reception
+        if self._circles(content):
+            return succeed(_CIRCLES)
         number = reception.queue.next_number()
         separator = b"" if _FIELD.match(content) else b"\r\n"  # the chapter's message has no header, and must not become one
-        content = self._received(transaction, number, now) + added + separator + content
-        envelopes = self._envelopes(transaction, now)
+        content = b"".join((self._received(transaction, number, now), added, separator, content))
+        patient = reception.coming >= reception.keeping
+        straight = reception.straight
+        account = None if straight is None else self._only_mailbox(transaction, straight)
+        if straight is None or account is None:
+            return self._queue(transaction, content, number, now, patient)
+
+        def delivered(is_there: bool) -> Reply | Deferred[Reply]:
+            if not is_there:
+                return self._queue(transaction, content, number, now, patient=False)
+            reception.queue.delivered(now)
+            return self._accepted(content, number)
+
+        return straight.deliver(account, transaction.mail.sender, content, number, now, patient).addCallback(delivered)
+
+    def _only_mailbox(self, transaction: Transaction, straight: Straight) -> Account | None:
+        """Who gets it, where it is one mailbox here alone and the sender wants to hear nothing."""
+        if len(transaction.recipients) != 1 or transaction.lists:
+            return None
+        event, mailboxes = transaction.recipients[0]
+        if len(mailboxes) != 1 or (event.notify is not None and "SUCCESS" in event.notify):
+            return None
+        return straight.account(mailboxes[0])
+
+    def _queue(self, transaction: Transaction, content: bytes, number: int, now: float, patient: bool) -> Deferred[Reply]:
         try:
-            waiting = [
-                reception.queue.accept(envelope, content, None if place else number)
-                for place, envelope in enumerate(envelopes)
-            ]
+            kept = self._reception.queue.accept(self._envelopes(transaction, now), content, number, patient)
         except SpoolFull as error:
-            return _not_kept(error)
-        for kept, result in await DeferredList(waiting, consumeErrors=True):
-            if not kept:
-                return _not_kept(result)
-        reception.counts.taken(len(content))
+            return succeed(_not_kept(error))
+        return kept.addCallbacks(lambda _: self._accepted(content, number), _not_kept)
+
+    def _accepted(self, content: bytes, number: int) -> Reply:
+        self._reception.counts.taken(len(content))
         return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
 
     def _completed(self, transaction: Transaction, content: bytes, now: float) -> bytes:
@@ -396,7 +470,7 @@ class Conversation:
         address = client.address if ":" not in client.address else f"IPv6:{client.address}"
         to = transaction.recipients[0][0].recipient if len(transaction.recipients) == 1 else None
         shown = "" if to is None else f"\r\n\tfor <{to}>"
-        when = date_field(now).decode()
+        when = self._reception.date(now)
         return (
             f"Received: from {client.hello} ([{address}]){version}\r\n\tby {options.name} with {protocol} id {number:X}"
             f"{shown};\r\n\t{when}\r\n"

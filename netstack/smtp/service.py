@@ -18,6 +18,7 @@ from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import Queue
 from netstack.smtp.reception import Reception
+from netstack.smtp.tlspolicy import Policies
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +51,15 @@ class SMTPService(MultiService):
         smtp: SMTPLimits,
         connections: StreamLimits,
         grace: float = 5.0,
+        policies: Policies | None = None,
     ) -> None:
-        """`mailboxes` are closed when nothing is on its way any more."""
+        """`mailboxes` are closed when nothing is on its way any more, and so are the courier's `policies`."""
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
         self.queue = queue
         self.listeners: list[StreamListener] = []
         self.mailboxes = mailboxes
+        self.policies = policies
         counts = traffic(machine.registry, PROTOCOL, "server")
         for door in doors:
             for endpoint in door.endpoints:
@@ -68,6 +71,8 @@ class SMTPService(MultiService):
                 self.listeners.append(listener)
 
     def startService(self) -> None:
+        if self.policies is not None:
+            self.policies.start()
         self.queue.start()
         super().startService()  # type: ignore[no-untyped-call]
         for listener in self.listeners:
@@ -77,6 +82,7 @@ class SMTPService(MultiService):
         """Doors first, then the queue, then the mailboxes."""
         stopped = maybeDeferred(super().stopService)
         stopped.addBoth(lambda _: self.queue.stop())
+        stopped.addBoth(lambda _: None if self.policies is None else self.policies.stop())
         return stopped.addBoth(lambda _: self.mailboxes.close())
 
 

@@ -5,7 +5,7 @@ one in which little is left has that copied to the newest. A crash loses nothing
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
@@ -24,6 +24,10 @@ COST = 0.002
 """Seconds that a write with its sync takes, in the simulation alone."""
 PATIENCE = 0.05
 """Seconds that what became of a message waits for others, before it is written."""
+GATHERING = 0.005
+"""Seconds that a message waits for others that will soon come."""
+OTHERS = "others"
+"""In a record's head: numbers and heads of more messages with the same content."""
 Head = dict[str, Any]
 _log = Logger()
 
@@ -98,6 +102,8 @@ class _Item:
     content: bytes
     written: Deferred[int]
     is_copy: bool = False
+    others: Sequence[int] = ()
+    """Numbers of more messages with this content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +136,8 @@ class Spool:
         self._queue: deque[_Item] = deque()
         self._waiting = 0
         self._busy = self._closed = self._broken = False
+        self._patient = self._gathering = False
+        """The newest message may wait for others; the timer is set for that."""
         self._urgent = 0
         """Messages that wait to be written."""
         self._timer: IDelayedCall | None = None
@@ -176,13 +184,22 @@ class Spool:
         self._next += 1
         return number
 
-    def accept(self, head: Head, content: bytes, number: int | None = None) -> Deferred[int]:
-        """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError."""
-        if len(self._places) >= self._limits.messages or self.octets >= self._limits.octets:
+    def accept(
+        self, head: Head, content: bytes, number: int | None = None, others: Sequence[tuple[int, Head]] = (),
+        patient: bool = False,
+    ) -> Deferred[int]:  # fmt: skip
+        """Keep a message: fires with its number once it survives a loss of power. Raises SpoolFull; fails with OSError.
+
+        `others` are messages with the same content, kept together with it or not at all. `patient`: more will come soon.
+        """
+        if len(self._places) + len(others) >= self._limits.messages or self.octets >= self._limits.octets:
             raise SpoolFull("the queue is full")
         if self._waiting + len(content) > self._limits.waiting:
             raise SpoolFull("too much waits to be written")
-        return self._write(Record.MESSAGE, self.take_number() if number is None else number, head, content)
+        if others:
+            head = {**head, OTHERS: others}
+        number = self.take_number() if number is None else number
+        return self._write(Record.MESSAGE, number, head, content, others=[each for each, _ in others], patient=patient)
 
     def change(self, number: int, change: Head) -> Deferred[int]:
         """Note something about a message; fires when that survives."""
@@ -223,18 +240,32 @@ class Spool:
 
     # Writing
 
-    def _write(self, kind: Record, number: int, head: Head | None, content: bytes, is_copy: bool = False) -> Deferred[int]:
+    def _write(
+        self, kind: Record, number: int, head: Head | None, content: bytes, is_copy: bool = False,
+        others: Sequence[int] = (), patient: bool = False,
+    ) -> Deferred[int]:  # fmt: skip
         if self._closed:
             raise SpoolFull("the spool is closed")
-        item = _Item(kind, number, head, content, Deferred(), is_copy)
+        item = _Item(kind, number, head, content, Deferred(), is_copy, others)
         self._queue.append(item)
         self._waiting += len(content)
         if kind is Record.MESSAGE:
             self._urgent += 1
-            self._go_on()
+            self._patient = patient
+            self._hurry()
         elif not self._busy and self._timer is None:  # nobody waits for it: it goes with the next message
             self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
         return item.written
+
+    def _hurry(self) -> None:
+        """A message waits."""
+        if not self._patient:
+            self._go_on()
+        elif not self._busy and not self._gathering:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._gathering = True
+            self._timer = self._machine.reactor.callLater(GATHERING, self._patience_ends)
 
     def _patience_ends(self) -> None:
         self._timer = None
@@ -243,6 +274,7 @@ class Spool:
     def _go_on(self) -> None:
         if self._busy:
             return
+        self._gathering = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -274,8 +306,10 @@ class Spool:
                 self._failed(batch, result)
             else:
                 self._written(segment, batch, result)
-            if self._closed or self._urgent:
+            if self._closed:
                 self._go_on()
+            elif self._urgent:
+                self._hurry()
             elif self._queue and self._timer is None:
                 self._timer = self._machine.reactor.callLater(PATIENCE, self._patience_ends)
 
@@ -320,15 +354,17 @@ class Spool:
             self._waiting -= len(item.content)
             item.written.errback(failure)
             if item.kind is Record.MESSAGE and not item.is_copy:
-                self._never_came(item.number)
+                for number in (item.number, *item.others):
+                    self._never_came(number)
 
     def _written(self, segment: _Segment, batch: list[_Item], sizes: list[int]) -> None:
         for item, size in zip(batch, sizes, strict=True):
             self._waiting -= len(item.content)
             segment.size += size
             if item.kind is Record.MESSAGE and (not item.is_copy or item.number in self._places):
-                length = len(item.content)
-                self._keep(item.number, Place(segment, segment.size - length, length, crc32(item.content)))
+                place = Place(segment, segment.size - len(item.content), len(item.content), crc32(item.content))
+                for number in (item.number, *item.others):
+                    self._keep(number, place)
             item.written.callback(item.number)
 
     def _keep(self, number: int, place: Place) -> None:
@@ -351,10 +387,13 @@ class Spool:
             self._next = max(self._next, found.number + 1)
             if verify and crc32(segment.opened(self._machine.disk).read_at(found.offset, found.length)) != found.check:
                 self.damaged += 1  # written, but not synced when the power went: nobody was told of it
-                torn.add(found.number)
+                torn.update((found.number, *(number for number, _ in found.head.get(OTHERS, ()))))
             elif found.kind is Record.MESSAGE:
-                kept[found.number] = (dict(found.head), [])
-                self._keep(found.number, Place(segment, found.offset, found.length, found.check))
+                head, place = dict(found.head), Place(segment, found.offset, found.length, found.check)
+                for number, its_head in ((found.number, head), *head.pop(OTHERS, ())):
+                    kept[number] = its_head, []
+                    self._keep(number, place)
+                    self._next = max(self._next, number + 1)
             elif found.number in kept and found.kind is Record.CHANGE:
                 kept[found.number][1].append(dict(found.head))
             elif found.number in kept:

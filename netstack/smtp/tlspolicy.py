@@ -1,28 +1,23 @@
 """How sure a server's TLS has to be before it gets mail: DANE (RFC 7672), MTA-STS (RFC 8461), else whatever there is."""
 
-import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from hashlib import sha256, sha512
 from itertools import pairwise
-from typing import Protocol
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from twisted.internet.defer import Deferred, succeed
 
 from netstack.kernel.machine import Machine
 from netstack.kernel.resolver import NameNotFound, ResolutionError
 from netstack.sansio import Security
-from netstack.smtp.authentication.lookup import TemporaryError, texts
+from netstack.smtp.mta_sts import PolicyFetcher, STSLimits, STSPolicies, STSPolicy
 
-MOST_POLICIES = 10_000
-"""Domains whose MTA-STS policy is remembered."""
-LONGEST_POLICY = 64 * 1024
-_STS_RECORD = re.compile(r"v=STSv1\s*;\s*id=([A-Za-z0-9]{1,32})\s*;?(?:.*)?", re.DOTALL)
-_MX_PATTERN = re.compile(r"(?:\*\.)?[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+STS, TLSA = "sts", "tlsa"
+"""Kinds of policies (RFC 8460 §4.4)."""
 
 
 class Level(Enum):
@@ -37,111 +32,84 @@ class Level(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a host is not who it has to be."""
+
+    result: str
+    """By RFC 8460's names (§4.3)."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Demand:
     """Of one host."""
 
     level: Level
     tlsa: tuple[tuple[int, int, int, bytes], ...] = ()
+    names: tuple[str, ...] = ()
+    """For which a certificate below a DANE-TA record may be (RFC 7672 §3.2.2)."""
+    excluded: bool = False
+    """The domain's MTA-STS policy does not know the host: it gets no mail, whatever it proves."""
+    testing: bool = False
+    """The policy is tried: what is wrong is counted, and the mail sent (RFC 8461 §5)."""
 
-    def trouble(self, security: Security | None, host: str, wall: float) -> str:
-        """Why the host gets no mail; empty when it may have it."""
+    @property
+    def kind(self) -> str:
+        """Of the policy that it follows from."""
+        return STS if self.level is Level.STS else TLSA
+
+    def trouble(self, security: Security | None, host: str, wall: float) -> Trouble | None:
+        """What is wrong with a host and its TLS; None when it may have mail."""
         if self.level is Level.NONE:
-            return ""
+            return None
+        if self.excluded:
+            return Trouble("validation-failure", f"{host} is not in the MTA-STS policy of its domain")
         if security is None:
-            return f"{host} has to speak TLS, and does not"
-        if self.level is Level.STS:
-            return security.trouble
-        if self.level is Level.DANE and not _matches(self.tlsa, security.chain(), host, wall):
-            return f"the certificate of {host} is none that its TLSA records name"
-        return ""
+            return Trouble("starttls-not-supported", f"{host} has to speak TLS, and does not")
+        if self.level is Level.STS and security.trouble:
+            return Trouble(_FAULTS.get(security.fault, "certificate-not-trusted"), security.trouble)
+        if self.level is Level.DANE and not _matches(self.tlsa, security.chain(), self.names or (host,), wall):
+            return Trouble("validation-failure", f"the certificate of {host} is none that its TLSA records name")
+        return None
 
 
-class PolicyFetcher(Protocol):
-    """Gets a policy by HTTPS, the certificate verified."""
-
-    async def __call__(self, url: str) -> str:
-        """The text of a response 200; raises LookupError that says why there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class STSPolicy:
-    """What a domain says about its exchanges (RFC 8461 §3.2)."""
-
-    mode: str
-    patterns: tuple[str, ...]
-    max_age: int
-
-    def allows(self, host: str) -> bool:
-        """Whether a host is one of its exchanges (§4.1)."""
-        name = host.lower().rstrip(".")
-        return any(name == each or (each.startswith("*.") and name.partition(".")[2] == each[2:]) for each in self.patterns)
-
-
-def parse_policy(text: str) -> STSPolicy:
-    """A policy file; raises ValueError."""
-    found: dict[str, str] = {}
-    patterns: list[str] = []
-    for line in text.split("\n"):
-        key, colon, value = line.rstrip("\r").partition(":")
-        if not colon:
-            continue
-        key, value = key.strip(), value.strip()
-        if key == "mx":
-            if not _MX_PATTERN.fullmatch(value.lower()):
-                raise ValueError(f"mx: {value[:60]!r}")
-            patterns.append(value.lower())
-        else:
-            found.setdefault(key, value)
-    mode, age = found.get("mode", ""), found.get("max_age", "")
-    if found.get("version") != "STSv1" or mode not in ("enforce", "testing", "none"):
-        raise ValueError("no policy of version STSv1")
-    if not age.isdigit() or int(age) > 31_557_600 or (not patterns and mode != "none"):
-        raise ValueError("max_age or mx is missing or wrong")
-    return STSPolicy(mode, tuple(patterns), int(age))
+_FAULTS = {"name": "certificate-host-mismatch", "time": "certificate-expired"}
 
 
 class Policies:
-    """Those of all domains; MTA-STS's are remembered for as long as they say, in memory."""
+    """Those of all domains; MTA-STS's are kept for as long as they say."""
 
-    def __init__(self, machine: Machine, fetch: PolicyFetcher | None, dane: bool = True) -> None:
-        self.counts: dict[str, int] = {}
-        """Sessions by what came of them, by RFC 8460's names (§4.3)."""
+    def __init__(
+        self, machine: Machine, fetch: PolicyFetcher | None, dane: bool = True, limits: STSLimits | None = None
+    ) -> None:
+        """Without `fetch` there is no MTA-STS."""
+        self.counts: dict[tuple[str, str], int] = {}
+        """Sessions and fetches by kind of policy and what came of them, by RFC 8460's names (§4.3)."""
         self._machine = machine
-        self._fetch = fetch
         self._dane = dane
-        self._kept: OrderedDict[str, tuple[str, float, STSPolicy]] = OrderedDict()
+        self._sts: STSPolicies | None = None
+        if fetch is not None:
+            self._sts = STSPolicies(machine, fetch, limits or STSLimits(), lambda result: self.count(STS, result))
 
-    def count(self, result: str) -> None:
-        """One connection: "successful", or why it is not."""
-        self.counts[result] = self.counts.get(result, 0) + 1
+    def start(self) -> None:
+        """Read what is on disk."""
+        if self._sts is not None:
+            self._sts.start()
+
+    def stop(self) -> Deferred[None]:
+        """Fetch no more; fires when all is on disk."""
+        return succeed(None) if self._sts is None else self._sts.stop()
+
+    def count(self, kind: str, result: str) -> None:
+        """One session, or fetch: "successful-session", or why it is not."""
+        self.counts[kind, result] = self.counts.get((kind, result), 0) + 1
 
     async def sts(self, domain: str) -> STSPolicy | None:
-        """The domain's policy, where it has one (§3.1): a new one where its id has changed."""
-        if self._fetch is None:
-            return None
-        now = self._machine.wall()
-        kept = self._kept.get(domain)
-        try:
-            found = await texts(self._machine.resolver, f"_mta-sts.{domain}") or ()
-        except TemporaryError:
-            found = ()
-        records = [match for each in found if (match := _STS_RECORD.fullmatch(each.strip()))]
-        valid = kept[2] if kept is not None and now < kept[1] else None
-        if len(records) != 1 or (valid is not None and kept is not None and kept[0] == records[0][1]):
-            return valid  # who can suppress the record cannot undo the policy (§10.2)
-        try:
-            policy = parse_policy(await self._fetch(f"https://mta-sts.{domain}/.well-known/mta-sts.txt"))
-        except (LookupError, ValueError):
-            self.count("sts-policy-fetch-error")
-            return valid
-        self._kept[domain] = records[0][1], now + policy.max_age, policy
-        self._kept.move_to_end(domain)
-        while len(self._kept) > MOST_POLICIES:
-            self._kept.popitem(last=False)
-        return policy
+        """The domain's MTA-STS policy, where it has one."""
+        return None if self._sts is None else await self._sts.find(domain)
 
-    async def demand(self, host: str, port: int, by_mx_proved: bool, policy: STSPolicy | None) -> Demand | None:
-        """What a host has to prove; None when it gets no mail at all (MTA-STS does not know it).
+    async def demand(self, domain: str, host: str, port: int, by_mx_proved: bool, policy: STSPolicy | None) -> Demand:
+        """What a host has to prove that takes mail for a domain, by DANE where it can be, else by MTA-STS (RFC 8461 §2).
 
         Raises ResolutionError, temporary, where TLSA records may be hidden (RFC 7672 §2.1.1).
         """
@@ -155,9 +123,9 @@ class Policies:
                 records = None
             if records:
                 usable = tuple(each for record in records if (each := _tlsa(record)) is not None)
-                return Demand(Level.DANE, usable) if usable else Demand(Level.ENCRYPTED)
-        if policy is not None and policy.mode == "enforce":
-            return Demand(Level.STS) if policy.allows(host) else None
+                return Demand(Level.DANE, usable, (host, domain)) if usable else Demand(Level.ENCRYPTED)
+        if policy is not None and policy.mode != "none":
+            return Demand(Level.STS, excluded=not policy.allows(host), testing=policy.mode == "testing")
         return Demand(Level.NONE)
 
     async def exchanges_proved(self, domain: str) -> bool:
@@ -184,14 +152,16 @@ def _tlsa(record: str) -> tuple[int, int, int, bytes] | None:
     return usage, selector, matching, data
 
 
-def _matches(records: Sequence[tuple[int, int, int, bytes]], chain: Sequence[bytes], host: str, wall: float) -> bool:
+def _matches(
+    records: Sequence[tuple[int, int, int, bytes]], chain: Sequence[bytes], names: Sequence[str], wall: float
+) -> bool:
     """Whether a record names the server's certificate (DANE-EE), whatever it says itself (RFC 7672 §3.1.1), or one above it
-    that it leads to (DANE-TA); that one has to be valid now, and of this host (§3.1.2)."""
+    that it leads to (DANE-TA); that one has to be valid now, and of one of these names (§3.1.2)."""
     for usage, selector, matching, data in records:
         for place, der in enumerate(chain):
             if (usage == 3) != (place == 0) or _digest(der, selector, matching) != data:
                 continue
-            if usage == 3 or (_is_of(chain[0], host, wall) and _leads_to(chain, place)):
+            if usage == 3 or (_is_of(chain[0], names, wall) and _leads_to(chain, place)):
                 return True
     return False
 
@@ -204,16 +174,16 @@ def _digest(der: bytes, selector: int, matching: int) -> bytes:
     return {0: lambda: octets, 1: lambda: sha256(octets).digest(), 2: lambda: sha512(octets).digest()}[matching]()
 
 
-def _is_of(der: bytes, host: str, wall: float) -> bool:
+def _is_of(der: bytes, names: Sequence[str], wall: float) -> bool:
     leaf = x509.load_der_x509_certificate(der)
     if not leaf.not_valid_before_utc <= datetime.fromtimestamp(wall, UTC) <= leaf.not_valid_after_utc:
         return False
     try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
+        own = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName)
     except x509.ExtensionNotFound:
         return False
-    wanted = host.lower()
-    return any(name.lower() in (wanted, "*." + wanted.partition(".")[2]) for name in names)
+    wanted = {form for name in names for form in (name.lower(), "*." + name.lower().partition(".")[2])}
+    return any(name.lower() in wanted for name in own)
 
 
 def _leads_to(chain: Sequence[bytes], place: int) -> bool:

@@ -10,6 +10,7 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from netstack.http.client import ClientOptions, fetch
+from netstack.http.faults import ErrorType
 from netstack.http.limits import HTTPLimits
 from netstack.http.links import FetchError
 from netstack.kernel.limits import StreamLimits
@@ -26,15 +27,16 @@ from netstack.smtp.courier import Courier, CourierOptions
 from netstack.smtp.dialogue import PROTOCOL
 from netstack.smtp.directory import Directory, parse_aliases, parse_domains
 from netstack.smtp.limits import QueueLimits, SMTPLimits
-from netstack.smtp.local import LocalSession
+from netstack.smtp.local import LocalSession, Straight
 from netstack.smtp.metrics import Receptions, collector
+from netstack.smtp.mta_sts import NoPolicy, STSLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import LOCAL, Queue, Session
 from netstack.smtp.reception import Check, Reception, ReceptionLimits, ReceptionOptions
 from netstack.smtp.routes import Route
 from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
-from netstack.smtp.tlspolicy import LONGEST_POLICY, Policies
+from netstack.smtp.tlspolicy import Policies
 from netstack.taps.bounds import Row, given, number, parameters
 from netstack.taps.resolving import ResolvingOptions
 from netstack.taps.standalone import built, endpoints, networks, placed, reason
@@ -43,7 +45,7 @@ __all__ = ["Config", "Options", "build", "makeService"]
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 LISTEN = ("tcp:25",)
 _SMTP, _QUEUE, _SPOOL, _RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
-_AUTHENTICATING, _ADMISSION = AuthenticationLimits(), AdmissionLimits()
+_AUTHENTICATING, _ADMISSION, _STS = AuthenticationLimits(), AdmissionLimits(), STSLimits()
 _CREDENTIALS, _STORE, _CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
 
 
@@ -98,6 +100,7 @@ class Config:
     credentials: CredentialLimits = _CREDENTIALS
     authenticating: AuthenticationLimits = _AUTHENTICATING
     admission: AdmissionLimits = _ADMISSION
+    sts: STSLimits = _STS
     store: StoreLimits = _STORE
     connections: StreamLimits = _CONNECTIONS
 
@@ -147,7 +150,8 @@ def build(config: Config, machine: Machine) -> IService:
     metrics = collector(machine.registry)
     store = MailStore(machine, config.store)
     own_names = frozenset({machine.name, *config.domains})
-    policies = Policies(machine, _Fetcher(machine) if config.mta_sts else None, config.dane)
+    fetch = _Fetcher(machine, config.sts) if config.mta_sts else None
+    policies = Policies(machine, fetch, config.dane, config.sts)
     courier = Courier(
         machine,
         CourierOptions(
@@ -185,30 +189,32 @@ def build(config: Config, machine: Machine) -> IService:
         elif kind == "submission" and config.dkim:
             checks.append(Signing(machine, config.signing_keys))
         admission = Admission(machine, config.admission)
-        reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission)
+        straight = Straight(directory, store)
+        reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission, straight)
         mechanisms = MECHANISMS if kind == "submission" else ()
         offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
         doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))
-    service: Any = SMTPService(machine, doors, queue, store, config.smtp, config.connections, config.grace)
+    service: Any = SMTPService(machine, doors, queue, store, config.smtp, config.connections, config.grace, policies)
     made: IService = service
     return made
 
 
 class _Fetcher:
-    """Gets MTA-STS policies (RFC 8461 §3.3): no redirect, a minute's time, 64 KiB."""
+    """Gets MTA-STS policies (RFC 8461 §3.3): without redirects."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, limits: STSLimits) -> None:
         self._machine = machine
-        self._options = ClientOptions(timeout=60.0, http=HTTPLimits(body=LONGEST_POLICY))
+        self._options = ClientOptions(timeout=limits.fetch_seconds, http=HTTPLimits(body=limits.octets))
 
     async def __call__(self, url: str) -> str:
         try:
             found = await fetch(self._machine, url, options=self._options)
         except FetchError as error:
-            raise LookupError(str(error)) from None
+            wrong = error.kind is ErrorType.TLS_CERTIFICATE_ERROR
+            raise NoPolicy(str(error), "sts-webpki-invalid" if wrong else "sts-policy-fetch-error") from None
         media = next((value.lower() for name, value in found.fields if name.lower() == "content-type"), "")
         if found.status != 200 or not media.startswith("text/plain"):
-            raise LookupError(f"{url}: {found.status}, or no plain text")
+            raise NoPolicy(f"{url}: {found.status}, or no plain text")
         return found.body.decode("ascii", "replace")
 
 
@@ -273,6 +279,12 @@ _ROWS: tuple[Row, ...] = (
     ("greylist", _ADMISSION, "greylist_seconds", "Seconds that strangers are sent away for (450); 0 is none."),
     ("greylist-kept", _ADMISSION, "greylist_kept", "Seconds that who came again is known."),
     ("signatures", _AUTHENTICATING, "signatures", "DKIM signatures of a message that are looked at."),
+    ("sts-policies", _STS, "policies", "Domains whose MTA-STS policy is kept."),
+    ("sts-octets", _STS, "octets", "Octets of an MTA-STS policy."),
+    ("sts-fetch-seconds", _STS, "fetch_seconds", "Seconds that fetching one may take."),
+    ("sts-refresh", _STS, "refresh", "Age in seconds at which one in use is fetched again."),
+    ("sts-pause", _STS, "pause", "Seconds after a fetch that failed."),
+    ("sts-together", _STS, "together", "MTA-STS policies that are fetched again at once."),
     ("store-message", _STORE, "message", "Octets of a message in a mailbox."),
     ("store-octets", _STORE, "octets", "Octets of a mailbox that has no quota of its own (452)."),
     ("store-messages", _STORE, "messages", "Messages of a mailbox that has no quota of its own (452)."),
@@ -392,6 +404,7 @@ class Options(ResolvingOptions):
                 credentials=given(_ROWS, _CREDENTIALS, self),
                 authenticating=given(_ROWS, _AUTHENTICATING, self),
                 admission=given(_ROWS, _ADMISSION, self),
+                sts=given(_ROWS, _STS, self),
                 store=given(_ROWS, _STORE, self),
                 connections=given(_ROWS, _CONNECTIONS, self),
             )

@@ -6,6 +6,7 @@ The CA's key is read only when something has to be issued, and dropped at once.
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -64,10 +65,15 @@ class Certificates:
             self._authority = None
         return made
 
-    def tls(self, host: str, reactor: Any) -> HostTLS:
-        """The identity of a host that was issued one, and its trust in the CA; raises TLSError."""
+    def tls(self, host: str, reactor: Any, anchored: bool = False) -> HostTLS:
+        """The identity of a host that was issued one, and its trust in the CA; raises TLSError.
+
+        `anchored`: it sends the CA's certificate after its own.
+        """
         folder = self._folder(host)
         leaves = [Leaf.from_files(folder / "leaf.pem", folder / "leaf.key")] if (folder / "leaf.pem").exists() else []
+        if anchored:
+            leaves = [replace(leaf, chain=self.trust) for leaf in leaves]
         return HostTLS(reactor, self._wall, leaves, self.trust)
 
     @property

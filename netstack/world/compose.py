@@ -53,12 +53,12 @@ class Composer:
         self.world = world
         self.table = table
         self.ca = ca
-        """The world's CA as PEM, for pages that offer it."""
+        """The world's CA as PEM, for pages that offer it and zones that vouch for it."""
 
     @cached_property
     def zones(self) -> Mapping[str, str]:
         """Master files by zone."""
-        return zone_texts(self.world, self.table)
+        return zone_texts(self.world, self.table, self.ca)
 
     @cached_property
     def hints(self) -> tuple[tuple[str, str], ...]:
@@ -200,7 +200,7 @@ def _dns(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     served = [zone for zone in world.served_by(host.name) if not changing.copied(world, zone, host.name)]
     derived: dict[str, object] = {"zones": tuple(ZoneText(zone.name, composer.zones[zone.name]) for zone in served)}
     if world.file:
-        derived["sources"] = {zone.name: WorldZone(world, composer.table, zone.name) for zone in served}
+        derived["sources"] = {zone.name: WorldZone(world, composer.table, zone.name, composer.ca) for zone in served}
     if changing.changes(world, host.name):
         derived["changing"] = changing.config(world, composer.table, host.name)
     names = tuple(zone.name for zone in served if signing.signed(world, zone.name))

@@ -11,6 +11,7 @@ from html import escape
 from pathlib import Path
 
 from netstack.kernel.disk import Disk
+from netstack.world import mail
 from netstack.world.addresses import AddressTable
 from netstack.world.model import Host, World
 
@@ -296,11 +297,17 @@ def _map(subject: Subject) -> Files:
     return found
 
 
+def _mta_sts(subject: Subject) -> Files:
+    domain = subject.host.name.removeprefix(mail.POLICY_HOST)
+    return {".well-known/mta-sts.txt": File(lambda: mail.policy(subject.world, domain).encode())}
+
+
 CONTENTS: Mapping[str, Callable[[Subject], Files]] = {
     "plain": _plain,
     "gaia": _gaia,
     "someschool": _someschool,
     "exotiquecuisine": _exotiquecuisine,
     "map": _map,
+    "mta-sts": _mta_sts,
 }
 """Generated contents by the name that an origin's option `content` gives."""

@@ -167,7 +167,7 @@ def enclosing(name: str) -> Iterator[str]:
 
 
 def completed(world: World) -> World:
-    """The world with the hosts and services that follow from zones (`dns`) and sites (`resolver`, `cache`).
+    """The world with the hosts and services that follow from zones (`dns`), sites (`resolver`, `cache`) and mail (`origin`).
 
     A name server, resolver or Web cache that no table declares stands at the site of the zone, or at the one that it is for.
     Zones that name servers without a site are left for `validate.problems`.
@@ -184,7 +184,13 @@ def completed(world: World) -> World:
             if name is not None:
                 host = hosts.get(name) or Host(name, site.name, derived=True)
                 hosts[name] = _with_service(host, plugin)
-    return replace(world, hosts=MappingProxyType(hosts))
+    made = replace(world, hosts=MappingProxyType(hosts))
+    if world.profile.mail_authentication:
+        from netstack.world import mail
+
+        for host in list(mail.policy_hosts(made)):
+            hosts.setdefault(host.name, host)
+    return made
 
 
 def _with_service(host: Host, plugin: str) -> Host:

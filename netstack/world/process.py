@@ -17,6 +17,7 @@ from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Listener, ListenError
 from netstack.kernel.machine import Ports
 from netstack.kernel.real import real_machine
+from netstack.world import mail
 from netstack.world.addresses import AddressTable
 from netstack.world.certificates import Certificates
 from netstack.world.compose import Composer
@@ -159,7 +160,7 @@ class ProcessHosts:
             place.state_directory / "hosts" / name,
             table.port_offset,
             journal=self.running.journal,
-            tls=self.certificates.tls(name, self.reactor),
+            tls=self.certificates.tls(name, self.reactor, mail.anchored(self.running.world, host)),
             reactor=self.reactor,
             links=self._links,
         )

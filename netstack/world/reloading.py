@@ -18,10 +18,11 @@ class WorldZone:
 
     automatic = True
 
-    def __init__(self, world: World, table: AddressTable, name: str) -> None:
+    def __init__(self, world: World, table: AddressTable, name: str, ca: bytes = b"") -> None:
         self.world = world
         self.table = table
         self.name = name
+        self.ca = ca
 
     def read(self) -> "Reading":
         """As the file has it now; raises ZoneError."""
@@ -34,5 +35,5 @@ class WorldZone:
             raise ZoneError(str(error)) from error
         if [*world.hosts] != [*self.world.hosts] or [*world.zones] != [*self.world.zones]:
             raise ZoneError(f"{self.world.file} has other hosts or zones than the world that is up: netstack down, then up")
-        text = zone_texts(world, self.table)[self.name]
+        text = zone_texts(world, self.table, self.ca)[self.name]
         return Reading(Zone.from_text(self.name, text), (), hashlib.sha256(text.encode()).digest())

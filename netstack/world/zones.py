@@ -17,13 +17,13 @@ EXPIRE = 3_600_000
 """Timers of secondaries as RIPE-203 recommends them: NOTIFY tells of changes, the timers are for what it misses."""
 
 
-def zone_texts(world: World, table: AddressTable) -> dict[str, str]:
-    """The master file of every zone, by name; the same world and table give the same text."""
+def zone_texts(world: World, table: AddressTable, ca: bytes = b"") -> dict[str, str]:
+    """The master file of every zone, by name; the same world, table and CA (PEM) give the same text."""
     hosts: dict[str, list[str]] = defaultdict(list)
     for host in world.hosts.values():
         for home, line in _host_records(world, table, host):
             hosts[home].append(line)
-    for home, line in mail.records(world):
+    for home, line in mail.records(world, ca):
         hosts[home].append(line)
     children: dict[str, list[Zone]] = defaultdict(list)
     for zone in world.zones.values():

@@ -2,14 +2,16 @@
 
 import sqlite3
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
-from netstack.kernel.database import Database, DatabaseBusy, DatabaseLimits
+from netstack.kernel.database import GATHERING, Database, DatabaseBusy, DatabaseLimits, Together
 from netstack.kernel.disk import Disk, RealDisk
 from netstack.world.simulated import Simulation
 from netstack.world.simulated.offload import InlineOffload
@@ -58,6 +60,42 @@ def test_many_share_a_commit_and_are_told_after_it(disk: Disk) -> None:
     assert told == ["1", "1", "UNIQUE constraint failed: word.text", "1"]
     assert stage.database.commits == 2
     assert stage.words() == ["four", "one", "three", "two"]
+
+
+def test_items_that_come_together_are_one_piece_of_work(disk: Disk) -> None:
+    stage = Stage(disk, waiting=5)
+    told: list[object] = []
+
+    def work(database: sqlite3.Connection, words: Sequence[str]) -> list[str]:
+        database.executemany("INSERT INTO word VALUES (?)", [(word,) for word in words])
+        return list(words)
+
+    def done(words: Sequence[str], result: Any) -> None:
+        told.append((words, result.value if isinstance(result, Failure) else result))
+
+    clock: Any = stage.clock
+    together = Together(stage.database, work, done, clock)
+    together.add("one", patient=True)
+    together.add("two", patient=True)
+    stage.clock.advance(GATHERING / 2)
+    assert stage.database.commits == 0
+    together.add("three")  # nobody else comes: nobody waits any longer
+    for word in ("four", "five"):
+        together.add(word)
+    stage.clock.pump([1] * 3)
+    assert told == [(["one", "two", "three"], ["one", "two", "three"]), (["four", "five"], ["four", "five"])]
+    together.add("six", patient=True)
+    stage.clock.advance(GATHERING)
+    stage.clock.advance(1)
+    assert told[2:] == [(["six"], ["six"])]
+    together.add("seven")
+    for word in ("one", "eight", "nine", "ten", "eleven"):
+        together.add(word)
+    with pytest.raises(DatabaseBusy):
+        together.add("twelve")
+    stage.clock.pump([1] * 3)
+    assert [type(outcome).__name__ for _, outcome in told[3:]] == ["list", "IntegrityError"]  # type: ignore[misc]
+    assert stage.words() == ["five", "four", "one", "seven", "six", "three", "two"]
 
 
 def test_work_that_fails_changes_nothing(disk: Disk) -> None:

@@ -15,6 +15,7 @@ from netstack.lab.runner import run
     [
         ("mail-dialogue", "simulated", 20), ("mail-dialogue", "loopback", 20), ("mail-outage", "simulated", 15),
         ("mail-mime", "simulated", 9), ("mail-mime", "loopback", 9),
+        ("mail-tls", "simulated", 38),
     ],
 )  # fmt: skip
 def test_what_the_chapter_says_holds(lab: str, on: str, claims: int) -> None:

@@ -98,7 +98,7 @@ class Office:
         found = parse_mailbox(sender) if sender else None
         recipients = [Destination(parse_mailbox(each)) for each in to]
         envelope = Envelope(found, recipients, self.host.wall(), **rest)
-        number: int = self.simulation.ask(self.host, self.queue.accept, envelope, content)
+        number: int = self.simulation.ask(self.host, self.queue.accept, [envelope], content)
         return number
 
     def run(self, seconds: float) -> None:
@@ -197,7 +197,7 @@ def test_the_sender_s_wishes(notify: frozenset[str] | None, outcome: Outcome, su
     envelope = Envelope(
         parse_mailbox("alice@crepes.fr"), [recipient], office.host.wall(), returns="HDRS", envelope_id="my id"
     )
-    office.simulation.ask(office.host, office.queue.accept, envelope, b"Subject: secret\r\n\r\nbody\r\n")
+    office.simulation.ask(office.host, office.queue.accept, [envelope], b"Subject: secret\r\n\r\nbody\r\n")
     office.run(60)
     assert [letter["Subject"] for letter in office.letters] == subjects
     for letter in office.letters:

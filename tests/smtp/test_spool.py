@@ -83,6 +83,32 @@ class User:
             self.known[kept] = self.known[kept][0], max(change, self.known[kept][1])
 
 
+@pytest.mark.parametrize("synced", [True, False])
+def test_messages_with_one_content_are_kept_together_or_not_at_all(synced: bool) -> None:
+    simulation = simulated()
+    host = simulation.hosts["mail"]
+    spool, kept = opened(simulation)
+    numbers = [spool.take_number() for _ in range(3)]
+    others = [(number, {"n": number}) for number in numbers[1:]]
+    if not synced:
+        simulation.call(host, lambda: spool.accept({"n": 1}, b"hello", numbers[0], others).addBoth(lambda _: None))
+        host.power_off()
+        host.boot()
+        spool, kept = opened(simulation)
+        assert kept == {}
+        return
+    assert simulation.ask(host, spool.accept, {"n": 1}, b"hello", numbers[0], others) == numbers[0]
+    simulation.ask(host, spool.done, numbers[1])
+    for _ in range(2):
+        assert len(spool) == 2
+        assert [spool.content(number) for number in (numbers[0], numbers[2])] == [b"hello"] * 2
+        host.power_off()
+        host.boot()
+        spool, kept = opened(simulation)
+        assert kept == {numbers[0]: {"n": 1}, numbers[2]: {"n": 3}}
+        assert spool.take_number() > numbers[2]
+
+
 def test_messages_are_kept_changed_and_forgotten() -> None:
     simulation = simulated()
     spool, kept = opened(simulation)

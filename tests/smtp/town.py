@@ -20,6 +20,7 @@ from netstack.smtp.directory import Directory, parse_aliases
 from netstack.smtp.envelope import Fate
 from netstack.smtp.limits import QueueLimits, SMTPLimits
 from netstack.smtp.metrics import Receptions, collector
+from netstack.smtp.mta_sts import NoPolicy, STSLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import LOCAL, Job, Outcome, Queue, Session
 from netstack.smtp.reception import Reception, ReceptionOptions
@@ -90,8 +91,10 @@ class Office:
         self.admission = AdmissionLimits()
         self.without: frozenset[str] = frozenset()
         """Extensions that it does not offer."""
+        self.sts = STSLimits()
         self.policy = ""
         """What every MTA-STS server says."""
+        self.fetched: list[str] = []
         self.host = simulation.host(name, address)
         self.host.program = self.program
         self.host.start()
@@ -102,7 +105,7 @@ class Office:
         directory = Directory(self.accounts, frozenset({self.domain}), self.aliases)
         metrics = collector(machine.registry)
         own = frozenset({machine.name})
-        policies = self.policies = Policies(machine, self.fetch)
+        policies = self.policies = Policies(machine, self.fetch, limits=self.sts)
         options = CourierOptions(machine.name, own, smtp=SMTP)
         courier = Courier(machine, options, traffic(machine.registry, "smtp", "client"), policies)
 
@@ -121,14 +124,15 @@ class Office:
             mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
             offer = _Offer(machine.name, starttls=True, mechanisms=mechanisms, without=self.without)
             doors.append(Door([Endpoint("tcp", port, machine.address)], offer, reception))
-        self.service = SMTPService(machine, doors, queue, self.boxes, SMTP, StreamLimits())
+        self.service = SMTPService(machine, doors, queue, self.boxes, SMTP, StreamLimits(), policies=policies)
         self.service.privilegedStartService()
         self.service.startService()
 
     async def fetch(self, url: str) -> str:
         """In place of HTTPS."""
+        self.fetched.append(url)
         if not self.policy:
-            raise LookupError(url)
+            raise NoPolicy(url)
         return self.policy
 
     @property

@@ -1,15 +1,19 @@
 """Mail hosts of a world: what follows for their Config, for zones and for certificates; rules; mail from end to end."""
 
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from netstack.mail.accounts import Accounts
 from netstack.smtp.envelope import Destination, Envelope
+from netstack.smtp.mta_sts import parse_policy
 from netstack.world import compose, loader, mail
 from netstack.world.addresses import addresses
 from netstack.world.problems import WorldError
 from netstack.world.session import open_session
+from netstack.world.simulated import Simulation
 from netstack.world.zones import problems, zone_texts
 
 HOST = "mail.hamburger.edu"
@@ -64,6 +68,28 @@ def test_the_hardened_profile_signs_and_publishes() -> None:
     assert config(loader.extended("textbook", {"profile": "hardened"}, "hard")) == found, "keys follow from the world"
 
 
+def test_the_hardened_profile_says_who_its_servers_are() -> None:
+    world = loader.extended("textbook", {"profile": "hardened"}, "hard")
+    table = addresses(world, "simulated")
+    authority = Simulation(1).authority
+    public = authority.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    text = zone_texts(world, table, authority.pem())["hamburger.edu"]
+    assert f"_25._tcp.{HOST}. IN TLSA 2 1 1 {sha256(public).hexdigest()}" in text.splitlines()
+    assert '_smtp._tls.hamburger.edu. IN TXT "v=TLSRPTv1; rua=mailto:postmaster@hamburger.edu"' in text.splitlines()
+    assert '_mta-sts.hamburger.edu. IN TXT "v=STSv1; id=' in text
+    assert " TLSA " not in zone_texts(world, table)["hamburger.edu"], "nobody knows the CA"
+    policy = parse_policy(mail.policy(world, "hamburger.edu"))
+    assert (policy.mode, policy.patterns) == ("enforce", (HOST,))
+    site = world.hosts["mta-sts.hamburger.edu"]
+    assert (site.derived, site.site) == (True, "hamburger")
+    assert ("mta-sts.hamburger.edu", ("mta-sts.hamburger.edu",)) in compose.certified(world)
+    unsigned = loader.extended("textbook", {"profile": "hardened", **UNSIGNED}, "hard")
+    text = zone_texts(unsigned, table, authority.pem())["hamburger.edu"]
+    assert " TLSA " not in text
+    assert "_mta-sts." in text
+    assert not any(name.startswith("mta-sts.") for name in loader.load().hosts)
+
+
 def test_options_override_the_profile() -> None:
     world = changed({"users": {"eve@fast.edu": "x"}, "domains": ["hamburger.edu", "fast.edu"], "authentication": True,
                      "submission": ["tcp:588"], "queue": {"first-retry": 60}},
@@ -100,15 +126,30 @@ def test_a_user_that_cannot_be_is_told() -> None:
     assert problem.key == f'hosts."{HOST}".services.smtp.users'
 
 
-@pytest.mark.parametrize("profile", ["textbook", "hardened"])
-def test_mail_reaches_a_mailbox(profile: str) -> None:
-    world = loader.extended("textbook", {"profile": profile}, "mail")
-    with open_session(world, "simulated", 5) as internet:
+UNSIGNED = {"zones": {"hamburger.edu": {"signed": False}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "on", "sessions"),
+    [
+        ({}, "simulated", {}),
+        ({"profile": "hardened"}, "simulated", {("tlsa", "successful-session"): 1}),
+        ({"profile": "hardened", **UNSIGNED}, "simulated", {("sts", "successful-session"): 1}),
+        ({"profile": "hardened"}, "loopback", {("tlsa", "successful-session"): 1}),
+        ({"profile": "hardened", **UNSIGNED}, "loopback", {("sts", "successful-session"): 1}),
+    ],
+)
+def test_mail_reaches_a_mailbox(changes: Any, on: str, sessions: dict[tuple[str, str], int]) -> None:
+    """Where the profile asks for it, by DANE, or by MTA-STS where the zone is not signed."""
+    world = loader.extended("textbook", changes, "mail")
+    with open_session(world, on, 5) as internet:
         content = b"From: alice@crepes.fr\r\nSubject: ketchup\r\n\r\nDo you like ketchup?\r\n"
         internet.drive(_accept, "mail.crepes.fr", "alice@crepes.fr", "bob@hamburger.edu", content)
         box = internet.drive(_mailbox, HOST, "bob@hamburger.edu")
+        counted = dict(smtp(internet.running, "mail.crepes.fr").policies.counts)
     assert [octets.endswith(content) for octets in box] == [True]
-    assert (b"spf=pass" in box[0]) == (b"dmarc=pass" in box[0]) == (profile == "hardened")
+    assert (b"spf=pass" in box[0]) == (b"dmarc=pass" in box[0]) == (world.profile.name == "hardened")
+    assert counted == sessions
 
 
 def smtp(running: Any, host: str) -> Any:
@@ -120,7 +161,9 @@ def _accept(running: Any, host: str, sender: str, recipient: str, content: bytes
     from netstack.mail.addresses import parse_mailbox
 
     to = [Destination(parse_mailbox(recipient))]
-    return smtp(running, host).queue.accept(Envelope(parse_mailbox(sender), to, running.hosts[host].machine.wall()), content)
+    return smtp(running, host).queue.accept(
+        [Envelope(parse_mailbox(sender), to, running.hosts[host].machine.wall())], content
+    )
 
 
 async def _mailbox(running: Any, host: str, account: str) -> list[bytes]:

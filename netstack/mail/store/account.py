@@ -6,15 +6,17 @@ from typing import TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from netstack.kernel.database import Database, DatabaseBusy, DatabaseLimits
+from netstack.kernel.database import Database, DatabaseBusy, DatabaseLimits, Together
 from netstack.kernel.disk import Disk, OpenFile
 from netstack.kernel.machine import Machine
 from netstack.mail.store import files, flags, folders, intake, ledger, messages, recovery, search
-from netstack.mail.store.errors import MessageTooLarge, StoreBusy, StoreError, StoreFailed
+from netstack.mail.store.arriving import Arrived, Arriving, append, fire
+from netstack.mail.store.errors import MessageTooLarge, StoreBusy, StoreFailed
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.messages import Appended, How
-from netstack.mail.store.schema import FILE, SCHEMA, Change, Folder, Message, Quota, Usage
+from netstack.mail.store.schema import FILE, INBOX, SCHEMA, Change, Folder, Message, Quota, Usage
 from netstack.mail.store.search import Where
 from netstack.mail.store.settling import Room, Settler
 
@@ -35,12 +37,14 @@ class AccountStore:
         self._disk = disk
         self._limits = limits
         self._room = room
-        self._database = self._new_database()
+        self._database, self._arrivals = self._new_database()
         self._settler = Settler(machine, disk, self._run, limits, room)
         self._watchers: dict[int, list[Watcher]] = {}
         self._opening: Deferred[None] | None = None
         self._opened = self._closed = False
         self._working = self._incoming = self._users = 0
+        self._usual = min(limits.inline, limits.message)
+        """Octets of what is committed at once."""
 
     @property
     def idle(self) -> bool:
@@ -58,52 +62,75 @@ class AccountStore:
 
     # Messages
 
-    async def append(self, folder: str, incoming: intake.Incoming, make: bool = False) -> Appended:
-        """A message into a folder, made if need be and `make`. Raises StoreError; the file is closed in any case."""
+    def append(
+        self, folder: str, incoming: intake.Incoming, make: bool = False, patient: bool = False
+    ) -> Deferred[Appended]:
+        """A message into a folder, made if need be and `make`; `patient`: others come soon. Those that come together share
+        a commit. Fails with StoreError; the file is closed in any case."""
+        size = incoming.size
+        usual = folder == INBOX and type(incoming.message) is bytes and size <= self._usual
+        if usual and self._opened and not self._closed and size <= self._room.free:
+            self._room.hold(size)
+            return self._enter(Arriving(INBOX, make, incoming, None, size), patient)
+        return Deferred.fromCoroutine(self._append(folder, incoming, make, patient))
+
+    async def _append(self, folder: str, incoming: intake.Incoming, make: bool, patient: bool) -> Appended:
         try:
             name = folders.canonical(folder, self._limits)
             if incoming.size > self._limits.message:
                 raise MessageTooLarge(f"a message has at most {self._limits.message} octets")
             await self._open()
-            return await self._append(name, incoming, make)
-        finally:
+            prepared: messages.Arrival | None = None
+            taken = 0
+            if intake.is_large(incoming, self._limits):
+                self._incoming += 1
+                path = f"{files.INCOMING}/{self._incoming}"
+                prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
+            else:
+                taken = incoming.size
+                await self._room.take(taken)
+        except BaseException:
             incoming.close()
-
-    async def _append(self, name: str, incoming: intake.Incoming, make: bool) -> Appended:
-        prepared: messages.Arrival | None = None
-        taken = 0
-        if intake.is_large(incoming, self._limits):
-            self._incoming += 1
-            path = f"{files.INCOMING}/{self._incoming}"
-            prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
-        else:
-            taken = incoming.size
-            await self._room.take(taken)
-
-        def work(database: sqlite3.Connection) -> tuple[Appended, messages.Arrival, Folder | None]:
-            arrival = prepared or intake.small(incoming)
-            found, made = self._target(database, name, make)
-            return messages.append(database, found.id, arrival, self._limits), arrival, made
-
-        try:
-            appended, arrival, made = await self._run(work)
-        except StoreError:
-            self._room.give(taken)
-            if prepared is not None and prepared.source is not None:
-                await self._discard(prepared.source)
             raise
-        if made is not None:
-            self._settler.tell(ledger.folder_line(made))
-        if appended.again:
-            self._room.give(taken)
-            if arrival.source is not None:
-                await self._discard(arrival.source)
-            return appended
-        content = arrival.octets if arrival.octets is not None else arrival.source or ""
-        self._settler.arrived(appended.message.file, taken, content)
-        self._settler.tell(ledger.messages_line(appended.folder, [appended.message]))
-        self._notify(Change(appended.folder, added=(appended.message,)))
-        return appended
+        return await self._enter(Arriving(name, make, incoming, prepared, taken), patient)
+
+    def _enter(self, arriving: Arriving, patient: bool) -> Deferred[Appended]:
+        self._working += 1
+        try:
+            self._arrivals.add(arriving, patient)
+        except DatabaseBusy:
+            self._arrived([arriving], Failure())
+        return arriving.done
+
+    def _arrived(self, group: Sequence[Arriving], outcome: list[Arrived] | Failure) -> None:
+        """They are committed, or none of them is: the reactor's part of it, once for all."""
+        self._working -= len(group)
+        results = outcome if not isinstance(outcome, Failure) else [Arrived(self._why(outcome.value))] * len(group)
+        added: dict[int, list[Message]] = {}
+        for each, result in zip(group, results, strict=True):
+            each.incoming.close()
+            if result.made is not None:
+                self._settler.tell(ledger.folder_line(result.made))
+            if isinstance(result.outcome, Appended) and not result.outcome.again and result.arrival is not None:
+                message, arrival = result.outcome.message, result.arrival
+                content = arrival.octets if arrival.octets is not None else arrival.source or ""
+                self._settler.arrived(message.file, each.taken, content)
+                added.setdefault(result.outcome.folder, []).append(message)
+            else:
+                self._room.give(each.taken)
+        for folder, those in added.items():
+            self._came(folder, those)
+        for each, result in zip(group, results, strict=True):
+            self._answer(each, result.outcome)
+
+    def _answer(self, arriving: Arriving, outcome: Appended | BaseException) -> None:
+        if isinstance(outcome, OSError):
+            outcome = self._why(outcome)
+        source = arriving.prepared.source if arriving.prepared is not None else None
+        if source is not None and (isinstance(outcome, BaseException) or outcome.again):
+            Deferred.fromCoroutine(self._discard(source)).addBoth(lambda _: fire(arriving.done, outcome))
+        else:
+            fire(arriving.done, outcome)
 
     def _target(self, database: sqlite3.Connection, name: str, make: bool) -> tuple[Folder, Folder | None]:
         """A folder, and once more if it is new."""
@@ -276,11 +303,8 @@ class AccountStore:
         self._working += 1
         try:
             return await self._database.run(work)
-        except DatabaseBusy as error:
-            raise StoreBusy(str(error)) from None
-        except (sqlite3.Error, OSError) as error:
-            self.log.error("{account}: {error}", account=self.name, error=error)
-            raise StoreFailed("the mailbox cannot be written") from error
+        except (DatabaseBusy, sqlite3.Error, OSError) as error:
+            raise self._why(error) from error
         finally:
             self._working -= 1
 
@@ -289,10 +313,18 @@ class AccountStore:
         try:
             return await self._machine.offload(work, COST)
         except OSError as error:
-            self.log.error("{account}: {error}", account=self.name, error=error)
-            raise StoreFailed("the mailbox cannot be written") from error
+            raise self._why(error) from error
         finally:
             self._working -= 1
+
+    def _why(self, error: BaseException | None) -> BaseException:
+        """What the store's users are told of it."""
+        if isinstance(error, DatabaseBusy):
+            return StoreBusy(str(error))
+        if isinstance(error, sqlite3.Error | OSError):
+            self.log.error("{account}: {error}", account=self.name, error=error)
+            return StoreFailed("the mailbox cannot be written")
+        return error or StoreFailed()
 
     async def _discard(self, path: str) -> None:
         await self._offloaded(lambda: self._disk.remove_all([path]))
@@ -330,7 +362,7 @@ class AccountStore:
             self.log.error(
                 "{account}: the index was damaged, see {aside}: {error}", account=self.name, error=error, aside=aside
             )
-            self._database = self._new_database()
+            self._database, self._arrivals = self._new_database()
             found = await self._run(lambda database: self._restored(database, wall))
         except (DatabaseBusy, OSError) as error:
             raise StoreFailed(str(error)) from error
@@ -363,9 +395,14 @@ class AccountStore:
         [count] = database.execute("SELECT messages FROM account").fetchone()
         return found, octets, count
 
-    def _new_database(self) -> Database:
+    def _new_database(self) -> tuple[Database, Together[Arriving]]:
         limits = DatabaseLimits(waiting=self._limits.waiting, octets=self._limits.index)
-        return Database(self._disk, FILE, SCHEMA, limits, self._machine.offload)
+        database = Database(self._disk, FILE, SCHEMA, limits, self._machine.offload)
+
+        def work(connection: sqlite3.Connection, group: Sequence[Arriving]) -> list[Arrived]:
+            return append(connection, group, self._target, self._limits)
+
+        return database, Together(database, work, self._arrived, self._machine.reactor)
 
     def _told(self, folder: Folder) -> Folder:
         self._settler.tell(ledger.folder_line(folder))

@@ -14,6 +14,8 @@ SPECIAL = ("\\All", "\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\
 
 def canonical(name: str, limits: StoreLimits) -> str:
     """A folder's name in NFC, INBOX in capitals (RFC 9051 §5.1). Raises FolderRefused."""
+    if name == INBOX:
+        return name
     name = unicodedata.normalize("NFC", name)
     first, slash, rest = name.partition("/")
     if first.upper() == INBOX:

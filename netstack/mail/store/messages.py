@@ -43,31 +43,86 @@ class Appended:
 
     message: Message
     folder: int
-    thread: int
     again: bool = False
     """It had been delivered before."""
 
 
-def append(database: sqlite3.Connection, folder: int, arrival: Arrival, limits: StoreLimits) -> Appended:
-    """A new message of a folder; raises OverQuota."""
-    if arrival.once is not None and (before := _before(database, arrival.once)) is not None:
-        return before
-    [modseq, count, octets] = database.execute("SELECT modseq + 1, messages, octets FROM account").fetchone()
-    if count + 1 > arrival.quota.messages or octets + arrival.size > arrival.quota.octets:
-        raise OverQuota(f"the mailbox is full: {count} messages of {octets} octets")
-    file, thread = place_file(database, None, arrival.size, arrival.crc, arrival.summary)
-    database.execute("INSERT INTO arrived VALUES (?, ?, ?)", (file, arrival.octets, arrival.source))
-    [uid] = _next_uids(database, folder, 1, arrival.size, modseq)
-    message = Message(uid, file, arrival.bits, arrival.keywords, modseq, arrival.size, arrival.date)
-    database.execute(_INSERT, (folder, *message))
-    _count(database, modseq, 1, arrival.size)
-    if arrival.once is not None:
-        number = database.execute(
-            "INSERT INTO once (key, file, folder, uid) VALUES (?, ?, ?, ?)", (arrival.once, file, folder, uid)
-        ).lastrowid
-        if number is not None and number % min(_FORGET, limits.remembered) == 0:
-            database.execute("DELETE FROM once WHERE number <= ?", (number - limits.remembered,))
-    return Appended(message, folder, thread)
+def append(
+    database: sqlite3.Connection, folder: int, arrivals: Sequence[Arrival], limits: StoreLimits
+) -> list[Appended | OverQuota]:
+    """New messages of a folder, all by a few statements, since each statement lets go of the interpreter; in their order.
+
+    Raises NoSuchFolder.
+    """
+    before = _before(database, [each.once for each in arrivals if each.once is not None])
+    [modseq, count, octets] = database.execute("SELECT modseq, messages, octets FROM account").fetchone()
+    row = database.execute("SELECT next_uid FROM folder WHERE id = ?", (folder,)).fetchone()
+    if row is None:
+        raise NoSuchFolder("the folder is not there any more")
+    last = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'file'").fetchone()
+    file, uid, size = last[0] if last is not None else 0, row[0] - 1, 0
+    results: list[Appended | OverQuota] = []
+    added: list[tuple[Arrival, Message]] = []
+    for arrival in arrivals:
+        if arrival.once is not None and (known := before.get(arrival.once)) is not None:
+            results.append(known)
+            continue
+        if count + 1 > arrival.quota.messages or octets + arrival.size > arrival.quota.octets:
+            results.append(OverQuota(f"the mailbox is full: {count} messages of {octets} octets"))
+            continue
+        modseq, count, file, uid = modseq + 1, count + 1, file + 1, uid + 1
+        octets, size = octets + arrival.size, size + arrival.size
+        message = Message(uid, file, arrival.bits, arrival.keywords, modseq, arrival.size, arrival.date)
+        results.append(Appended(message, folder))
+        added.append((arrival, message))
+        if arrival.once is not None:
+            before[arrival.once] = Appended(message, folder, again=True)
+    if added:
+        threads = _threads(database, [arrival.summary.mentions for arrival, _ in added])
+        rows = zip(added, threads, strict=True)
+        _insert(database, "file", [_file_row(message.file, thread, arrival) for (arrival, message), thread in rows])
+        _insert(database, "arrived", [(message.file, arrival.octets, arrival.source) for arrival, message in added])
+        _insert(database, f"message (folder, {MESSAGE})", [(folder, *message) for _, message in added])
+        database.execute(
+            "UPDATE folder SET next_uid = ?, messages = messages + ?, octets = octets + ?, modseq = ? WHERE id = ?",
+            (uid + 1, len(added), size, modseq, folder),
+        )
+        _count(database, modseq, len(added), size)
+        _remember(database, folder, added, limits)
+    return results
+
+
+def _file_row(file: int, thread: int, arrival: Arrival) -> tuple[object, ...]:
+    return file, arrival.size, arrival.crc, thread or file, *_kept(arrival.summary)
+
+
+def _kept(seen: Summary) -> tuple[object, ...]:
+    return seen.sent, seen.identifier, seen.subject, seen.sender, seen.recipients
+
+
+def _insert(database: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """So many rows of one statement that only a few different statements are prepared, and kept."""
+    start = 0
+    for most in (64, 16, 4, 1):
+        while len(rows) - start >= most:
+            part = rows[start : start + most]
+            values = ",".join([f"({','.join('?' * len(part[0]))})"] * most)
+            database.execute(f"INSERT INTO {into} VALUES {values}", [each for row in part for each in row])  # noqa: S608
+            start += most
+
+
+def _remember(
+    database: sqlite3.Connection, folder: int, added: Sequence[tuple[Arrival, Message]], limits: StoreLimits
+) -> None:
+    """Deliveries that have a name; old ones are forgotten now and then, all at once."""
+    rows = [(arrival.once, message.file, folder, message.uid) for arrival, message in added if arrival.once is not None]
+    if not rows:
+        return
+    _insert(database, "once (key, file, folder, uid)", rows)
+    [last] = database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'once'").fetchone()
+    each = min(_FORGET, limits.remembered)
+    if last // each != (last - len(rows)) // each:
+        database.execute("DELETE FROM once WHERE number <= ?", (last - last % each - limits.remembered,))
 
 
 def change_flags(
@@ -196,17 +251,10 @@ def since(database: sqlite3.Connection, folder: int, modseq: int) -> tuple[list[
     return changed, [uid for (uid,) in gone]
 
 
-def place_file(database: sqlite3.Connection, file: int | None, size: int, crc: int, seen: Summary) -> tuple[int, int]:
-    """A new row of a file: its number, which may be given, and its thread."""
-    thread = _thread(database, seen.mentions)
-    number = database.execute(
-        "INSERT INTO file (id, size, crc, thread, sent, identifier, subject, sender, recipients)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (file, size, crc, thread or 0, seen.sent, seen.identifier, seen.subject, seen.sender, seen.recipients),
-    ).lastrowid
-    if thread is None:
-        database.execute("UPDATE file SET thread = id WHERE id = ?", (number,))
-    return number or 0, thread or number or 0
+def place_file(database: sqlite3.Connection, file: int, size: int, crc: int, seen: Summary) -> None:
+    """A new row of a file."""
+    [thread] = _threads(database, [seen.mentions])
+    _insert(database, "file", [(file, size, crc, thread or file, *_kept(seen))])
 
 
 def next_uid(database: sqlite3.Connection, folder: int) -> tuple[int, int]:
@@ -227,33 +275,40 @@ def place(database: sqlite3.Connection, folder: int, message: Message) -> None:
     _count(database, message.modseq, 1, message.size)
 
 
-def _before(database: sqlite3.Connection, once: str) -> Appended | None:
-    row = database.execute("SELECT file, folder, uid FROM once WHERE key = ?", (once,)).fetchone()
-    if row is None:
-        return None
-    file, folder, uid = row
-    return Appended(Message(uid, file, 0, "", 0, 0, 0.0), folder, 0, again=True)
+def _before(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Appended]:
+    """Deliveries that are known, by their names."""
+    found: dict[str, Appended] = {}
+    for start in range(0, len(keys), _AT_ONCE):
+        part = keys[start : start + _AT_ONCE]
+        rows = database.execute(
+            f"SELECT key, file, folder, uid FROM once WHERE key IN ({','.join('?' * len(part))})",  # noqa: S608
+            part,
+        )
+        for key, file, folder, uid in rows:
+            found[key] = Appended(Message(uid, file, 0, "", 0, 0, 0.0), folder, again=True)
+    return found
 
 
-def _thread(database: sqlite3.Connection, mentions: Sequence[int]) -> int | None:
-    """The thread of a mention that is known, which has all of them from now on; else a new one, None without mentions.
-
-    A new thread has the number of its first mention.
-    """
-    if not mentions:
-        return None
-    thread = mentions[0]
-    if len(mentions) == 1:
-        made = database.execute("INSERT OR IGNORE INTO mention VALUES (?1, ?1)", (thread,))
-        if made.rowcount:
-            return thread
-    for mention in mentions:
-        row = database.execute("SELECT thread FROM mention WHERE hash = ?", (mention,)).fetchone()
-        if row is not None:
-            thread = row[0]
-            break
-    database.executemany("INSERT OR IGNORE INTO mention VALUES (?, ?)", [(mention, thread) for mention in mentions])
-    return thread
+def _threads(database: sqlite3.Connection, messages: Sequence[Sequence[int]]) -> list[int]:
+    """The thread of each message's mentions: that of one that is known, which has all of them from now on; else a new one,
+    with the number of the first. 0 without mentions."""
+    mentions = list({mention for each in messages for mention in each})
+    known: dict[int, int] = {}
+    for start in range(0, len(mentions), _AT_ONCE):
+        part = mentions[start : start + _AT_ONCE]
+        known.update(
+            database.execute(f"SELECT hash, thread FROM mention WHERE hash IN ({','.join('?' * len(part))})", part)  # noqa: S608
+        )
+    new: dict[int, int] = {}
+    threads = []
+    for each in messages:
+        thread = next((known[mention] for mention in each if mention in known), each[0] if each else 0)
+        threads.append(thread)
+        for mention in each:
+            if mention not in known:
+                known[mention] = new[mention] = thread
+    _insert(database, "mention", list(new.items()))
+    return threads
 
 
 def _next_uids(database: sqlite3.Connection, folder: int, count: int, size: int, modseq: int) -> range:

@@ -220,7 +220,11 @@ class Settler:
 
 def _written(database: sqlite3.Connection, settled: Sequence[int]) -> list[int]:
     """Forget the octets of what is in its file; what may be removed comes back."""
-    database.executemany("DELETE FROM arrived WHERE file = ?", [(file,) for file in settled])
+    first, last = min(settled, default=0), max(settled, default=0)
+    if last - first == len(settled) - 1:
+        database.execute("DELETE FROM arrived WHERE file BETWEEN ? AND ?", (first, last))
+    else:
+        database.executemany("DELETE FROM arrived WHERE file = ?", [(file,) for file in settled])
     return [file for (file,) in database.execute("SELECT file FROM removing LIMIT 1000")]
 
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
 
 from netstack.kernel.machine import Machine
 from netstack.mail.addresses import Mailbox
@@ -15,6 +16,7 @@ from netstack.mail.store.account import AccountStore
 from netstack.mail.store.errors import StoreBusy, StoreError
 from netstack.mail.store.intake import Incoming
 from netstack.mail.store.limits import StoreLimits
+from netstack.mail.store.messages import Appended
 from netstack.mail.store.schema import INBOX, Quota, Usage
 from netstack.mail.store.settling import Room
 from netstack.sansio import FileSlice
@@ -44,6 +46,7 @@ class MailStore:
         self._counts = counts(machine.registry)
         self._room = Room(limits.unsettled, self._counts)
         self._accounts: OrderedDict[str, AccountStore] = OrderedDict()
+        self._quota = self.quota()
         self._closing = False
 
     def deliver(
@@ -57,14 +60,16 @@ class MailStore:
         date: float | None = None,
         once: str | None = None,
         quota: Quota | None = None,
+        patient: bool = False,
     ) -> Deferred[Delivered]:
         """A message into an account's mailbox, with its Return-Path in front (RFC 5321 §4.4); durable when it fires.
 
-        Those that are delivered at once share a commit. `once` names this delivery: the same again is recognised, and
-        changes nothing. A FileSlice is read in a thread and closed. Fails with StoreError, ValueError for what is no flag.
+        Those that are delivered at once share a commit; `patient`: others come soon, and may be waited for. `once` names
+        this delivery: the same again is recognised, and changes nothing. A FileSlice is read in a thread and closed. Fails
+        with StoreError, ValueError for what is no flag.
         """
         path = f"Return-Path: <{sender or ''}>\r\n".encode()
-        return self._append(account, folder, path, message, flags, date, once, quota, make=True)
+        return self._append(account, folder, path, message, flags, date, once, quota, True, patient)
 
     def append(
         self,
@@ -91,28 +96,30 @@ class MailStore:
         once: str | None,
         quota: Quota | None,
         make: bool,
+        patient: bool = False,
     ) -> Deferred[Delivered]:
-        async def run() -> Delivered:
-            try:
-                bits, keywords = flag_names.parsed(flags, self.limits.keywords)
-                target = self.account(account)
-            except BaseException:
-                if isinstance(message, FileSlice):
-                    message.file.close()
-                raise
-            when = self._machine.wall() if date is None else date
-            incoming = Incoming(before, message, when, bits, keywords, once, quota or self.quota())
-            try:
-                appended = await target.append(folder, incoming, make)
-            except StoreError as error:
-                self._counts.messages[error.result] += 1
-                raise
-            self._counts.messages["again" if appended.again else "stored"] += 1
-            if not appended.again:
-                self._counts.octets += appended.message.size
-            return Delivered(str(appended.message.file), appended.folder, appended.message.uid, appended.again)
+        try:
+            bits, keywords = flag_names.parsed(flags, self.limits.keywords) if flags else (0, "")
+            target = self.account(account)
+        except (StoreError, ValueError) as error:
+            if isinstance(message, FileSlice):
+                message.file.close()
+            return fail(error)
+        when = self._machine.wall() if date is None else date
+        incoming = Incoming(before, message, when, bits, keywords, once, quota or self._quota)
+        return target.append(folder, incoming, make, patient).addCallbacks(self._stored, self._refused)
 
-        return Deferred.fromCoroutine(run())
+    def _stored(self, appended: Appended) -> Delivered:
+        message = appended.message
+        self._counts.messages["again" if appended.again else "stored"] += 1
+        if not appended.again:
+            self._counts.octets += message.size
+        return Delivered(str(message.file), appended.folder, message.uid, appended.again)
+
+    def _refused(self, failure: Failure) -> Failure:
+        if isinstance(failure.value, StoreError):
+            self._counts.messages[failure.value.result] += 1
+        return failure
 
     def quota(self, octets: int = 0, messages: int = 0) -> Quota:
         """An account's, where 0 is the store's own bound."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -155,13 +156,14 @@ class Simulation:
         resolver: Resolver | None = None,
         tls: TLS | None = None,
         names: Sequence[str] | None = None,
+        anchored: bool = False,
         registry: CollectorRegistry | None = None,
         limits: StreamLimits | None = None,
     ) -> Machine:
         """The Machine of a host's present boot; made anew after each boot.
 
         Without `tls` it trusts the simulation's own CA and gets a leaf for its name and addresses; `names` says for which
-        names instead, none for no leaf at all.
+        names instead, none for no leaf at all. `anchored`: it sends the CA's certificate after its own.
         """
         if host.reactor is None:
             raise ValueError(f"{host.name} is down")
@@ -175,7 +177,7 @@ class Simulation:
                 disk=host.disk,
                 registry=registry if registry is not None else CollectorRegistry(auto_describe=False),
                 resolver=resolver or FakeResolver(),
-                tls=tls or self._tls(host, names),
+                tls=tls or self._tls(host, names, anchored),
                 journal=self.journal,
                 offload=InlineOffload(host.reactor),
                 limits=limits or StreamLimits(),
@@ -189,10 +191,11 @@ class Simulation:
             self._authority = Authority.seeded(Random(f"{self.seed}/ca"), self.epoch - YEAR, self.epoch + 20 * YEAR)
         return self._authority
 
-    def _tls(self, host: SimulatedHost, names: Sequence[str] | None) -> TLS:
+    def _tls(self, host: SimulatedHost, names: Sequence[str] | None, anchored: bool) -> TLS:
         authority = self.authority
         if host.leaf is None and names != ():
-            host.leaf = authority.issue((host.name,), host.addresses) if names is None else authority.issue(names)
+            leaf = authority.issue((host.name,), host.addresses) if names is None else authority.issue(names)
+            host.leaf = replace(leaf, chain=(authority.certificate,)) if anchored else leaf
         leaves = () if host.leaf is None else (host.leaf,)
         return HostTLS(host.reactor, host.wall, leaves, (authority.certificate,))
 

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 
 from netstack.kernel.journal import Journal
 from netstack.kernel.links import LinkSettings
+from netstack.world import mail
 from netstack.world.addresses import addresses
 from netstack.world.compose import Composer, certified
 from netstack.world.model import Host, World
@@ -85,7 +86,9 @@ class SimulatedWorld:
         """What a host does at each boot: build its services and let them listen."""
         running = self.running.hosts[host.name]
         simulated = self.host(host.name)
-        machine = self.simulation.machine(simulated, names=self.certified.get(host.name, ()))
+        machine = self.simulation.machine(
+            simulated, names=self.certified.get(host.name, ()), anchored=mail.anchored(self.world, host)
+        )
         machine.resolver = self._composer.resolver(host, machine)
         running.machine = machine
         running.state = "starting"
@@ -126,7 +129,7 @@ def bring_up(
         rows.enable(*world.hosts)
     for host in world.hosts.values():
         simulated = simulation.host(host.name, *table.hosts[host.name], site=links.networks[host.site])
-        machine = simulation.machine(simulated, names=up.certified.get(host.name, ()))
+        machine = simulation.machine(simulated, names=up.certified.get(host.name, ()), anchored=mail.anchored(world, host))
         hosts[host.name] = RunningHost(host, machine)
         simulated.program = _program(up, host)
         simulated.ended = _ended(hosts[host.name])

@@ -1,0 +1,409 @@
+"""A node with its share of the data: what who runs a node uses. Pure, as the node is.
+
+Users of any peer get, put and remove; the peer looks up who is responsible and asks it, again and elsewhere if need be,
+under one number and, once a write has its version, under that one: however often it is asked, a write happens once.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, Protocol
+
+from netstack.ring.coordinator import Coordinator
+from netstack.ring.data_messages import (
+    Begun,
+    DataMessage,
+    Failed,
+    Fetch,
+    FetchAnswer,
+    Get,
+    GetAnswer,
+    Got,
+    Keep,
+    Left,
+    Put,
+    Remove,
+    Store,
+    StoreAnswer,
+    Stored,
+    WriteAnswer,
+)
+from netstack.ring.engine import Chance, Node, RingOptions
+from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.messages import LookedUp, Message
+from netstack.ring.records import NEVER, DataOptions, Record, Version, check_life
+from netstack.ring.table import Full, Table, name_of, place_of
+from netstack.ring.tasks import Answers, Ask, Durable, LookUp, Pause, Tasks, Wait, Work
+from netstack.sansio import Event, Now
+
+TRIES = 3
+"""At a node that may have begun a write and does not say so."""
+ELSEWHERE = "elsewhere"
+"""The one that was asked is not responsible: no failure, another one is asked."""
+
+
+class Randomness(Chance, Protocol):
+    """Random numbers; `random.Random` is one."""
+
+    def getrandbits(self, k: int, /) -> int: ...
+
+
+class Peer:
+    """One node and its data."""
+
+    def __init__(
+        self,
+        circle: Circle,
+        me: Contact,
+        ring: RingOptions,
+        data: DataOptions,
+        rng: Randomness,
+        kept: Iterable[Record] = (),
+    ) -> None:
+        """`kept`: what an earlier life of this node has kept. Raises ValueError for more copies than successors have."""
+        if data.copies > ring.successors + 1:
+            raise ValueError(
+                f"copies: expected at most {ring.successors + 1}, one more than the successors, got {data.copies}"
+            )
+        self.circle = circle
+        self.me = me
+        self.options = data
+        self.node = Node(circle, me, ring, rng)
+        self.table = Table(data)
+        self.left = False
+        self._kept = [*kept]
+        self._now = Now(0.0, 0.0)
+        self._began = 0.0
+        self._out: list[tuple[Contact, Message]] = []
+        self._events: list[Event] = []
+        self._tasks = Tasks(rng.getrandbits(40) << 20, self._send, self._node_looks_up)
+        self._coordinator = Coordinator(
+            self.table, data, rng.getrandbits(62), lambda: self._now.monotonic, self._keep, self._holders
+        )
+        self._requests = self._served = 0
+        """Under way: of this peer's users, of other peers."""
+        self._writes: OrderedDict[tuple[Contact, int], WriteAnswer | None] = OrderedDict()
+        """Writes for others, of late or under way: what was answered."""
+
+    # What who runs it does
+
+    def start(self, now: Now) -> None:
+        """Begin: alone, until `join`."""
+        self._now, self._began = now, now.monotonic
+        self.node.start(now.monotonic)
+        for record in self._kept:
+            self.table.merge(record, now.monotonic)
+        self._kept = []
+
+    def join(self, through: Contact, now: Now) -> None:
+        """Enter the circle that another peer is in: Joined or JoinFailed follows."""
+        self._now = now
+        self.node.join(through, now.monotonic)
+
+    def look_up(self, ident: int, now: Now) -> int:
+        """As the node's: LookedUp follows, under the node's own numbers."""
+        return self.node.look_up(ident, now.monotonic)
+
+    def pass_on(self, ident: int, now: Now) -> int:
+        """As the node's."""
+        return self.node.pass_on(ident, now.monotonic)
+
+    def get(self, key: bytes, now: Now, *, quorum: int | None = None) -> int:
+        """Read a key's values: Got or Failed follows, under the number that is returned. Raises ValueError."""
+        copies = self._quorum(quorum, self.options.to_read)
+        number = self._admitted(key, now)
+        self._tasks.run(self._read(number, key, copies), now.monotonic)
+        return number
+
+    def put(
+        self,
+        key: bytes,
+        value: bytes,
+        now: Now,
+        *,
+        ttl: float | None = None,
+        replace: bool = False,
+        quorum: int | None = None,
+    ) -> int:
+        """Add a value, or set it in the place of all others: Stored or Failed follows. Raises ValueError."""
+        copies = self._quorum(quorum, self.options.to_write)
+        life = check_life(self.options.ttl if ttl is None else ttl)
+        if len(value) > self.options.value_octets:
+            raise ValueError(f"value: expected at most {self.options.value_octets} octets, got {len(value)}")
+        number = self._admitted(key, now)
+
+        def message(version: Version, age: float) -> Put:
+            return Put(number, key, value, life, replace, copies, version, age)
+
+        self._tasks.run(self._write(number, key, message), now.monotonic)
+        return number
+
+    def remove(self, key: bytes, now: Now, value: bytes | None = None, *, quorum: int | None = None) -> int:
+        """Remove a value, or all: Stored or Failed follows. Raises ValueError."""
+        copies = self._quorum(quorum, self.options.to_write)
+        number = self._admitted(key, now)
+
+        def message(version: Version, age: float) -> Remove:
+            return Remove(number, key, b"" if value is None else name_of(value), copies, version, age)
+
+        self._tasks.run(self._write(number, key, message), now.monotonic)
+        return number
+
+    def leave(self, now: Now) -> None:
+        """Go politely: Left follows once it may be stopped."""
+        self._now = now
+        self.left = True
+        self.node.leave()
+        self._events.append(Left())
+
+    def receive(self, sender: Contact, message: Message, now: Now) -> Iterator[Event]:
+        """What another peer said."""
+        self._now = now
+        if isinstance(message, DataMessage):
+            self._data(sender, message)
+        else:
+            self._of_node(self.node.receive(sender, message, now.monotonic))
+        yield from self._told()
+
+    def on_timer(self, now: Now) -> Iterator[Event]:
+        """Give up, go on, look after the circle and the copies."""
+        self._now = now
+        if now.monotonic >= self.node.next_timer():
+            self._of_node(self.node.on_timer(now.monotonic))
+        self.table.expire(now.monotonic)
+        self._tasks.on_timer(now.monotonic)
+        yield from self._told()
+
+    def persisted(self, batch: int, now: Now) -> Iterator[Event]:
+        """A batch of Keep is durable."""
+        self._now = now
+        self._tasks.persisted(batch, now.monotonic)
+        yield from self._told()
+
+    def next_timer(self) -> float:
+        """When `on_timer` wants to be called: monotonic seconds; at once when there are events to be told."""
+        if self._events:
+            return self._now.monotonic
+        return min(self.node.next_timer(), self._tasks.next_timer(), self.table.next_end())
+
+    def outgoing(self) -> list[tuple[Contact, Message]]:
+        """Messages to be sent, once."""
+        out = [*self.node.outgoing(), *self._out]
+        self._out = []
+        return out
+
+    # Operations of this peer's users
+
+    def _quorum(self, asked: int | None, default: int) -> int:
+        if asked is None:
+            return default
+        if not 1 <= asked <= self.options.copies:
+            raise ValueError(f"quorum: expected 1 to {self.options.copies}, the copies, got {asked}")
+        return asked
+
+    def _admitted(self, key: bytes, now: Now) -> int:
+        self._now = now
+        if not 0 < len(key) <= self.options.key_octets:
+            raise ValueError(f"key: expected 1 to {self.options.key_octets} octets, got {len(key)}")
+        if self._requests >= self.options.requests:
+            raise ValueError(f"{self._requests} requests are under way")
+        if self.left:
+            raise ValueError("this peer leaves")
+        self._requests += 1
+        return self._tasks.number()
+
+    def _read(self, number: int, key: bytes, quorum: int) -> Work:
+        question = Get(number, key, quorum)
+        answer = yield from self._operate(key, number, lambda version, age: question)
+        self._requests -= 1
+        failed = Failed(number, answer if isinstance(answer, str) else "")
+        self._events.append(Got(number, answer.values, answer.version) if isinstance(answer, GetAnswer) else failed)
+
+    def _write(self, number: int, key: bytes, message: Callable[[Version, float], DataMessage]) -> Work:
+        answer = yield from self._operate(key, number, message)
+        self._requests -= 1
+        failed = Failed(number, answer if isinstance(answer, str) else "")
+        self._events.append(Stored(number, answer.version, answer.copies) if isinstance(answer, WriteAnswer) else failed)
+
+    def _operate(
+        self, key: bytes, number: int, message: Callable[[Version, float], Any]
+    ) -> Generator[Wait, Any, GetAnswer | WriteAnswer | str]:
+        """Ask who is responsible until it is done; or the reason why it is not."""
+        ident = self.circle.of(key)
+        options = self.options
+        deadline = self._now.monotonic + options.deadline
+        pause, reason, version = options.again, "deadline", NEVER
+        owner: Contact | None = None
+        tries, first = 0, 0.0
+        while self._now.monotonic < deadline:
+            if owner is None:
+                owner, tries, first = (yield LookUp(ident)), 0, self._now.monotonic
+            answer: GetAnswer | WriteAnswer | None = None
+            if owner is None:
+                reason = "lookup"
+            elif owner == self.me:
+                answer = yield from self._serve(message(version, 0.0), lambda given: None)
+            else:
+                tries += 1
+                left = deadline - self._now.monotonic
+                asked = _always(message(version, self._now.monotonic - first))
+                answers: Answers = yield Ask([(owner, asked)], min(2 * options.timeout, left), number=number)
+                version = max(version, answers.begun)
+                answer = answers.came[0][1] if answers.came else None
+            if answer is None and owner is not None:
+                reason = "unanswered"
+                if isinstance(message(version, 0.0), Get) or version != NEVER:
+                    owner = None
+                elif tries >= TRIES:
+                    break  # it may have begun: a write that is begun elsewhere too would happen twice
+                continue
+            if answer is not None:
+                if not answer.reason:
+                    return answer
+                reason = answer.reason if answer.reason != ELSEWHERE else reason
+                if answer.reason not in (ELSEWHERE, "quorum", "leaving"):
+                    break
+                version = max(version, answer.version) if isinstance(answer, WriteAnswer) else version
+                before, owner = owner, answer.owner
+                if owner is not None and owner != before:
+                    tries, first = 0, self._now.monotonic
+                    if owner != self.me:
+                        continue
+            yield Pause(min(pause, max(0.0, deadline - self._now.monotonic)))
+            pause *= 2
+        return reason
+
+    # What others ask
+
+    def _data(self, sender: Contact, message: DataMessage) -> None:
+        if isinstance(message, Begun | GetAnswer | WriteAnswer | FetchAnswer | StoreAnswer):
+            self._tasks.answered(sender, message, self._now.monotonic)
+        elif isinstance(message, Get):
+            self._tasks.run(self._serve_get(sender, message), self._now.monotonic)
+        elif isinstance(message, Put | Remove):
+            self._tasks.run(self._serve_write(sender, message), self._now.monotonic)
+        elif isinstance(message, Fetch):
+            self._tasks.run(self._fetched(sender, message), self._now.monotonic)
+        elif isinstance(message, Store):
+            self._tasks.run(self._stored(sender, message), self._now.monotonic)
+
+    def _serve(self, question: Get | Put | Remove, begun: Callable[[Version], None]) -> Generator[Wait, Any, Any]:
+        """As the responsible node; or say who may be it."""
+        elsewhere = self._elsewhere(place_of(question.key))
+        if isinstance(question, Get):
+            if elsewhere is not None:
+                return _at_once(GetAnswer(question.number, ELSEWHERE, elsewhere[0], NEVER, ()))
+            return self._coordinator.read(question)
+        if elsewhere is not None:
+            return _at_once(WriteAnswer(question.number, ELSEWHERE, elsewhere[0], NEVER, 0))
+        return self._coordinator.write(question, begun)
+
+    def _elsewhere(self, position: int) -> tuple[Contact | None] | None:
+        """Whom to ask about a place that is not this peer's, as far as it knows."""
+        ident = position >> 160 - self.circle.bits
+        return None if self.node.is_responsible(ident) else (None,)
+
+    def _serve_get(self, sender: Contact, question: Get) -> Work:
+        if self._served >= self.options.requests or not self._is_sane(question):
+            return
+        self._served += 1
+        answer = yield from self._serve(question, lambda version: None)
+        self._served -= 1
+        self._send(sender, answer)
+
+    def _serve_write(self, sender: Contact, question: Put | Remove) -> Work:
+        number, key = question.number, (sender, question.number)
+        if key in self._writes:
+            known = self._writes[key]
+            if known is not None:
+                self._send(sender, known)
+            return
+        if self._served >= self.options.requests or not self._is_sane(question):
+            return
+        if question.version == NEVER and question.age > self._now.monotonic - self._began:
+            self._send(sender, WriteAnswer(number, "unanswered", None, NEVER, 0))  # an earlier life may have begun it
+            return
+        self._served += 1
+        self._writes[key] = None
+        answer: WriteAnswer = yield from self._serve(question, lambda version: self._send(sender, Begun(number, version)))
+        self._served -= 1
+        if answer.reason:
+            del self._writes[key]
+        else:
+            self._writes[key] = answer
+            self._writes.move_to_end(key)
+        while len(self._writes) > 2 * self.options.requests:
+            self._writes.popitem(last=False)
+        self._send(sender, answer)
+
+    def _is_sane(self, question: Get | Put | Remove) -> bool:
+        options = self.options
+        if not (0 < len(question.key) <= options.key_octets and 1 <= question.quorum <= options.copies):
+            return False
+        return not isinstance(question, Put) or (len(question.value) <= options.value_octets and question.life > 0)
+
+    def _fetched(self, sender: Contact, question: Fetch) -> Work:
+        self.table.expire(self._now.monotonic)
+        held = self.table.get(question.key)
+        if held is not None:
+            yield Durable(held.batch)
+        digest = held.digest if held is not None else 0
+        records = () if held is None or digest == question.digest else (held.record(self._now.monotonic),)
+        self._send(sender, FetchAnswer(question.number, "", digest == question.digest, records))
+
+    def _stored(self, sender: Contact, question: Store) -> Work:
+        try:
+            self._coordinator.take(question.records, strict=True)
+        except Full:
+            self._send(sender, StoreAnswer(question.number, "full"))
+            return
+        except ValueError:
+            return
+        for record in question.records:
+            held = self.table.get(record.key)
+            if held is not None:
+                yield Durable(held.batch)
+        self._send(sender, StoreAnswer(question.number, ""))
+
+    # Inside
+
+    def _holders(self) -> tuple[int, Sequence[Contact]]:
+        others = [each for each in self.node.successors if each != self.me]
+        return 0, others[: self.options.copies - 1]
+
+    def _keep(self, records: Sequence[Record]) -> None:
+        batch = self._tasks.batch()
+        for record in records:
+            held = self.table.get(record.key)
+            if held is not None:
+                held.batch = batch
+        self._events.append(Keep(batch, tuple(records)))
+
+    def _node_looks_up(self, ident: int, now: float) -> int | None:
+        try:
+            return self.node.look_up(ident, now)
+        except ValueError:
+            return None
+
+    def _of_node(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if not isinstance(event, LookedUp) or not self._tasks.found(
+                event.number, event.responsible, self._now.monotonic
+            ):
+                self._events.append(event)
+
+    def _told(self) -> Iterator[Event]:
+        while self._events:
+            events, self._events = self._events, []
+            yield from events
+
+    def _send(self, to: Contact, message: Message) -> None:
+        self._out.append((to, message))
+
+
+def _always(message: DataMessage) -> Callable[[int], DataMessage]:
+    return lambda number: message
+
+
+def _at_once(answer: Any) -> Generator[Wait, Any, Any]:
+    yield from ()
+    return answer
