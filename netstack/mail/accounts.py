@@ -10,10 +10,13 @@ from dataclasses import dataclass, replace
 
 from netstack.kernel.passwords import NOBODY, Verifier
 from netstack.mail.addresses import DOT_STRING, AddressError, Mailbox, parse_mailbox
+from netstack.mail.limits import AddressLimits
 from netstack.mail.prep import saslprep
 from netstack.mail.scram import ScramKeys
 
 SEPARATORS = "+"
+_NAMES = AddressLimits(local=64)
+"""Of accounts, which have directories of their names."""
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
 
@@ -118,7 +121,7 @@ def parse_account(line: str, separators: str = SEPARATORS) -> Account:
 
 def account_name(text: str, separators: str = SEPARATORS) -> str:
     """An account's name, canonical; raises ValueError for one that no account has."""
-    mailbox = parse_mailbox(text, utf8=True)
+    mailbox = parse_mailbox(text, True, _NAMES)
     local, domain = mailbox.key
     if DOT_STRING.fullmatch(local) is None:
         raise AddressError("the name of an account needs no quotes")

@@ -79,6 +79,8 @@ def _every(part: Part) -> list[Part]:
 def _part(octets: bytes, part: Part, edits: list[tuple[int, int, bytes]], root: bool = False) -> None:
     if not octets[part.start : part.body].isascii():
         raise CannotDowngrade("a head that is not ASCII needs SMTPUTF8", "5.6.7")
+    if _BINARY.search(octets, part.start, part.body):
+        raise CannotDowngrade("a head has NUL, or lines that do not end in CRLF")
     body = octets[part.body : part.end]
     if _plain(body):
         if part.encoding in ("8bit", "binary"):
@@ -114,8 +116,8 @@ def _between(octets: bytes, part: Part, edits: list[tuple[int, int, bytes]]) -> 
     for inside in (*part.parts, None):
         end = inside.start if inside is not None else part.end
         text = octets[at:end]
-        if not text.isascii():
-            edits.append((at, end, text.translate(_EIGHT)))
+        if not text.isascii() or _BINARY.search(text):
+            edits.append((at, end, _BINARY.sub(b"?", text).translate(_EIGHT)))
         at = inside.end if inside is not None else end
 
 

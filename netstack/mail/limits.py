@@ -9,7 +9,9 @@ from netstack.sansio.bounds import all_positive, positive
 class AddressLimits:
     """Octets (RFC 5321 §4.5.3.1.1 to §4.5.3.1.3): a longer one is refused."""
 
-    local: int = 64
+    local: int = 253
+    """RFC 5321 asks for 64, and for no limit where that can be: senders that carry a recipient's address in theirs (VERP,
+    SRS) have more."""
     domain: int = 255
     path: int = 256
 

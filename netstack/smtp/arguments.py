@@ -3,14 +3,14 @@
 import re
 from collections.abc import Mapping
 
-from netstack.mail.addresses import AddressError, forward_path, reverse_path
+from netstack.mail.addresses import AddressError, canonical_domain, forward_path, reverse_path
 from netstack.smtp.events import MailReceived, RecipientReceived
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.wire import BadCommand, decode_xtext, parameters, path_argument
 
-# RFC 5321 §4.1.1.1: Domain / address-literal; underscores and a final dot are in use.
-_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,253})|\[[A-Za-z0-9.:]{2,250}\]")
+# RFC 5321 §4.1.1.1: Domain; underscores and a final dot are in use.
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,254}")
 _NOTIFY = frozenset({"NEVER", "SUCCESS", "FAILURE", "DELAY"})
 _SIZE = re.compile(r"[0-9]{1,20}")
 # RFC 3461 §4.2: original-recipient-address = addr-type ";" xtext
@@ -18,10 +18,15 @@ _ORIGINAL = re.compile(r"([A-Za-z0-9-]{1,64});(.+)")
 
 
 def hello_name(argument: str) -> str:
-    """The name in HELO and EHLO; raises BadCommand."""
-    ascii_or_label = argument.isascii() or all(sign.isalnum() or sign in ".-" for sign in argument)
-    if not argument or not ascii_or_label or (argument.isascii() and not _NAME.fullmatch(argument)) or len(argument) > 255:
-        raise BadCommand(501, "5.5.4", "say your name: a domain, or an address in square brackets")
+    """The name in HELO and EHLO, in ASCII, since nobody knows yet what the other side takes (RFC 6531 §3.7.1); raises
+    BadCommand."""
+    if not _NAME.fullmatch(argument):
+        try:
+            literal = argument.startswith("[") and canonical_domain(argument)
+        except AddressError:
+            literal = ""
+        if not literal:
+            raise BadCommand(501, "5.5.4", "say your name: a domain, or an address in square brackets")
     return argument
 
 

@@ -61,18 +61,19 @@ async def fitted(
     `people`: the sender, None for nobody, and the recipients that this server gets. `body`: what whoever brought the message
     said of it; only BINARYMIME counts, the octets say the rest. `utf8`: SMTPUTF8 was asked for, so a head that is not ASCII
     needs it; without it such a head goes as it came, as programs older than RFC 6532 write them. An address that is not
-    ASCII needs it always.
+    ASCII needs it always. NUL goes out encoded: a server that drops it, or ends a line there, would see other ends of lines
+    than ours (RFC 2045 §2.7 has no NUL).
     """
     utf8 = not all(each is None or each.is_ascii for each in people) or (utf8 and needs(content, mime).utf8)
     if utf8 and "SMTPUTF8" not in extensions:
         raise CannotSend("the message needs SMTPUTF8, which the server does not offer", "5.6.7")
     body = "BINARYMIME" if body == "BINARYMIME" else "7BIT" if content.isascii() else "8BITMIME"
     offered = body in extensions and (body != "BINARYMIME" or "CHUNKING" in extensions)
-    if body != "7BIT" and not offered:
+    if (body != "7BIT" and not offered) or (body != "BINARYMIME" and b"\0" in content):
         try:
             content = await machine.offload(lambda: downgraded(content, mime), COST)
         except CannotDowngrade as error:
-            raise CannotSend(f"the server takes seven bits alone, and {error}", error.status) from None
+            raise CannotSend(f"the message has to be sent in seven bits, and {error}", error.status) from None
         body = "7BIT"
     size = extensions.get("SIZE", "")
     if size.isdigit() and 0 < int(size) < len(content):

@@ -1,12 +1,16 @@
 """Reports to senders about what became of their mail (RFC 3464, RFC 3461 §6; RFC 6533 where addresses are not ASCII)."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from netstack.mail.message import date_field
 from netstack.smtp.envelope import Destination, Envelope, Fate
-from netstack.smtp.wire import encode_xtext
+from netstack.smtp.wire import bare_line_end, encode_xtext
+
+_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+"""What came by BINARYMIME may have it, and a report goes by DATA."""
 
 
 class Kind(Enum):
@@ -74,8 +78,8 @@ def notice(
             text += [f"    {line}" for line in _wrapped(f"{each.remote} said: {each.said}" if each.remote else each.said)]
         text.append("")
     utf8 = envelope.utf8
-    whole = kind is Kind.FAILURE and envelope.returns != "HDRS" and len(original) <= returned
-    what = original if whole else _header(original)[:returned]
+    whole = kind is Kind.FAILURE and envelope.returns != "HDRS" and len(original) <= returned and not bare_line_end(original)
+    what = original if whole else _BARE.sub(b"\r\n", _header(original)[:returned])
     what_type = "message/rfc822" if whole else "text/rfc822-headers"
     if utf8:
         what_type = "message/global" if whole else "message/global-headers"

@@ -13,6 +13,7 @@ from netstack.mail.mime import structure
 from netstack.mail.scram import ScramKeys
 from netstack.mail.store.ledger import replay
 from netstack.mail.store.summary import summary
+from netstack.smtp.wire import bare_line_end
 from tests.fuzz import seeded
 from tests.fuzz.garbage import damaged
 
@@ -70,6 +71,7 @@ def message(rng: Random) -> str:
         return error.status
     found = needs(out)
     assert (found.eight_bits, found.utf8) == (False, False)
+    assert b"\0" not in out and not bare_line_end(out)  # noqa: PT018
     return "as it is" if out == octets else "one part" if parts == 1 else "parts"
 
 

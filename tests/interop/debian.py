@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-MAIL_SERVERS = ("postfix", "exim4-base", "exim4-daemon-light", "opensmtpd")
+MAIL_SERVERS = ("postfix", "sasl2-bin", "exim4-base", "exim4-daemon-light", "opensmtpd")
 
 
 def cache() -> Path:

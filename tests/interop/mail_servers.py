@@ -19,6 +19,8 @@ from tests.interop.programs import need
 from tests.processes import Running
 
 PORT = 2525
+USER, PASSWORD = "box", "How about pickles?"
+"""Who may log in, under TLS: at Exim always, at Postfix where `options` say so."""
 BOX = "box"
 """Every recipient's mail comes into this Maildir."""
 _ACCOUNTS = {"postfix": 9101, "postdrop": 9102, "Debian-exim": 9103, "opensmtpd": 9104, "opensmtpq": 9105, "box": 9106}
@@ -128,6 +130,8 @@ begin acl
 rcpt:
   accept domains = +local_domains : hamburger.edu
          verify = recipient
+  accept authenticated = *
+         !domains = +local_domains
   deny message = relay not permitted
 begin routers
 ours:
@@ -156,6 +160,21 @@ maildir:
   group = box
 begin retry
 * * F,1h,1m
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+  server_condition = ${{if and {{{{eq {{$auth2}}{{{USER}}}}}{{eq {{$auth3}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth2
+login:
+  driver = plaintext
+  public_name = LOGIN
+  server_prompts = Username:: : Password::
+  server_advertise_condition = ${{if def:tls_in_cipher}}
+  server_condition = ${{if and {{{{eq {{$auth1}}{{{USER}}}}}{{eq {{$auth2}}{{{PASSWORD}}}}}}}}}
+  server_set_id = $auth1
 """)
     return "mkdir -p /var/spool/exim4; chown Debian-exim:Debian-exim /var/spool/exim4 /var/log; exec exim4 -bdf -q1m"
 
@@ -164,6 +183,7 @@ def _opensmtpd(root: Path, address: str, trust: Trust, ours: str, options: str) 
     for name in ("certificate", "key"):  # it takes files of its own user alone
         (root / "etc" / name).write_bytes(Path(getattr(trust, name)).read_bytes())
         (root / "etc" / name).chmod(0o600)
+    (root / "etc" / "resolv.conf").write_text("lookup file\n")  # it asks for every client's name before it greets
     (root / "etc" / "smtpd.conf").write_text(f"""
 pki mail cert "/etc/certificate"
 pki mail key "/etc/key"
@@ -185,6 +205,26 @@ _KINDS: dict[str, tuple[_Setup, str, tuple[str, ...]]] = {
     "opensmtpd": (_opensmtpd, "smtpd: info: OpenSMTPD", ("opensmtpd",)),
 }
 KINDS = (*_KINDS,)
+
+
+POSTFIX_LOGINS = """
+smtpd_sasl_auth_enable = yes
+smtpd_tls_auth_only = yes
+cyrus_sasl_config_path = /etc/postfix/sasl
+"""
+
+
+def postfix_accounts(root: Path) -> None:
+    """Let Postfix's Cyrus SASL know USER and PASSWORD, for POSTFIX_LOGINS."""
+    etc = root / "etc"
+    (etc / "postfix" / "sasl").mkdir(exist_ok=True)
+    (etc / "postfix" / "sasl" / "smtpd.conf").write_text(
+        "pwcheck_method: auxprop\nauxprop_plugin: sasldb\nmech_list: PLAIN LOGIN\nsasldb_path: /etc/sasldb2\n"
+    )
+    program = unpacked("sasl2-bin") / "usr" / "sbin" / "saslpasswd2"
+    command = [str(program), "-p", "-c", "-f", str(etc / "sasldb2"), "-u", "mail.postfix.test", USER]
+    subprocess.run(command, input=PASSWORD.encode(), check=True, capture_output=True)
+    (etc / "sasldb2").chmod(0o644)
 
 
 def packages_of(kind: str) -> Path:
@@ -220,6 +260,8 @@ def mail_server(kind: str, trust: Trust, ours: str, options: str = "") -> Iterat
             more = "".join(line.format(name, number) for name, number in _ACCOUNTS.items())
             (root / "etc" / file).write_text(Path("/etc", file).read_text() + more)
         start = setup(root, address, trust, ours, options)
+        if POSTFIX_LOGINS in options:
+            postfix_accounts(root)
         process = Running(
             [need("unshare"), "--mount", "bash", "-c", _NAMESPACE + start],
             {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "ROOT": str(root), "PACKAGES": str(packages), "LC_ALL": "C"},

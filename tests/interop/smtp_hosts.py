@@ -64,6 +64,8 @@ class Arrived:
 class Host:
     """A mail host of ours; one process after the other may be it."""
 
+    domain = "hamburger.edu"
+
     address: str
     state: Path
     trust: Trust
@@ -91,11 +93,13 @@ class Host:
 
 
 @contextmanager
-def mail_host(directory: Path, *options: str, users: Sequence[str] = (BOB, EVE), address: str = "") -> Iterator[Host]:
+def mail_host(
+    directory: Path, *options: str, users: Sequence[str] = (BOB, EVE), address: str = "", password: str = PASSWORD
+) -> Iterator[Host]:
     """mail.hamburger.edu with MX, STARTTLS on the submission port, and implicit TLS; nothing wrong may be in its log."""
     address = address or own_address()
     trust = Trust(directory, NAME)
-    lines = [account_line(new_account(user, PASSWORD, bytes(16))) for user in users]
+    lines = [account_line(new_account(user, password, bytes(16))) for user in users]
     (directory / "accounts").write_text("\n".join(lines) + "\n")
     state = directory / "state"
     command = twistd(

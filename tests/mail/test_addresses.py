@@ -40,6 +40,7 @@ GOOD = [
     ("<пользователь@пример.test>".encode(), "пользователь", "xn--e1afmkfd.test", "пользователь@xn--e1afmkfd.test"),
     ('<"ä b"@x.test>'.encode(), "ä b", "x.test", '"ä b"@x.test'),
     (b"<" + b"a" * 64 + b"@x.test>", "a" * 64, "x.test", "a" * 64 + "@x.test"),
+    (b"<" + b"a" * 247 + b"@x.test>", "a" * 247, "x.test", "a" * 247 + "@x.test"),
     (b"<a@" + b".".join([b"b" * 63] * 3) + b">", "a", ".".join(["b" * 63] * 3), "a@" + ".".join(["b" * 63] * 3)),
 ]
 BAD = [
@@ -49,7 +50,7 @@ BAD = [
     b"<a@192.0.2.1>", b"<a@[192.0.2.300]>", b"<a@[2001:db8::1]>", b"<a@[IPv6:1::2::3]>", b"<a@[IPv6:fe80::1%eth0]>",
     b"<a@[x:y]>", b"<a@[]>", b"<a@[192.0.2.1>", b"<a\x00@c.test>", b"<a\x7f@c.test>", b'<"a\r\nb"@c.test>',
     b'<"a\\\r"@c.test>',
-    b"<a@c.test\r\n>", b"< a@c.test>", b"<a@c.test >", b"<@a.test:>", b"<@a.test b@c.test>", b"<" + b"a" * 65 + b"@c.test>",
+    b"<a@c.test\r\n>", b"< a@c.test>", b"<a@c.test >", b"<@a.test:>", b"<@a.test b@c.test>", b"<" + b"a" * 254 + b"@c>",
     b"<a@" + b"c" * 64 + b".test>", b"<a@" + b".".join([b"b" * 63] * 5) + b">", b"<a@" + b"c." * 130 + b"test>", b"",
     b"<a\xff@c.test>", b"<a\xc2\x85b@c.test>", b"<a\xe2\x80\xa8b@c.test>", b"<a@\xe2\x80\xa8.test>",
 ]  # fmt: skip

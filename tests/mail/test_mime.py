@@ -244,6 +244,8 @@ def test_text_without_mime_becomes_mime() -> None:
 def test_what_nobody_reads_has_seven_bits_too() -> None:
     octets = MULTIPART + b"pre\xff\r\n--b\r\n\r\nplain\r\n--b--\r\nepi\xfe\r\n"
     assert downgraded(octets) == MULTIPART + b"pre?\r\n--b\r\n\r\nplain\r\n--b--\r\nepi?\r\n"
+    octets = MULTIPART + b"\r\n\0.\r\npre\r\n--b\r\n\r\nplain\r\n--b--\r\n\n.\rx\r\n"
+    assert downgraded(octets) == MULTIPART + b"\r\n?.\r\npre\r\n--b\r\n\r\nplain\r\n--b--\r\n?.?x\r\n"
 
 
 def test_what_needs_nothing_stays_as_it_is() -> None:
@@ -261,6 +263,8 @@ SIGNED = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\nplain\r\
         (SIGNED.replace(b"plain", b"caf\xc3\xa9"), "5.6.3"),
         (MULTIPART + b"--b\r\n" + SIGNED.replace(b"=b", b"=c").replace(b"--b", b"--c").replace(b"plain", b"\xff"), "5.6.3"),
         ("Subject: café\r\n\r\nx".encode(), "5.6.7"),
+        (b"Subject: a\0b\r\n\r\nx", "5.6.3"),
+        (b"Subject: a\nTo: b\r\n\r\n\xff", "5.6.3"),
         (MULTIPART + b"--b\r\nX: \xff\r\n\r\nx\r\n--b--", "5.6.7"),
         (b"Content-Transfer-Encoding: base64\r\n\r\n\xff", "5.6.3"),
         (b"Content-Type: message/global\r\n\r\nSubject: \xff\r\n\r\nx", "5.6.7"),

@@ -15,6 +15,7 @@ HEAD = "Subject: Crêpes\r\n\r\nketchup\r\n".encode()
 SIGNED = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9\r\n--b--\r\n"
 INSIDE = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nSubject: é\r\n\r\nx\r\n--b--\r\n".encode()
 NUL = b"Content-Type: image/gif\r\nContent-Transfer-Encoding: binary\r\n\r\n\0\1\n"
+NUL_IN_TEXT = b"Subject: x\r\n\r\na\r\n\0.\r\nb\r\n"
 ALICE, JUERGEN = parse_mailbox("alice@crepes.fr"), parse_mailbox("jürgen@crepes.fr", utf8=True)
 ALL = "SIZE 8BITMIME SMTPUTF8 CHUNKING BINARYMIME"
 
@@ -42,6 +43,9 @@ def of(content: bytes, offered: str, people: list[Mailbox | None], body: str = "
     ("content", "offered", "people", "body", "utf8", "expected"),
     [
         (ASCII, "", [ALICE], "8BITMIME", True, []),
+        (NUL_IN_TEXT, ALL, [ALICE], "", False, "seven bits"),
+        (NUL_IN_TEXT, ALL, [ALICE], "BINARYMIME", False, [("SIZE", str(len(NUL_IN_TEXT))), ("BODY", "BINARYMIME")]),
+        (b"Subject: a\0b\r\n\r\nx\r\n", ALL, [ALICE], "", False, "5.6.3"),
         (ASCII, ALL, [ALICE, None], "", True, [("SIZE", str(len(ASCII)))]),
         (EIGHT, "8BITMIME", [ALICE], "7BIT", False, [("BODY", "8BITMIME")]),
         (EIGHT, "8BITMIME SMTPUTF8", [ALICE], "", True, [("BODY", "8BITMIME")]),
@@ -74,11 +78,12 @@ def test_what_a_server_gets(
     form = of(content, offered, people, body, utf8)
     if expected == "seven bits":
         assert form.content.isascii()
+        assert b"\0" not in form.content
         assert not form.parameters({})
         assert not form.chunked
     else:
         assert form.content is content
-        assert form.chunked is (content is NUL)
+        assert form.chunked is (body == "BINARYMIME")
         assert form.parameters(dict.fromkeys(offered.split(), "")) == expected
 
 

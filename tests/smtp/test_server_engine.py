@@ -86,6 +86,8 @@ ORDERS: list[tuple[str, list[bytes], list[int]]] = [
     ("unknown", [b"FOO", b"", b"TURN", b"ETRN x", b"SEND FROM:<a@b>"], [500, 500, 502, 502, 502]),
     ("names", [b"EHLO", b"EHLO a b", b"EHLO [192.0.2.1]", b"EHLO [IPv6:::1]", b"HELO my_pc", b"HELO <a>"],
      [501, 501, 250, 250, 250, 501]),
+    ("no names", [b"EHLO [192.0.2.300]", b"EHLO [IPv6:x]", b"EHLO [192.0.2.1", b"EHLO b\xc3\xbccher.test", b"EHLO []",
+                  b"EHLO " + b"a" * 256], [501] * 6),
     ("lower case", [b"ehlo a", b"mail from:<>", b"rcpt to:<postmaster>"], [250, 250, 250]),
     ("parameters after HELO", [b"HELO a", b"MAIL FROM:<a@b.c> SIZE=1"], [250, 555]),
     ("parameters", [HELLO, MAIL + b" FOO=1", MAIL + b" SIZE=x", MAIL + b" SIZE=99999999999", MAIL + b" BODY=9BIT",
@@ -183,6 +185,7 @@ def authentication(event: Event) -> Command | None:
         ([b"AUTH plain c2VjcmV0", b"AUTH PLAIN c2VjcmV0"], [235, 503]),
         ([b"AUTH PLAIN a"], [501]),
         ([b"AUTH FOO"], [504]),
+        ([b"AUTH"], [501]),
         ([MAIL, b"AUTH PLAIN ="], [250, 503]),
     ],
 )
@@ -190,6 +193,14 @@ def test_authentication(lines: list[bytes], expected: list[int]) -> None:
     side = Side(ServerEngine(OFFER, SMTPLimits()), authentication)
     side.connect(SECURE)
     assert talk(side, HELLO, *lines)[1:] == expected
+
+
+def test_a_log_in_that_is_too_long() -> None:
+    side = Side(ServerEngine(OFFER, SMTPLimits(auth_line=100)), authentication)
+    side.connect(SECURE)
+    side.feed(b"EHLO a\r\n")
+    for sent in (b"AUTH PLAIN " + b"a" * 100, b"AUTH PLAIN\r\n" + b"a" * 100):
+        assert side.feed(sent + b"\r\nNOOP\r\n").endswith(b"500 5.5.6 the line is too long\r\n250 2.0.0 OK\r\n")
 
 
 def test_credentials_are_not_recorded() -> None:
@@ -272,7 +283,15 @@ def test_no_second_mail_is_smuggled_in(ending: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"NOOP\n", b"MAIL FROM:<a@b>\nRCPT TO:<c@d>\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n", b"POST / HTTP/1.0\r\n"]
+    "line",
+    [
+        b"NOOP\n",
+        b"NOOP a\rb\r\n",
+        b"NOOP\r\r\n",
+        b"MAIL FROM:<a@b>\nRCPT TO:<c@d>\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"POST / HTTP/1.0\r\n",
+    ],
 )
 def test_what_is_no_smtp_ends_the_connection(line: bytes) -> None:
     side = server()

@@ -70,7 +70,8 @@ class ServerEngine(Recorder):
         """What the role owes an Answer for."""
         self._told: Iterator[Event] = iter(())
         self._challenged = False
-        self._discarding_line = False
+        self._discarding_line = ""
+        """The enhanced code of a line that is too long, until its end has come."""
         self._mail: MailReceived | None = None
         self._recipients = 0
         self._reader: DataReader | None = None
@@ -173,7 +174,7 @@ class ServerEngine(Recorder):
         end = at + 1 if at >= 0 else len(buffer)
         credentials = self._challenged or buffer[:5].upper() == b"AUTH "
         if end > (self._limits.auth_line if credentials else self._limits.command_line):
-            self._discarding_line = True
+            self._discarding_line = self._discarding_line or ("5.5.6" if credentials else "5.5.2")  # RFC 4954 §6
             end = end - 2 if at >= 0 else end
             del buffer[:end]
             end, at = (2, 1) if at >= 0 else (0, at)
@@ -187,9 +188,9 @@ class ServerEngine(Recorder):
     def _take_command(self, line: bytes, now: Now) -> Iterator[Event]:
         try:
             if self._discarding_line:
-                self._discarding_line = self._challenged = False
-                raise BadCommand(500, "5.5.2", "the line is too long")
-            if not line.endswith(b"\r\n"):
+                enhanced, self._discarding_line, self._challenged = self._discarding_line, "", False
+                raise BadCommand(500, enhanced, "the line is too long")
+            if not line.endswith(b"\r\n") or line.find(b"\r") < len(line) - 2:
                 raise BadCommand(521, "5.5.2", "lines end in CRLF; who types with nc uses `nc -C` or telnet")
             if self._challenged:
                 self._challenged = False
@@ -353,6 +354,8 @@ class ServerEngine(Recorder):
         if not self.secure and not self._offer.cleartext:
             raise BadCommand(538, "5.7.11", "say STARTTLS first: nothing secret goes over this connection")
         logins = self._offer.logins(self.secure)
+        if not mechanism:
+            raise BadCommand(501, "5.5.4", f"AUTH needs a mechanism: {' '.join(logins)}")
         if mechanism not in logins:
             raise BadCommand(504, "5.5.4", f"use one of {' '.join(logins)}")
         first = None if not initial else b"" if initial == "=" else _base64(initial.encode())
