@@ -10,7 +10,7 @@ from netstack.mail.mime import LIMITS, Part, structure
 
 LONGEST = 998
 """Octets of a line without its end (RFC 5322 §2.1.1)."""
-_LONG = re.compile(rb"[^\n]{%d}" % (LONGEST + 2))
+_LONG = re.compile(rb"(?:\A|\n)[^\n]{%d}" % (LONGEST + 2))
 _BINARY = re.compile(rb"\x00|\r(?!\n)|(?<!\r)\n")
 _EIGHT = bytes(range(128)) + b"?" * 128
 _UNTOUCHABLE = ("signed", "encrypted")

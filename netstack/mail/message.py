@@ -4,6 +4,7 @@ import re
 from calendar import timegm
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from email.errors import HeaderParseError
 from email.header import decode_header
 from email.utils import parsedate_tz
 
@@ -100,7 +101,7 @@ def decoded(value: bytes, most: int = 1000) -> str:
             for part, charset in decode_header(text):
                 parts.append(part if isinstance(part, str) else part.decode(charset or "utf-8", "replace"))
             text = "".join(parts)
-        except (LookupError, ValueError):  # a charset that is none, base64 that is none
+        except (LookupError, ValueError, HeaderParseError):  # a charset that is none, base64 that is none
             pass
     return _CONTROLS.sub(" ", text)[:most]
 

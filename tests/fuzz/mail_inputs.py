@@ -20,7 +20,7 @@ from tests.fuzz.garbage import damaged
 MESSAGES = (
     b"Do you like ketchup?\r\nHow about pickles?\r\n",
     b'From: Alice <alice@crepes.fr>\r\nTo: bob@hamburger.edu,\r\n "B, C" <c@d.test>, g: x@y, z@w;\r\n'
-    b"Subject: =?utf-8?q?caf=C3=A9?=\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <1@x>\r\n"
+    b"Subject: =?utf-8?q?caf=C3=A9?= =?utf-8?b?w6k=?=\r\nDate: Tue, 14 Nov 2023 22:13:20 +0000\r\nMessage-ID: <1@x>\r\n"
     b"References: <2@x> <3@x>\r\n\r\nbody\r\n",
     b'MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary="a b"\r\n\r\npre\xe9\r\n--a b\r\n\r\ncaf\xc3\xa9\r\n'
     b"--a b\r\nContent-Type: message/rfc822\r\n\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n"

@@ -1,10 +1,12 @@
 """Postfix, Exim and OpenSMTPD, each in a mount namespace in which it is installed and its files are the test's own."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +77,7 @@ def _postfix(root: Path, address: str, trust: Trust, ours: str, options: str) ->
     (etc / "dynamicmaps.cf").write_text("")
     master = (package / "usr/share/postfix/master.cf.dist").read_text()
     lines = [line for line in master.splitlines() if line and not line.startswith(("#", "smtp      inet"))]
-    services = "\n".join(lines).replace("       y       -", "       n       -")  # nothing runs in a chroot
+    services = re.sub(r"(?m)^(\S+ +\S+ +\S+ +\S+ +)y ", r"\1n ", "\n".join(lines))  # nothing runs in a chroot
     (etc / "master.cf").write_text(f"{address}:{PORT} inet n - n - 200 smtpd\n{services}\n")
     (etc / "main.cf").write_text(f"""
 compatibility_level = 3.6
@@ -98,6 +100,7 @@ smtpd_tls_security_level = may
 smtpd_tls_cert_file = {trust.certificate}
 smtpd_tls_key_file = {trust.key}
 smtputf8_enable = yes
+alias_maps =
 maillog_file = /var/log/postfix.log
 smtpd_client_connection_count_limit = 0
 {options}
@@ -275,10 +278,11 @@ def mail_server(kind: str, trust: Trust, ours: str, options: str = "") -> Iterat
 
 
 def _wait_until_up(server: MailServer) -> None:
-    for _ in range(1500):
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
         assert server.process.process.poll() is None, "".join(server.process.lines) + server.log()
         try:
-            with socket.create_connection((server.address, PORT), 5) as probe:
+            with socket.create_connection((server.address, PORT), 20) as probe:
                 probe.recv(100)
                 return
         except OSError:

@@ -217,10 +217,12 @@ def canonical_body(body: bytes, how: str) -> bytes:
     if how == "relaxed":
         lines = [_SPACE.sub(b" ", line).rstrip(b" ") for line in body.split(b"\r\n")]
         body = b"\r\n".join(lines)
-    stripped = re.sub(rb"(?:\r\n)+\Z", b"", body)
-    if not stripped:
+    end = len(body)
+    while body.endswith(b"\r\n", 0, end):
+        end -= 2
+    if not end:
         return b"" if how == "relaxed" else b"\r\n"
-    return stripped + b"\r\n"
+    return body[:end] + b"\r\n"
 
 
 def canonical_field(octets: bytes, how: str) -> bytes:
