@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from netstack.sansio.bounds import all_positive, positive
+from netstack.sansio.bounds import all_positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,5 +43,4 @@ class MimeLimits:
     """Of each part."""
 
     def __post_init__(self) -> None:
-        for name in ("depth", "parts", "delimiters"):
-            positive(name, getattr(self, name))
+        all_positive(self)

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 
 from netstack.kernel.machine import Machine
 from netstack.mail.addresses import Mailbox
-from netstack.sansio.bounds import positive
+from netstack.sansio.bounds import all_positive
 from netstack.sansio.rates import Rates, network_of
 from netstack.smtp.wire import Reply
-
-REMEMBERED = 100_000
-"""Triplets of greylisting; those seen longest ago are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +22,11 @@ class AdmissionLimits:
     """A client, sender and recipient that were never seen together are sent away for so long: 450."""
     greylist_kept: float = 36 * 86400.0
     """For how long they are known then."""
+    greylist_remembered: int = 100_000
+    """Clients, senders and recipients that are remembered together; those seen longest ago are forgotten."""
 
     def __post_init__(self) -> None:
-        for name in ("client_rate", "account_rate", "greylist_seconds", "greylist_kept"):
-            if getattr(self, name) != 0:
-                positive(name, getattr(self, name))
+        all_positive(self, or_none=("client_rate", "account_rate", "greylist_seconds", "greylist_kept"))
 
 
 class Admission:
@@ -67,6 +64,6 @@ class Admission:
             first, known = now, False
         known = known or now - first >= limits.greylist_seconds
         self._met[key] = (now if known else first), known
-        if len(self._met) > REMEMBERED:
+        if len(self._met) > limits.greylist_remembered:
             self._met.popitem(last=False)
         return None if known else Reply(450, ("you are new here, try again in a while",), "4.7.1")

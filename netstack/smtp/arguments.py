@@ -34,7 +34,7 @@ def mail_arguments(argument: str, offer: Offer, limits: SMTPLimits, extended: bo
     """What MAIL says; raises BadCommand."""
     octets = path_argument(argument, "FROM").encode()
     try:
-        sender, rest = reverse_path(octets, utf8=True)
+        sender, rest = reverse_path(octets, utf8=True, limits=limits.addresses)
     except AddressError as wrong:
         raise BadCommand(
             553 if wrong.status == "5.6.7" else 501, wrong.status.replace("5.1.3", "5.1.7"), str(wrong)
@@ -62,11 +62,11 @@ def mail_arguments(argument: str, offer: Offer, limits: SMTPLimits, extended: bo
     return MailReceived(sender, size, body, utf8, "REQUIRETLS" in given, returns.upper(), envelope_id, submitter)
 
 
-def recipient_arguments(argument: str, offer: Offer, extended: bool, utf8: bool) -> RecipientReceived:
+def recipient_arguments(argument: str, offer: Offer, limits: SMTPLimits, extended: bool, utf8: bool) -> RecipientReceived:
     """What RCPT says; raises BadCommand."""
     octets = path_argument(argument, "TO").encode()
     try:
-        recipient, rest = forward_path(octets, utf8=True)
+        recipient, rest = forward_path(octets, utf8=True, limits=limits.addresses)
     except AddressError as wrong:
         raise BadCommand(553 if wrong.status == "5.6.7" else 501, wrong.status, str(wrong)) from None
     given = _after_path(rest)

@@ -13,17 +13,31 @@ from netstack.kernel.metrics import Traffic
 from netstack.kernel.resolver import NameNotFound, ResolutionError
 from netstack.mail.limits import MimeLimits
 from netstack.sansio import Peer, Security
+from netstack.sansio.bounds import all_positive
 from netstack.smtp.dialogue import Dialogue, DialogueError, accepted, connect
 from netstack.smtp.envelope import Destination, Envelope, Fate
 from netstack.smtp.events import Recipient
 from netstack.smtp.fitting import CannotSend, Form, Parameter, fitted
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.queue import Job, Outcome, Unreachable
-from netstack.smtp.routes import NoRoute, Route, route
+from netstack.smtp.routes import MOST_EXCHANGES, NoRoute, Route, route
 from netstack.smtp.tlspolicy import Demand, Level, Policies
 from netstack.smtp.wire import Reply, encode_xtext
 
 _NO_DEMAND = Demand(Level.NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class CourierLimits:
+    """Bounds of one attempt."""
+
+    exchanges: int = MOST_EXCHANGES
+    """Of a domain that are looked at."""
+    addresses: int = 10
+    """Of all hosts of a route that are tried."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +55,7 @@ class CourierOptions:
     """EHLO, and not HELO alone."""
     chunking: bool = False
     """BDAT where the other server takes it; binary content goes so in any case."""
-    addresses: int = 10
-    """Of all hosts of a route that are tried in one attempt."""
+    limits: CourierLimits = CourierLimits()
     smtp: SMTPLimits = field(default_factory=SMTPLimits)
     mime: MimeLimits = field(default_factory=MimeLimits)
     connections: StreamLimits = field(default_factory=lambda: StreamLimits(idle=900.0, connect=30.0))
@@ -105,7 +118,9 @@ class RemoteSession:
         courier = self._courier
         options, machine = courier.options, courier.machine
         try:
-            found = await route(machine.resolver, courier.rng, self._destination, options.own_names, options.routes)
+            found = await route(
+                machine.resolver, courier.rng, self._destination, options.own_names, options.routes, options.limits.exchanges
+            )
         except NoRoute as nowhere:
             fate = Fate.WAITING if nowhere.temporary else Fate.FAILED
             raise Unreachable(Outcome(fate, nowhere.status, str(nowhere))) from None
@@ -133,7 +148,7 @@ class RemoteSession:
             for address in addresses:
                 missing = False
                 tried += 1
-                if tried > options.addresses:
+                if tried > options.limits.addresses:
                     raise Unreachable(last)
                 try:
                     self._host = host

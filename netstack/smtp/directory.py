@@ -1,7 +1,7 @@
 """Whose address it is: mailboxes here, aliases and lists, other domains (RFC 5321 §3.6, §3.9, §4.5.1)."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from netstack.mail.accounts import Account, Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
@@ -34,9 +34,9 @@ class Found:
     expanded: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Directory:
-    """All that one host knows of addresses."""
+    """All that one host knows of addresses; it may come to know others (`become`)."""
 
     accounts: Accounts
     domains: frozenset[str]
@@ -46,6 +46,11 @@ class Directory:
     """Who reads the mail to postmaster; the first account without one."""
     catch_all: Mailbox | None = None
     """Who gets what nobody has the address of; then no address is unknown."""
+
+    def become(self, other: "Directory") -> None:
+        """Know what another one knows, and nothing else."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
 
     def is_ours(self, mailbox: Mailbox) -> bool:
         """Whether this host is where its mail ends."""

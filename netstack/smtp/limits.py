@@ -1,8 +1,9 @@
 """Bounds of one SMTP connection; every one is an option of the tap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from netstack.sansio.bounds import all_positive
+from netstack.mail.limits import AddressLimits
+from netstack.sansio.bounds import all_positive, positive
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,9 @@ class SMTPLimits:
     final_seconds: float = 600.0
     """A client waits for the reply to a message's end (§4.5.3.2.6)."""
 
+    addresses: AddressLimits = field(default_factory=AddressLimits)
+    """Of MAIL and RCPT: 501."""
+
     def __post_init__(self) -> None:
         all_positive(self)
 
@@ -78,5 +82,6 @@ class QueueLimits:
 
     def __post_init__(self) -> None:
         all_positive(self, or_none=("jitter", "keep"))
-        if self.growth < 1 or not 0 <= self.jitter < 1:
-            raise ValueError("growth: expected a number from 1; jitter: expected a number from 0 to below 1")
+        positive("growth", self.growth, at_least=1.0)
+        if self.jitter >= 1:
+            raise ValueError(f"jitter: expected a number from 0 to below 1, got {self.jitter!r}")

@@ -8,7 +8,6 @@ from random import Random
 from netstack.kernel.resolver import NameNotFound, ResolutionError, Resolver
 
 MOST_EXCHANGES = 20
-"""That are looked at; a domain that names more can have mail by these."""
 
 
 class NoRoute(Exception):
@@ -35,12 +34,17 @@ class Route:
 
 
 async def route(
-    resolver: Resolver, rng: Random, domain: str, own_names: frozenset[str], by_hand: Mapping[str, Route]
+    resolver: Resolver,
+    rng: Random,
+    domain: str,
+    own_names: frozenset[str],
+    by_hand: Mapping[str, Route],
+    most: int = MOST_EXCHANGES,
 ) -> Route:
     """The route to a domain or an address literal; raises NoRoute.
 
     `by_hand` has routes for domains, for `.example.com` (all below) and for `*` (all others). Exchanges that are not
-    preferred to ourselves are left out, so that mail does not go in circles (§5.1).
+    preferred to ourselves are left out, so that mail does not go in circles (§5.1). At most `most` hosts are in a route.
     """
     parts = domain.split(".")
     for name in (domain, *("." + ".".join(parts[at:]) for at in range(1, len(parts))), "*"):
@@ -69,7 +73,7 @@ async def route(
         equal = [host for _, host in group]
         rng.shuffle(equal)
         hosts += equal
-    return Route(tuple(dict.fromkeys(hosts))[:MOST_EXCHANGES])
+    return Route(tuple(dict.fromkeys(hosts))[:most])
 
 
 def _exchanges(records: Sequence[str]) -> list[tuple[int, str]]:

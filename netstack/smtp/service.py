@@ -13,6 +13,7 @@ from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.smtp.dialogue import PROTOCOL
+from netstack.smtp.directory import Directory
 from netstack.smtp.engine import ServerEngine
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.offer import Offer
@@ -60,6 +61,8 @@ class SMTPService(MultiService):
         self.listeners: list[StreamListener] = []
         self.mailboxes = mailboxes
         self.policies = policies
+        self.know: Callable[[Directory], None] = lambda directory: None
+        """Replaces who is here by others; what is in the queue stays."""
         counts = traffic(machine.registry, PROTOCOL, "server")
         for door in doors:
             for endpoint in door.endpoints:

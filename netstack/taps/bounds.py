@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from netstack.sansio.bounds import by_option
+
 Row = tuple[str, Any, str, str]
 Bounds = TypeVar("Bounds")
 
@@ -31,6 +33,8 @@ def parameters(rows: Sequence[Row]) -> list[list[Any]]:
 
 
 def given(rows: Sequence[Row], defaults: Bounds, options: Any) -> Bounds:
-    """The bounds that a command line gives in place of `defaults`; raises what their class raises."""
-    changed: dict[str, Any] = {name: options[option] for option, of, name, _ in rows if of is defaults}
-    return replace(defaults, **changed)  # type: ignore[type-var]  # a dataclass
+    """The bounds that a command line gives in place of `defaults`; raises ValueError that names the option."""
+    names = {option: name for option, of, name, _ in rows if of is defaults}
+    changed: dict[str, Any] = {name: options[option] for option, name in names.items()}
+    with by_option(names):
+        return replace(defaults, **changed)  # type: ignore[type-var]  # a dataclass

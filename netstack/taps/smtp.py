@@ -1,12 +1,14 @@
 """netstack-smtp: a mail host that takes mail for its domains, sends its users' mail, and loses none (RFC 5321, RFC 6409)."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from signal import SIGHUP
 from typing import Any, Literal
 
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 
 from netstack.http.client import ClientOptions, fetch
@@ -16,14 +18,17 @@ from netstack.http.links import FetchError
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.kernel.signals import Signals
 from netstack.mail.accounts import Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
 from netstack.mail.credentials import Authenticator, CredentialLimits
+from netstack.mail.limits import AddressLimits, HeadLimits, MimeLimits
 from netstack.mail.store import MailStore, StoreLimits
 from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.authentication.checks import AuthenticationLimits, Signing, SigningKey, Verifying
 from netstack.smtp.authentication.dkim import PrivateKey
-from netstack.smtp.courier import Courier, CourierOptions
+from netstack.smtp.authentication.spf import SPFLimits
+from netstack.smtp.courier import Courier, CourierLimits, CourierOptions
 from netstack.smtp.dialogue import PROTOCOL
 from netstack.smtp.directory import Directory, parse_aliases, parse_domains
 from netstack.smtp.limits import QueueLimits, SMTPLimits
@@ -37,16 +42,31 @@ from netstack.smtp.routes import Route
 from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
 from netstack.smtp.tlspolicy import Policies
-from netstack.taps.bounds import Row, given, number, parameters
+from netstack.taps.bounds import given, number, parameters
+from netstack.taps.mail_bounds import (
+    ADDRESSES,
+    ADMISSION,
+    AUTHENTICATING,
+    CONNECTIONS,
+    COURIER,
+    CREDENTIALS,
+    HEADS,
+    MIME,
+    QUEUE,
+    RECEPTION,
+    ROWS,
+    SMTP,
+    SPF,
+    SPOOL,
+    STORE,
+    STS,
+)
 from netstack.taps.resolving import ResolvingOptions
 from netstack.taps.standalone import built, endpoints, networks, placed, reason
 
 __all__ = ["Config", "Options", "build", "makeService"]
 MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 LISTEN = ("tcp:25",)
-_SMTP, _QUEUE, _SPOOL, _RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
-_AUTHENTICATING, _ADMISSION, _STS = AuthenticationLimits(), AdmissionLimits(), STSLimits()
-_CREDENTIALS, _STORE, _CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,16 +113,21 @@ class Config:
     """The address that gets what nobody here has the address of."""
     grace: float = 5.0
     """Seconds that connections get to end by themselves when the service stops."""
-    smtp: SMTPLimits = _SMTP
-    queue: QueueLimits = _QUEUE
-    spool: SpoolLimits = _SPOOL
-    reception: ReceptionLimits = _RECEPTION
-    credentials: CredentialLimits = _CREDENTIALS
-    authenticating: AuthenticationLimits = _AUTHENTICATING
-    admission: AdmissionLimits = _ADMISSION
-    sts: STSLimits = _STS
-    store: StoreLimits = _STORE
-    connections: StreamLimits = _CONNECTIONS
+    smtp: SMTPLimits = SMTP
+    queue: QueueLimits = QUEUE
+    spool: SpoolLimits = SPOOL
+    reception: ReceptionLimits = RECEPTION
+    credentials: CredentialLimits = CREDENTIALS
+    addresses: AddressLimits = ADDRESSES
+    heads: HeadLimits = HEADS
+    mime: MimeLimits = MIME
+    authenticating: AuthenticationLimits = AUTHENTICATING
+    spf: SPFLimits = SPF
+    admission: AdmissionLimits = ADMISSION
+    sts: STSLimits = STS
+    courier: CourierLimits = COURIER
+    store: StoreLimits = STORE
+    connections: StreamLimits = CONNECTIONS
 
     def __post_init__(self) -> None:
         if not self.domains and not self.submission:
@@ -152,15 +177,18 @@ def build(config: Config, machine: Machine) -> IService:
     own_names = frozenset({machine.name, *config.domains})
     fetch = _Fetcher(machine, config.sts) if config.mta_sts else None
     policies = Policies(machine, fetch, config.dane, config.sts)
+    smtp = replace(config.smtp, addresses=config.addresses)
+    connections = replace(machine.limits, connections=config.connections.connections, idle=config.connections.idle)
     courier = Courier(
         machine,
         CourierOptions(
             machine.name, own_names, config.by_hand, config.starttls and not config.hello, not config.hello, config.chunking,
-            smtp=config.smtp,
+            config.courier, smtp, replace(config.mime, head=config.heads), connections,
         ),
         traffic(machine.registry, PROTOCOL, "client"),
         policies,
     )  # fmt: skip
+    authenticating = replace(config.authenticating, spf=config.spf, heads=config.heads)
     metrics.tls, metrics.policies = courier.by_tls, policies.counts
 
     def session(destination: str) -> Session:
@@ -185,7 +213,7 @@ def build(config: Config, machine: Machine) -> IService:
         counts = metrics.receptions.setdefault(kind, Receptions())
         checks: list[Check] = []
         if kind == "mx" and config.authentication:
-            checks.append(Verifying(machine, machine.name, config.dmarc, config.authenticating))
+            checks.append(Verifying(machine, machine.name, config.dmarc, authenticating))
         elif kind == "submission" and config.dkim:
             checks.append(Signing(machine, config.signing_keys))
         admission = Admission(machine, config.admission)
@@ -194,7 +222,13 @@ def build(config: Config, machine: Machine) -> IService:
         mechanisms = MECHANISMS if kind == "submission" else ()
         offer = Offer(machine.name, config.starttls and has_leaf, mechanisms, config.cleartext, verify=config.verify)
         doors.append(Door(placed(machine, endpoints(kind, texts)), offer, reception))
-    service: Any = SMTPService(machine, doors, queue, store, config.smtp, config.connections, config.grace, policies)
+
+    def know(other: Directory) -> None:
+        directory.become(other)
+        authenticator.accounts = other.accounts
+
+    service: Any = SMTPService(machine, doors, queue, store, smtp, connections, config.grace, policies)
+    service.know = know
     made: IService = service
     return made
 
@@ -236,75 +270,6 @@ def _mailbox(text: str) -> Mailbox | None:
     return parse_mailbox(text, utf8=True) if text else None
 
 
-_ROWS: tuple[Row, ...] = (
-    ("max-message", _SMTP, "message", "Octets of a message (552)."),
-    ("max-recipients", _SMTP, "recipients", "Recipients of a message (452)."),
-    ("max-messages", _SMTP, "messages", "Messages of one connection (421)."),
-    ("max-errors", _SMTP, "errors", "Refusals on one connection (421)."),
-    ("max-idle-commands", _SMTP, "idle_commands", "Commands of one connection without a message between them (421)."),
-    ("max-line", _SMTP, "command_line", "Octets of a command (500)."),
-    ("max-auth-line", _SMTP, "auth_line", "Octets of AUTH and of answers to its challenges (500)."),
-    ("max-text-line", _SMTP, "text_line", "Octets of a line of a message (554)."),
-    ("buffered", _SMTP, "buffered", "Octets of pipelined input that wait; then reading stops."),
-    ("command-seconds", _SMTP, "command_seconds", "Time for the next command (421)."),
-    ("data-seconds", _SMTP, "data_seconds", "Time for more of a message (421)."),
-    ("message-seconds", _SMTP, "message_seconds", "Time for a whole message (421)."),
-    ("max-reply-line", _SMTP, "reply_line", "Octets of a line of another server's reply."),
-    ("max-reply-lines", _SMTP, "reply_lines", "Lines of one of its replies."),
-    ("reply-seconds", _SMTP, "greeting_seconds", "Time for its greeting and replies."),
-    ("final-seconds", _SMTP, "final_seconds", "Time for its reply to a whole message."),
-    ("first-retry", _QUEUE, "first_retry", "Seconds from the first attempt to the second."),
-    ("retry-growth", _QUEUE, "growth", "A pause to the one before it."),
-    ("longest-retry", _QUEUE, "longest_retry", "Longest such pause."),
-    ("retry-jitter", _QUEUE, "jitter", "Part of a pause by which it varies."),
-    ("delay-notice", _QUEUE, "delay_notice", "Age of a message at which its sender is told that it waits, seconds."),
-    ("lifetime", _QUEUE, "lifetime", "Age at which it is given up, seconds."),
-    ("report-lifetime", _QUEUE, "report_lifetime", "The same for reports."),
-    ("per-destination", _QUEUE, "per_destination", "Connections to one domain at once."),
-    ("client-connections", _QUEUE, "connections", "Connections to all domains at once."),
-    ("local-deliveries", _QUEUE, "local", "Messages on their way into mailboxes at once."),
-    ("per-connection", _QUEUE, "per_connection", "Messages of one connection to another server."),
-    ("keep-connection", _QUEUE, "keep", "Seconds that it waits for more of them."),
-    ("returned", _QUEUE, "returned", "Octets of a message that a report brings back whole."),
-    ("segment", _SPOOL, "segment", "Octets of one file of the queue."),
-    ("spool-waiting", _SPOOL, "waiting", "Octets of messages that wait to be written (452)."),
-    ("spool-together", _SPOOL, "together", "Records of one write."),
-    ("queue-messages", _SPOOL, "messages", "Messages in the queue (452)."),
-    ("queue-octets", _SPOOL, "octets", "Octets of all its files (452)."),
-    ("incoming-memory", _RECEPTION, "memory", "Octets of messages that are coming in (452)."),
-    ("max-hops", _RECEPTION, "hops", "Received fields of a message (554)."),
-    ("verifying", _CREDENTIALS, "verifying", "Passwords being verified at once (454)."),
-    ("client-rate", _ADMISSION, "client_rate", "Messages of one client's network in a minute (450); 0 for any number."),
-    ("account-rate", _ADMISSION, "account_rate", "Recipients of one account's mail in a minute (450); 0 for any number."),
-    ("greylist", _ADMISSION, "greylist_seconds", "Seconds that strangers are sent away for (450); 0 is none."),
-    ("greylist-kept", _ADMISSION, "greylist_kept", "Seconds that who came again is known."),
-    ("signatures", _AUTHENTICATING, "signatures", "DKIM signatures of a message that are looked at."),
-    ("sts-policies", _STS, "policies", "Domains whose MTA-STS policy is kept."),
-    ("sts-octets", _STS, "octets", "Octets of an MTA-STS policy."),
-    ("sts-fetch-seconds", _STS, "fetch_seconds", "Seconds that fetching one may take."),
-    ("sts-refresh", _STS, "refresh", "Age in seconds at which one in use is fetched again."),
-    ("sts-pause", _STS, "pause", "Seconds after a fetch that failed."),
-    ("sts-together", _STS, "together", "MTA-STS policies that are fetched again at once."),
-    ("store-message", _STORE, "message", "Octets of a message in a mailbox."),
-    ("store-octets", _STORE, "octets", "Octets of a mailbox that has no quota of its own (452)."),
-    ("store-messages", _STORE, "messages", "Messages of a mailbox that has no quota of its own (452)."),
-    ("store-inline", _STORE, "inline", "Octets up to which messages are committed together with their rows."),
-    ("store-unsettled", _STORE, "unsettled", "Octets of those that are not in files of their own yet."),
-    ("store-settle", _STORE, "settle_seconds", "Seconds that they wait for others."),
-    ("store-waiting", _STORE, "waiting", "Deliveries to one account that wait."),
-    ("store-accounts", _STORE, "accounts", "Accounts whose index is open at once."),
-    ("store-folders", _STORE, "folders", "Folders of an account."),
-    ("store-name", _STORE, "name", "Octets of a folder's name."),
-    ("store-keywords", _STORE, "keywords", "Keywords of a message."),
-    ("store-remembered", _STORE, "remembered", "Deliveries of an account that are known again."),
-    ("store-vanished", _STORE, "vanished", "Expunged messages of a folder that are remembered."),
-    ("store-index", _STORE, "index", "Octets of an account's index."),
-    ("store-ledger", _STORE, "ledger", "Octets of a ledger that are not needed."),
-    ("max-connections", _CONNECTIONS, "connections", "Connections open at once."),
-    ("idle", _CONNECTIONS, "idle", "Seconds without an octet either way."),
-)
-
-
 class Options(ResolvingOptions):
     """The command line of `twistd netstack-smtp`."""
 
@@ -327,7 +292,7 @@ class Options(ResolvingOptions):
         ["aliases", None, None, "File with lines ADDRESS: TARGET[, TARGET]..."],
         ["catch-all", None, None, "Address that gets what nobody here has the address of."],
         ["grace", None, 5.0, "Seconds that connections get to end when the service stops.", number("grace", float)],
-        *parameters(_ROWS),
+        *parameters(ROWS),
     ]
 
     def __init__(self) -> None:
@@ -397,16 +362,21 @@ class Options(ResolvingOptions):
                 dkim=tuple(self.dkim),
                 catch_all=self["catch-all"] or "",
                 grace=self["grace"],
-                smtp=given(_ROWS, _SMTP, self),
-                queue=given(_ROWS, _QUEUE, self),
-                spool=given(_ROWS, _SPOOL, self),
-                reception=given(_ROWS, _RECEPTION, self),
-                credentials=given(_ROWS, _CREDENTIALS, self),
-                authenticating=given(_ROWS, _AUTHENTICATING, self),
-                admission=given(_ROWS, _ADMISSION, self),
-                sts=given(_ROWS, _STS, self),
-                store=given(_ROWS, _STORE, self),
-                connections=given(_ROWS, _CONNECTIONS, self),
+                smtp=given(ROWS, SMTP, self),
+                queue=given(ROWS, QUEUE, self),
+                spool=given(ROWS, SPOOL, self),
+                reception=given(ROWS, RECEPTION, self),
+                credentials=given(ROWS, CREDENTIALS, self),
+                addresses=given(ROWS, ADDRESSES, self),
+                heads=given(ROWS, HEADS, self),
+                mime=given(ROWS, MIME, self),
+                authenticating=given(ROWS, AUTHENTICATING, self),
+                spf=given(ROWS, SPF, self),
+                admission=given(ROWS, ADMISSION, self),
+                sts=given(ROWS, STS, self),
+                courier=given(ROWS, COURIER, self),
+                store=given(ROWS, STORE, self),
+                connections=given(ROWS, CONNECTIONS, self),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
@@ -425,4 +395,17 @@ def makeService(options: Options) -> IService:
     """For twistd."""
     machine = options.machine()
     options.hold_state(machine)
-    return options.with_health(built(lambda: build(options.config(), machine)), machine)
+    service: Any = built(lambda: build(options.config(), machine))
+    log = Logger()
+
+    def reload() -> None:
+        try:
+            service.know(options.config().directory)
+        except usage.UsageError as error:
+            log.error("{error}; who was here before is", error=error)
+        else:
+            log.info("{name} has read its accounts and aliases again", name=machine.name)
+
+    signals: Any = Signals(machine.reactor, {SIGHUP: reload})
+    signals.setServiceParent(service)
+    return options.with_health(service, machine)

@@ -77,7 +77,7 @@ def test_the_name_tells_caches_of_one_machine_apart(tmp_path: Path) -> None:
         (["--forwarded=all"], "forwarded: 'all' is none of"),
         (["--via=a b"], "name: 'a b' has characters"),
         (["--purge-key=/nowhere"], "--purge-key /nowhere"),
-        (["--ready-octets=0"], "ready_octets: expected a number above 0"),
+        (["--ready-octets=0"], "ready-octets: expected a number above 0"),
         (["--store-memory=0"], "memory: expected a number above 0"),
         (["--resolver=dns.test"], "--resolver 'dns.test' is not ADDRESS"),
         (["--workers=2"], "workers"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from netstack.kernel.machine import Machine
 from netstack.mail.limits import HeadLimits
 from netstack.mail.message import Field, Head, head
-from netstack.sansio.bounds import positive
+from netstack.sansio.bounds import all_positive
 from netstack.smtp.authentication import dkim, dmarc, results, spf
 from netstack.smtp.authentication.lookup import TemporaryError, texts
 from netstack.smtp.authentication.spf import SPFLimits
@@ -28,7 +28,7 @@ class AuthenticationLimits:
     """A head that goes beyond is refused: 554."""
 
     def __post_init__(self) -> None:
-        positive("signatures", self.signatures)
+        all_positive(self)
 
 
 class Verifying:

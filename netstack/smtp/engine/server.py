@@ -310,7 +310,7 @@ class ServerEngine(Recorder):
         if self._recipients >= self._limits.recipients:
             raise BadCommand(452, "4.5.3", f"{self._limits.recipients} recipients are enough; send it again to the others")
         utf8 = self._mail is not None and self._mail.utf8
-        yield from self._tell(recipient_arguments(argument, self._offer, self.extended, utf8))
+        yield from self._tell(recipient_arguments(argument, self._offer, self._limits, self.extended, utf8))
 
     def _data_command(self, argument: str) -> Iterator[Event]:
         if argument:
