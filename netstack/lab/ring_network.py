@@ -49,6 +49,8 @@ class RingNetwork:
         self.done: dict[tuple[Contact, int], LookedUp] = {}
         self.told: list[tuple[float, Contact, Event]] = []
         """All other events."""
+        self.apart: Callable[[Contact, Contact], bool] = lambda sender, to: False
+        """Whether what one sends does not get to the other: a partition."""
         self._delay = delay
         self._rng = Random(seed)
         self._heap: list[tuple[float, int, Contact, tuple[Contact, Message] | None]] = []
@@ -78,7 +80,8 @@ class RingNetwork:
             self.messages += 1
             if self.recording:
                 self.log.append((self.now, node.me, to, message))
-            self._push(self.now + self._delay(self._rng), to, (node.me, message))
+            if not self.apart(node.me, to):
+                self._push(self.now + self._delay(self._rng), to, (node.me, message))
         due = max(self.now, node.next_timer())
         if due < self._alarms.get(node.me, float("inf")):
             self._alarms[node.me] = due

@@ -88,6 +88,9 @@ class Owner(Protocol):
     def placed_other(self, contact: Contact) -> None:
         """Another node has got a place on the circle."""
 
+    def unreachable(self, contact: Contact) -> None:
+        """Nobody is there."""
+
     def refused(self, place: str, reason: str, text: str) -> None:
         """A node that was dialed does not talk to this one, or this one to it."""
 
@@ -235,6 +238,7 @@ class Links:
             self._say(link, line.connection, say)
         elif line is None and not link.dialing and self._seconds() - link.failed < self.limits.retry:
             self.counts.dropped["unreachable"] += 1
+            self.owner.unreachable(to)
         elif len(link.queue) >= self.limits.waiting or self._waiting + len(say.framed) > self.limits.waiting_octets:
             self.counts.dropped["full"] += 1
         else:
@@ -323,6 +327,7 @@ class Links:
         link.failed = self._seconds()
         self.counts.unreachable += 1
         self._drop(link, "unreachable")
+        self.owner.unreachable(link.contact)
 
     # What a Line tells
 

@@ -54,7 +54,7 @@ class Found(Message):
 
 @dataclass(frozen=True, slots=True)
 class Neighbours(Message):
-    """Who is before you, who after you? (stabilization, §4.4)"""
+    """Are you there, who is before you, who after you? (stabilization, §4.4)"""
 
     number: int
 
@@ -64,11 +64,12 @@ class NeighboursAnswer(Message):
     number: int
     predecessor: Contact | None
     successors: Sequence[Contact]
+    """Itself where it is alone; none where it has no place on the circle, yet or any more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Notify(Message):
-    """I might be your predecessor."""
+    """I am there: I might be your predecessor, or a successor that you do not know of."""
 
     node: Contact
 
@@ -121,9 +122,10 @@ class Joined(Event):
 
 @dataclass(frozen=True, slots=True)
 class JoinFailed(Event):
-    """The node that it wanted to join through does not answer."""
+    """It has no place there: nobody answers, or a node that is there has its identifier."""
 
     through: Contact
+    taken_by: Contact | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,15 @@ class NeighboursChanged(Event):
 
 @dataclass(frozen=True, slots=True)
 class NodeGone(Event):
-    """A node does not answer any more."""
+    """A neighbour or shortcut does not answer any more."""
 
     node: Contact
+
+
+@dataclass(frozen=True, slots=True)
+class Misbehaved(Event):
+    """A node sent what it should not have, which was not heeded."""
+
+    sender: Contact
+    fault: str
+    """One of `faults.Fault`."""

@@ -8,6 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 
 from netstack.kernel.metrics import Exporter
 from netstack.ring.data_messages import REASONS as FAILURES
+from netstack.ring.faults import Fault
 from netstack.ring.messages import LookedUp, Message, Neighbours
 from netstack.ring.stream import REASONS
 from netstack.ring.wire import MESSAGES
@@ -28,6 +29,7 @@ class RingCounts(Exporter):
         self.operations = Counter(dict.fromkeys(("done", *FAILURES, "other"), 0))
         self.keys: Callable[[], int] = lambda: 0
         self.octets: Callable[[], int] = lambda: 0
+        self.faults = Counter[str](dict.fromkeys(map(str, Fault), 0))
         self.timeouts = 0
         self.gone = 0
         self.dials = 0
@@ -95,7 +97,10 @@ class RingCounts(Exporter):
         dropped = CounterMetricFamily("netstack_ring_messages_dropped", "Messages not sent, by why.", labels=["reason"])
         for reason, count in self.dropped.items():
             dropped.add_metric([reason], count)
-        yield from (refusals, dropped)
+        faults = CounterMetricFamily("netstack_ring_faults", "Messages that were not heeded, by why.", labels=["reason"])
+        for reason, count in self.faults.items():
+            faults.add_metric([reason], count)
+        yield from (refusals, dropped, faults)
         for name, text, value in (
             ("stabilizations", "Looks at the successor.", self._messages["sent", Neighbours]),
             ("lookup_timeouts", "Nodes that did not answer during a look-up.", self.timeouts),

@@ -164,6 +164,12 @@ class Peer:
             self._of_node(self.node.receive(sender, message, now.monotonic))
         yield from self._told()
 
+    def unreachable(self, contact: Contact, now: Now) -> Iterator[Event]:
+        """Who carries messages has found nobody there."""
+        self._now = now
+        self._of_node(self.node.unreachable(contact, now.monotonic))
+        yield from self._told()
+
     def on_timer(self, now: Now) -> Iterator[Event]:
         """Give up, go on, look after the circle and the copies."""
         self._now = now

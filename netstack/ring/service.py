@@ -19,7 +19,7 @@ from netstack.ring.data_messages import REASONS as FAILURES
 from netstack.ring.data_messages import Failed, Got, Keep, Left, Stored
 from netstack.ring.identifiers import Contact
 from netstack.ring.links import PROTOCOL, Identity, LinkLimits, Links, Unreachable
-from netstack.ring.messages import Joined, JoinFailed, LookedUp, Message, NodeGone
+from netstack.ring.messages import Joined, JoinFailed, LookedUp, Message, Misbehaved, NodeGone
 from netstack.ring.metrics import RingCounts
 from netstack.ring.peer import Peer
 from netstack.ring.records import Record
@@ -199,6 +199,13 @@ class RingService(MultiService):
             self._news = True
             self._wake()
 
+    def unreachable(self, contact: Contact) -> None:
+        self.machine.reactor.callLater(0, self._unreachable, contact)  # it may be told while the peer speaks
+
+    def _unreachable(self, contact: Contact) -> None:
+        if not self._stopped:
+            self._after(self.peer.unreachable(contact, self.machine.now()))
+
     def refused(self, place: str, reason: str, text: str) -> None:
         """A node and this one do not talk to each other: said once for each reason."""
         if reason not in ("self", "many") and reason not in self._refusals:
@@ -252,6 +259,8 @@ class RingService(MultiService):
         elif isinstance(event, NodeGone):
             self.counts.gone += 1
             self.links.forget(event.node)
+        elif isinstance(event, Misbehaved):
+            self.counts.faults[event.fault] += 1
         elif isinstance(event, Joined | JoinFailed):
             joined, self._joined = self._joined, None
             if joined is not None:
