@@ -50,6 +50,13 @@ class Shortcuts(MutableMapping[int, Contact]):
     def __len__(self) -> int:
         return len(self._exponents)
 
+    def drop_below(self, exponent: int) -> None:
+        """Those whose distance is less than 2^exponent."""
+        at = bisect_left(self._exponents, exponent)
+        if at:
+            del self._exponents[:at], self._nodes[:at]
+            self.version += 1
+
     def nodes(self) -> Sequence[Contact]:
         """Those that they lead to, the nearest first; one may come several times."""
         return self._nodes

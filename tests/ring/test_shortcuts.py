@@ -12,7 +12,7 @@ idents = st.integers(0, CIRCLE.size - 1)
 contacts = st.builds(Contact, idents, st.sampled_from(["", "a:1"]))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["put", "drop", "forget"]), st.integers(0, 9), contacts)))
+@given(st.lists(st.tuples(st.sampled_from(["put", "drop", "forget", "below"]), st.integers(0, 9), contacts)))
 def test_shortcuts_are_a_mapping(steps: list[tuple[str, int, Contact]]) -> None:
     shortcuts, model = Shortcuts(), dict[int, Contact]()
     for what, exponent, node in steps:
@@ -21,6 +21,9 @@ def test_shortcuts_are_a_mapping(steps: list[tuple[str, int, Contact]]) -> None:
             shortcuts[exponent] = model[exponent] = node
         elif what == "drop":
             assert shortcuts.pop(exponent, None) == model.pop(exponent, None)
+        elif what == "below":
+            shortcuts.drop_below(exponent)
+            model = {number: each for number, each in model.items() if number >= exponent}
         else:
             shortcuts.forget(node)
             model = {number: each for number, each in model.items() if each != node}
