@@ -309,7 +309,10 @@ class Node(Seeker):
             end = self.circle.size  # past the node itself the successor names what comes after it
             if self.me not in answer.successors:
                 end = self.circle.distance(self.me.ident, answer.successors[-1].ident)
-            for each in self.successors[1:]:  # it does not name them any more, or does not want to
+            others = self.successors[1:]
+            if list(answer.successors[: len(others)]) == others:
+                return
+            for each in others:  # it does not name them any more, or does not want to
                 if each not in answer.successors and self.circle.distance(self.me.ident, each.ident) < end:
                     self._check(each, now)
         elif sender == self.predecessor and self.me not in answer.successors:
@@ -318,10 +321,11 @@ class Node(Seeker):
     def _look_at(self, nodes: Iterable[Contact], now: float) -> None:
         """Ask those that would be neighbours, if they are there."""
         before, me = self.predecessor, self.me.ident
+        known = {*self.successors}
         for each in nodes:
-            if len(self._checking) >= self.options.named:
-                return
-            if each.ident != me and each not in self.successors:
+            if each not in known and each.ident != me:
+                if len(self._checking) >= self.options.named:
+                    return
                 nearer = before is not None and self.circle.within(before.ident, each.ident, me)
                 if nearer or self._is_among_successors(each):
                     self._check(each, now)
@@ -337,12 +341,13 @@ class Node(Seeker):
         if node.ident == self.me.ident:
             return
         changed = False
-        others = [each for each in self.successors if each != self.me]
-        if self._is_among_successors(node) and all(each.ident != node.ident for each in others):
-            others.append(node)
-            others.sort(key=lambda each: self.circle.distance(self.me.ident, each.ident))
-            self.successors = others[: self.options.successors]
-            changed = True
+        if node not in self.successors and self._is_among_successors(node):
+            others = [each for each in self.successors if each != self.me]
+            if all(each.ident != node.ident for each in others):
+                others.append(node)
+                others.sort(key=lambda each: self.circle.distance(self.me.ident, each.ident))
+                self.successors = others[: self.options.successors]
+                changed = True
         before = self.predecessor
         if before is not None and self.circle.within(before.ident, node.ident, self.me.ident):
             self.predecessor = node
@@ -435,18 +440,14 @@ class Node(Seeker):
         circle = self.circle
         if self.successors[0] == self.me:
             return
-        for _ in range(circle.bits):
-            finger = self._next_finger
-            self._next_finger = (finger + 1) % circle.bits
-            start = (self.me.ident + (1 << finger)) % circle.size
-            if circle.reaches(self.me.ident, start, self.successors[0].ident):
-                self.shortcuts.pop(finger, None)
-                continue
-            if len(self._lookups) < self.options.lookups:
-                lookup = self._begin(start, Purpose.SHORTCUT, now)
-                lookup.finger = finger
-                self._due_now(lookup, now)
-            return
+        first = circle.distance(self.me.ident, self.successors[0].ident).bit_length()
+        self.shortcuts.drop_below(first)
+        finger = self._next_finger if first <= self._next_finger < circle.bits else first
+        self._next_finger = finger + 1
+        if finger < circle.bits and len(self._lookups) < self.options.lookups:
+            lookup = self._begin((self.me.ident + (1 << finger)) % circle.size, Purpose.SHORTCUT, now)
+            lookup.finger = finger
+            self._due_now(lookup, now)
 
     def _pause(self, seconds: float) -> float:
         spread = self.options.spread

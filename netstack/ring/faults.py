@@ -81,9 +81,9 @@ def fault(message: Message, sender: Contact, me: Contact, circle: Circle, named:
     for ident in idents:
         if not 0 <= ident < size:
             return Fault.OUTSIDE
-    for each in contacts:
-        if not 0 <= each.ident < size:
+    for ident, address in contacts:
+        if not 0 <= ident < size:
             return Fault.OUTSIDE
-        if len(each.address) > MOST_ADDRESS:
+        if len(address) > MOST_ADDRESS:
             return Fault.LARGE
     return None

@@ -117,12 +117,13 @@ class LookUp:
         """Who is to be asked whether it is there: it would be responsible, being closer than all that are."""
         if len(self.checked) >= hops:
             return None
-        distance, key = self._circle.distance, self.key
-        least = self._circle.size if self.present is None else distance(key, self.present.ident)
+        size, key = self._circle.size, self.key
+        least = size if self.present is None else (self.present.ident - key) % size
         best = None
         for each in self.claims:
-            if each not in self.checked and each not in gone and distance(key, each.ident) < least:
-                best, least = each, distance(key, each.ident)
+            distance = (each.ident - key) % size
+            if distance < least and each not in self.checked and each not in gone:
+                best, least = each, distance
         if best is not None:
             self.checked.add(best)
         return best

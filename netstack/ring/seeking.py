@@ -123,8 +123,10 @@ class Seeker:
             if done and nodes[0] == self.me:
                 yield from self._done(lookup, self.me, now)
                 return
-            reaches = self.circle.reaches
-            claims = [each for each in self.successors if reaches(self.me.ident, lookup.key, each.ident)]
+            reaches, me, key = self.circle.reaches, self.me.ident, lookup.key
+            claims = []
+            if reaches(me, key, self.successors[-1].ident):
+                claims = [each for each in self.successors if reaches(me, key, each.ident)]
             lookup.start(() if done else nodes, claims)
         for place in range(len(lookup.paths)):
             yield from self._advance(lookup, place, now)
