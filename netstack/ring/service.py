@@ -25,7 +25,7 @@ from netstack.ring.peer import Peer
 from netstack.ring.records import Record
 from netstack.ring.stream import StreamBounds
 from netstack.ring.wire import Codec
-from netstack.sansio import Event
+from netstack.sansio import Event, Now
 from netstack.sansio.bounds import positive
 
 RECENT = 32
@@ -114,6 +114,7 @@ class RingService(MultiService):
         self._timer: IDelayedCall | None = None
         self._due = 0.0
         self._refusals: set[str] = set()
+        self._unremembered: set[int] = set()
         served = traffic(machine.registry, PROTOCOL, "server")
         grace = self.links.bounds.bye_seconds + 1.0
         for endpoint in endpoints:
@@ -150,9 +151,19 @@ class RingService(MultiService):
 
     # What is asked of it
 
-    def look_up(self, ident: int) -> "Deferred[LookedUp]":
-        """Who is responsible for an identifier, step by step; fails with ValueError where too many are under way."""
-        return self._ask(lambda now: self.peer.look_up(ident, now))
+    def look_up(self, ident: int, remembered: bool = True) -> "Deferred[LookedUp]":
+        """Who is responsible for an identifier, step by step; fails with ValueError where too many are under way.
+
+        Those that are not to be `remembered` are not in `recent`.
+        """
+
+        def begin(now: Now) -> int:
+            number = self.peer.look_up(ident, now)
+            if not remembered:
+                self._unremembered.add(number)
+            return number
+
+        return self._ask(begin)
 
     def pass_on(self, ident: int) -> "Deferred[LookedUp]":
         """The same, handed from node to node (the chapter's way)."""
@@ -244,7 +255,10 @@ class RingService(MultiService):
     def _told(self, event: Event) -> None:
         if isinstance(event, LookedUp):
             self.counts.looked_up(event)
-            self.recent.append(event)
+            if event.number in self._unremembered:
+                self._unremembered.discard(event.number)
+            else:
+                self.recent.append(event)
             self._settle(event.number, event)
         elif isinstance(event, Got | Stored):
             self.counts.operations["done"] += 1
