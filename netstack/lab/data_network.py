@@ -20,13 +20,14 @@ START = 1_700_000_000.0
 class Seat:
     """A peer as the network carries it; what it wants kept is durable at once, or when the disk says so."""
 
-    def __init__(self, peer: Peer, network: "DataNetwork") -> None:
+    def __init__(self, peer: Peer, network: "DataNetwork", joins: bool) -> None:
         self.peer = peer
+        self.joins = joins
         self.me = peer.me
         self._network = network
 
     def start(self, now: float) -> None:
-        self.peer.start(at(now))
+        self.peer.start(at(now), self.joins)
 
     def look_up(self, key: int, now: float) -> int:
         return self.peer.look_up(key, at(now))
@@ -66,10 +67,16 @@ class DataNetwork(RingNetwork):
         self.outcomes: dict[tuple[Contact, int], Outcome] = {}
         """Of gets, puts and removes: by the peer and what it returned."""
         self.seats: dict[Contact, Seat] = {}
+        self.passes: Callable[[Contact, Contact, Message], bool] | None = None
+        """Whether a message from one to the other gets through; all do without it."""
 
-    def add_peer(self, peer: Peer) -> None:
+    def _push(self, when: float, to: Contact, what: tuple[Contact, Message] | None) -> None:
+        if what is None or self.passes is None or self.passes(what[0], to, what[1]):
+            super()._push(when, to, what)
+
+    def add_peer(self, peer: Peer, joins: bool = False) -> None:
         """A peer that is up from now on."""
-        seat = self.seats[peer.me] = Seat(peer, self)
+        seat = self.seats[peer.me] = Seat(peer, self, joins)
         self.nodes[peer.me] = peer.node
         self.carry(seat)
 
@@ -79,7 +86,7 @@ class DataNetwork(RingNetwork):
 
     def join(self, peer: Peer, through: Contact) -> None:
         """A peer that comes up and enters the circle."""
-        self.add_peer(peer)
+        self.add_peer(peer, joins=True)
         peer.join(through, at(self.now))
         self.serve(self.seats[peer.me])
 

@@ -20,11 +20,15 @@ from netstack.ring.data_messages import (
 )
 from netstack.ring.identifiers import Contact
 from netstack.ring.records import NEVER, DataOptions, Record, Value, Version
-from netstack.ring.table import OVERHEAD, Full, Held, Table, name_of
+from netstack.ring.table import OVERHEAD, Full, Held, Table, name_of, place_of
 from netstack.ring.tasks import Answers, Ask, Durable, Wait
 
 Reading = Generator[Wait, Any, GetAnswer]
 Writing = Generator[Wait, Any, WriteAnswer]
+ELSEWHERE = "elsewhere"
+"""The one that was asked is not responsible: no failure, another one is asked."""
+FOREIGN = "foreign"
+"""A holder follows another owner, or a later epoch."""
 LEAP = 1 << 20
 """A version may be so far ahead of what this node has seen: others that are farther are made up."""
 
@@ -40,14 +44,19 @@ class Coordinator:
         clock: Callable[[], float],
         keep: Callable[[Sequence[Record]], None],
         holders: Callable[[], tuple[int, Sequence[Contact]]],
+        serves: Callable[[int], bool],
+        contested: Callable[[Contact], None],
     ) -> None:
-        """`keep` makes records durable; `holders` gives the epoch and the other nodes that have copies."""
+        """`keep` makes records durable; `holders` gives the epoch and the other nodes that have copies; `serves` tells
+        whether a place is still this node's; `contested` is told of holders that follow another one."""
         self._table = table
         self._options = options
         self._origin = origin
         self._clock = clock
         self._keep = keep
         self._holders = holders
+        self._serves = serves
+        self._contested = contested
         self._counter = 0
 
     def read(self, question: Get) -> Reading:
@@ -58,10 +67,13 @@ class Coordinator:
         asked = held.digest if held is not None else 0
         epoch, holders = self._holders()
         answers: Answers = yield Ask(
-            [(each, lambda n: Fetch(n, epoch, question.key, asked)) for each in holders],
-            self._options.timeout, question.quorum - 1, _is_done,
-        )  # fmt: skip
-        for _, answer in answers.came:
+            [(each, lambda n: Fetch(n, epoch, question.key, asked)) for each in holders if question.quorum > 1],
+            self._options.timeout,
+            question.quorum - 1,
+            _is_done,
+        )
+        for each, answer in answers.came:
+            self._heard(each, answer)
             self.take(answer.records)
         table.expire(self._clock())
         held = table.get(question.key)
@@ -79,6 +91,8 @@ class Coordinator:
             yield Durable(batch)
         if len(agree) < question.quorum - 1:
             return GetAnswer(number, "quorum", None, version, ())
+        if self._holders()[0] != epoch or not self._serves(place_of(question.key)):
+            return GetAnswer(number, ELSEWHERE, None, version, ())
         values = sorted((value for value in record.values if not value.dead), key=lambda value: value.version)
         return GetAnswer(number, "", None, version, tuple(values))
 
@@ -129,15 +143,16 @@ class Coordinator:
         self, record: Record, holders: Sequence[Contact], epoch: int, enough: int
     ) -> Generator[Wait, Any, set[Contact]]:
         """Store a record in others' copies; which of them have it."""
-        if enough <= 0 and not holders:
-            return set()
         answers: Answers = yield Ask(
-            [(each, lambda n: Store(n, epoch, (record,))) for each in holders],
-            self._options.timeout,
-            max(enough, 1),
-            _is_done,
+            [(each, lambda n: Store(n, epoch, (record,))) for each in holders], self._options.timeout, enough, _is_done
         )
-        return {each for each, answer in answers.came if _is_done(answer)}
+        for each, answer in answers.came:
+            self._heard(each, answer)
+        return {each for each, answer in answers.came if not answer.reason}
+
+    def _heard(self, holder: Contact, answer: FetchAnswer | StoreAnswer) -> None:
+        if answer.reason == FOREIGN:
+            self._contested(holder)
 
     def _trouble(self, question: Put | Remove, held: Held | None) -> str:
         """The reason why a new write is refused, or ""."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from netstack.ring.claims import Config
 from netstack.ring.identifiers import Contact
 from netstack.ring.messages import Message
 from netstack.ring.records import NEVER, Record, Value, Version
@@ -120,6 +121,139 @@ class Store(DataMessage):
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer(DataMessage):
+    number: int
+    reason: str
+
+
+# Who is to have copies
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(DataMessage):
+    """The sender is the owner of an arc, or wants to be; promise to serve no smaller epoch there. Epoch 0: who serves it?"""
+
+    number: int
+    config: Config
+    in_use: bool
+    """All that was acknowledged before is in enough of its copies: earlier ones need not be remembered."""
+    taking: bool
+    """The sender believes that the owner is gone; one that is there says no."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A configuration that the answerer has promised to follow."""
+
+    config: Config
+    in_use: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer(DataMessage):
+    number: int
+    reason: str
+    known: Sequence[Known]
+    """Before this claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own(DataMessage):
+    """The arc of this configuration is yours; you have all of its keys."""
+
+    number: int
+    config: Config
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAnswer(DataMessage):
+    number: int
+    reason: str
+
+
+# Copies that are made to agree
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """How many keys lie between two places, both included, and the sum of their digests."""
+
+    first: int
+    last: int
+    count: int
+    sum: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A key's place and the digest of its record."""
+
+    position: int
+    digest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compare(DataMessage):
+    """What of this do you have differently?"""
+
+    number: int
+    epoch: int
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareAnswer(DataMessage):
+    number: int
+    reason: str
+    parts: Sequence[Part]
+    """Finer ones of those that differ."""
+    listed: Sequence[Part]
+    """Those of which all keys are among the items."""
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Pull(DataMessage):
+    """Give me the records at these places."""
+
+    number: int
+    epoch: int
+    positions: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class PullAnswer(DataMessage):
+    number: int
+    reason: str
+    records: Sequence[Record]
+    """Some of them; who wants the others asks again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer(DataMessage):
+    """To the owner of their places: the sender has copies that are not its to keep."""
+
+    number: int
+    items: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswer(DataMessage):
+    number: int
+    reason: str
+    wanted: Sequence[int]
+    """Places of those that the owner does not have like that; the others may be dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Give(DataMessage):
+    """To the owner: take these and store them in the copies; after that the sender drops them."""
+
+    number: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class GiveAnswer(DataMessage):
     number: int
     reason: str
 

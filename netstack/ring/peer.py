@@ -6,20 +6,35 @@ under one number and, once a write has its version, under that one: however ofte
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from math import inf
 from typing import Any, Protocol
 
-from netstack.ring.coordinator import Coordinator
+from netstack.ring.arcs import Arcs
+from netstack.ring.coordinator import ELSEWHERE, FOREIGN, Coordinator
+from netstack.ring.copying import Copying
 from netstack.ring.data_messages import (
     Begun,
+    Claim,
+    ClaimAnswer,
+    Compare,
+    CompareAnswer,
     DataMessage,
     Failed,
     Fetch,
     FetchAnswer,
     Get,
     GetAnswer,
+    Give,
+    GiveAnswer,
     Got,
     Keep,
     Left,
+    Offer,
+    OfferAnswer,
+    Own,
+    OwnAnswer,
+    Pull,
+    PullAnswer,
     Put,
     Remove,
     Store,
@@ -29,16 +44,25 @@ from netstack.ring.data_messages import (
 )
 from netstack.ring.engine import Chance, Node, RingOptions
 from netstack.ring.identifiers import Circle, Contact
-from netstack.ring.messages import LookedUp, Message
-from netstack.ring.records import NEVER, DataOptions, Record, Version, check_life
+from netstack.ring.messages import Joined, LookedUp, Message, NeighboursChanged, NodeGone
+from netstack.ring.records import NEVER, POSITION_BITS, DataOptions, Record, Version, check_life
+from netstack.ring.strays import Strays
 from netstack.ring.table import Full, Table, name_of, place_of
 from netstack.ring.tasks import Answers, Ask, Durable, LookUp, Pause, Tasks, Wait, Work
 from netstack.sansio import Event, Now
 
 TRIES = 3
 """At a node that may have begun a write and does not say so."""
-ELSEWHERE = "elsewhere"
-"""The one that was asked is not responsible: no failure, another one is asked."""
+REDIRECTS = 3
+"""Followed at once, one after the other."""
+
+
+MOST_GONE = 1000
+"""Nodes that do not answer and are remembered."""
+_ANSWERS = (
+    Begun, GetAnswer, WriteAnswer, FetchAnswer, StoreAnswer, ClaimAnswer, OwnAnswer, CompareAnswer, PullAnswer, OfferAnswer,
+    GiveAnswer,
+)  # fmt: skip
 
 
 class Randomness(Chance, Protocol):
@@ -76,9 +100,15 @@ class Peer:
         self._out: list[tuple[Contact, Message]] = []
         self._events: list[Event] = []
         self._tasks = Tasks(rng.getrandbits(40) << 20, self._send, self._node_looks_up)
+        origin = rng.getrandbits(62)
         self._coordinator = Coordinator(
-            self.table, data, rng.getrandbits(62), lambda: self._now.monotonic, self._keep, self._holders
+            self.table, data, origin, self._clock, self._keep, self._holders, self._serves, self._contested
         )
+        self.copying = Copying(self.table, data, self._coordinator, self._clock)
+        self.arcs = Arcs(
+            lambda: self.node, data, self.copying, self._clock, self._wake, self._tasks.tell, lambda: rng.uniform(0.5, 1.5)
+        )
+        self.strays = Strays(circle, me, self.table, data, self.arcs, self._coordinator, self._clock, self._drop)
         self._requests = self._served = 0
         """Under way: of this peer's users, of other peers."""
         self._writes: OrderedDict[tuple[Contact, int], WriteAnswer | None] = OrderedDict()
@@ -86,18 +116,28 @@ class Peer:
 
     # What who runs it does
 
-    def start(self, now: Now) -> None:
-        """Begin: alone, until `join`."""
+    def start(self, now: Now, joins: bool = False) -> None:
+        """Begin a circle of its own; `joins`: begin to run, but serve nothing before it has joined one, or `alone`."""
         self._now, self._began = now, now.monotonic
+        self.arcs.joining, self.arcs.founder = joins, not joins
         self.node.start(now.monotonic)
         for record in self._kept:
             self.table.merge(record, now.monotonic)
         self._kept = []
+        self._tasks.run(self.arcs.work(), now.monotonic)
+        self._tasks.run(self.strays.work(), now.monotonic)
 
     def join(self, through: Contact, now: Now) -> None:
         """Enter the circle that another peer is in: Joined or JoinFailed follows."""
         self._now = now
+        self.arcs.joining = True
         self.node.join(through, now.monotonic)
+
+    def alone(self, now: Now) -> None:
+        """Begin a circle after all, where there was none to join."""
+        self._now = now
+        self.arcs.joining, self.arcs.founder = False, True
+        self._wake()
 
     def look_up(self, ident: int, now: Now) -> int:
         """As the node's: LookedUp follows, under the node's own numbers."""
@@ -149,18 +189,19 @@ class Peer:
         return number
 
     def leave(self, now: Now) -> None:
-        """Go politely: Left follows once it may be stopped."""
+        """Go politely: Left follows once others have all that it had, or after twice the deadline."""
         self._now = now
-        self.left = True
-        self.node.leave()
-        self._events.append(Left())
+        if not self.left:
+            self.left = self.arcs.leaving = True
+            self._tasks.run(self._go(), now.monotonic)
 
     def receive(self, sender: Contact, message: Message, now: Now) -> Iterator[Event]:
         """What another peer said."""
         self._now = now
+        self.arcs.gone.discard(sender)
         if isinstance(message, DataMessage):
             self._data(sender, message)
-        else:
+        elif not self.left:  # else it is gone for those who look after the circle
             self._of_node(self.node.receive(sender, message, now.monotonic))
         yield from self._told()
 
@@ -173,7 +214,7 @@ class Peer:
     def on_timer(self, now: Now) -> Iterator[Event]:
         """Give up, go on, look after the circle and the copies."""
         self._now = now
-        if now.monotonic >= self.node.next_timer():
+        if not self.left and now.monotonic >= self.node.next_timer():
             self._of_node(self.node.on_timer(now.monotonic))
         self.table.expire(now.monotonic)
         self._tasks.on_timer(now.monotonic)
@@ -189,7 +230,8 @@ class Peer:
         """When `on_timer` wants to be called: monotonic seconds; at once when there are events to be told."""
         if self._events:
             return self._now.monotonic
-        return min(self.node.next_timer(), self._tasks.next_timer(), self.table.next_end())
+        node = inf if self.left else self.node.next_timer()
+        return min(node, self._tasks.next_timer(), self.table.next_end())
 
     def outgoing(self) -> list[tuple[Contact, Message]]:
         """Messages to be sent, once."""
@@ -239,7 +281,7 @@ class Peer:
         deadline = self._now.monotonic + options.deadline
         pause, reason, version = options.again, "deadline", NEVER
         owner: Contact | None = None
-        tries, first = 0, 0.0
+        tries, first, redirects = 0, 0.0, 0
         while self._now.monotonic < deadline:
             if owner is None:
                 owner, tries, first = (yield LookUp(ident)), 0, self._now.monotonic
@@ -270,9 +312,10 @@ class Peer:
                     break
                 version = max(version, answer.version) if isinstance(answer, WriteAnswer) else version
                 before, owner = owner, answer.owner
+                redirects += 1
                 if owner is not None and owner != before:
                     tries, first = 0, self._now.monotonic
-                    if owner != self.me:
+                    if redirects % REDIRECTS:
                         continue
             yield Pause(min(pause, max(0.0, deadline - self._now.monotonic)))
             pause *= 2
@@ -281,16 +324,42 @@ class Peer:
     # What others ask
 
     def _data(self, sender: Contact, message: DataMessage) -> None:
-        if isinstance(message, Begun | GetAnswer | WriteAnswer | FetchAnswer | StoreAnswer):
-            self._tasks.answered(sender, message, self._now.monotonic)
+        now = self._now.monotonic
+        if isinstance(message, _ANSWERS):
+            self._tasks.answered(sender, message, now)
         elif isinstance(message, Get):
-            self._tasks.run(self._serve_get(sender, message), self._now.monotonic)
+            self._tasks.run(self._serve_get(sender, message), now)
         elif isinstance(message, Put | Remove):
-            self._tasks.run(self._serve_write(sender, message), self._now.monotonic)
+            self._tasks.run(self._serve_write(sender, message), now)
         elif isinstance(message, Fetch):
-            self._tasks.run(self._fetched(sender, message), self._now.monotonic)
+            self._tasks.run(self._fetched(sender, message), now)
         elif isinstance(message, Store):
-            self._tasks.run(self._stored(sender, message), self._now.monotonic)
+            self._tasks.run(self._stored(sender, message), now)
+        elif isinstance(message, Claim):
+            answer = self.arcs.claimed(sender, message)
+            if answer is not None:
+                self._send(sender, answer)
+        elif isinstance(message, Own):
+            self._send(sender, self.arcs.given(sender, message))
+        elif isinstance(message, Compare):
+            knows = self.arcs.claims.holds(sender, message.epoch)
+            self._send(
+                sender, self.copying.compare(message) if knows else CompareAnswer(message.number, FOREIGN, (), (), ())
+            )
+        elif isinstance(message, Pull):
+            knows = self.arcs.claims.holds(sender, message.epoch)
+            self._send(sender, self.copying.pull(message) if knows else PullAnswer(message.number, FOREIGN, ()))
+        elif isinstance(message, Offer):
+            self._send(sender, self.strays.offered(message))
+        elif isinstance(message, Give):
+            self._tasks.run(self._took(sender, message), now)
+
+    def _took(self, sender: Contact, message: Give) -> Work:
+        try:
+            answer = yield from self.strays.took(message)
+        except ValueError:  # no records
+            return
+        self._send(sender, answer)
 
     def _serve(self, question: Get | Put | Remove, begun: Callable[[Version], None]) -> Generator[Wait, Any, Any]:
         """As the responsible node; or say who may be it."""
@@ -305,8 +374,14 @@ class Peer:
 
     def _elsewhere(self, position: int) -> tuple[Contact | None] | None:
         """Whom to ask about a place that is not this peer's, as far as it knows."""
-        ident = position >> 160 - self.circle.bits
-        return None if self.node.is_responsible(ident) else (None,)
+        if self.arcs.serves(position):
+            return None
+        claim = self.arcs.claims.at(position)
+        if claim is not None and claim.owner != self.me:
+            return (claim.owner,)
+        successor = self.node.successors[0]
+        is_mine = self.node.is_responsible(position >> POSITION_BITS - self.circle.bits)
+        return (successor if is_mine and successor != self.me else None,)
 
     def _serve_get(self, sender: Contact, question: Get) -> Work:
         if self._served >= self.options.requests or not self._is_sane(question):
@@ -349,6 +424,9 @@ class Peer:
 
     def _fetched(self, sender: Contact, question: Fetch) -> Work:
         self.table.expire(self._now.monotonic)
+        if not self.arcs.follows(sender, question.epoch, place_of(question.key)):
+            self._send(sender, FetchAnswer(question.number, FOREIGN, False, ()))
+            return
         held = self.table.get(question.key)
         if held is not None:
             yield Durable(held.batch)
@@ -357,6 +435,9 @@ class Peer:
         self._send(sender, FetchAnswer(question.number, "", digest == question.digest, records))
 
     def _stored(self, sender: Contact, question: Store) -> Work:
+        if not all(self.arcs.follows(sender, question.epoch, place_of(each.key)) for each in question.records):
+            self._send(sender, StoreAnswer(question.number, FOREIGN))
+            return
         try:
             self._coordinator.take(question.records, strict=True)
         except Full:
@@ -372,9 +453,43 @@ class Peer:
 
     # Inside
 
+    def _go(self) -> Work:
+        """Hand over, then wait until nobody counts on this peer's copies."""
+        options, arcs = self.options, self.arcs
+        begun = self._now.monotonic
+        self.node.leave()
+        while self._now.monotonic < begun + 2 * options.deadline:
+            others = [each for each in self.node.successors if each != self.me]
+            if not others:
+                break
+            if arcs.serving is not None and not (yield from arcs.hand_over(others[0], self.me.ident)):
+                yield Pause(options.again)
+            elif arcs.serving is None and not arcs.claims.holding(self.me, begun - 3 * options.sync):
+                break
+            elif arcs.serving is None:
+                yield Pause(options.again)
+        self._events.append(Left())
+
+    def _clock(self) -> float:
+        return self._now.monotonic
+
+    def _wake(self) -> None:
+        self._tasks.wake(self._now.monotonic)
+
     def _holders(self) -> tuple[int, Sequence[Contact]]:
-        others = [each for each in self.node.successors if each != self.me]
-        return 0, others[: self.options.copies - 1]
+        return self.arcs.holders()
+
+    def _serves(self, position: int) -> bool:
+        return self.arcs.serves(position)
+
+    def _contested(self, holder: Contact) -> None:
+        self.arcs.contested(holder)
+
+    def _drop(self, keys: Sequence[bytes]) -> None:
+        for key in keys:
+            self.table.drop(key)
+        if keys:
+            self._events.append(Keep(self._tasks.batch(), (), tuple(keys)))
 
     def _keep(self, records: Sequence[Record]) -> None:
         batch = self._tasks.batch()
@@ -392,6 +507,14 @@ class Peer:
 
     def _of_node(self, events: Iterable[Event]) -> None:
         for event in events:
+            if isinstance(event, NodeGone):
+                if len(self.arcs.gone) > MOST_GONE:
+                    self.arcs.gone.clear()
+                self.arcs.gone.add(event.node)
+            elif isinstance(event, Joined):
+                self.arcs.joining = False
+            if isinstance(event, Joined | NeighboursChanged):
+                self._wake()
             if not isinstance(event, LookedUp) or not self._tasks.found(
                 event.number, event.responsible, self._now.monotonic
             ):

@@ -92,6 +92,12 @@ class DataOptions:
     """For a whole put, get or remove with all its attempts."""
     again: float = 0.2
     """Until the next attempt; it doubles."""
+    sync: float = 10.0
+    """Between two comparisons of a node's copies with those of its holders."""
+    patience: float = 10.0
+    """With holders whose promise is needed to take over an arc, or for other holders, and who are silent; then without."""
+    batch: int = 64 * 1024
+    """Of records in one message, or one record."""
 
     def __post_init__(self) -> None:
         all_positive(self, ("write_quorum", "read_quorum"))

@@ -133,7 +133,7 @@ class RingService(MultiService):
                 "{name} is node {ident} of {network} on {endpoint}",
                 name=self.machine.name, ident=self.peer.me.ident, network=self.network, endpoint=listener.endpoint,
             )  # fmt: skip
-        self.peer.start(self.machine.now())
+        self.peer.start(self.machine.now(), joins=bool(self.joining.through))
         self._after(())
         if self.joining.through:
             Deferred.fromCoroutine(self._join()).addErrback(lambda failure: self.log.failure("joining", failure))
@@ -317,6 +317,8 @@ class RingService(MultiService):
                     self._get_placed()
                     return
             if self.joining.begin:
+                self.peer.alone(self.machine.now())
+                self._after(())
                 self._get_placed()
                 return
             if not answered:

@@ -5,7 +5,7 @@ the ends of arcs, comes from whole branches but at the edges, and a change costs
 """
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from netstack.ring.records import POSITION_BITS
 
@@ -25,29 +25,32 @@ class Placed(Protocol):
     digest: int
 
 
-class _Branch:
+P = TypeVar("P", bound=Placed)
+
+
+class _Branch(Generic[P]):
     __slots__ = ("branches", "count", "held", "sum")
 
     def __init__(self) -> None:
         self.count = 0
         self.sum = 0
-        self.held: list[Placed] = []
-        self.branches: list[_Branch | None] = []
+        self.held: list[P] = []
+        self.branches: list[_Branch[P] | None] = []
         """None in a leaf, which holds keys instead."""
 
 
-class Sums:
+class Sums(Generic[P]):
     """Keys by place; who changes the digest of one that is in it says so."""
 
     __slots__ = ("_root",)
 
     def __init__(self) -> None:
-        self._root = _Branch()
+        self._root: _Branch[P] = _Branch()
 
-    def add(self, each: Placed) -> None:
+    def add(self, each: P) -> None:
         self._place(self._root, POSITION_BITS, each)
 
-    def discard(self, each: Placed) -> None:
+    def discard(self, each: P) -> None:
         """Remove one that is in it."""
         path = self._down(each.position)
         for branch in path:
@@ -60,7 +63,7 @@ class Sums:
             branch.held = list(_below(branch))
             branch.branches = []
 
-    def changed(self, each: Placed, before: int) -> None:
+    def changed(self, each: P, before: int) -> None:
         """Its digest is another one than it was."""
         for branch in self._down(each.position):
             branch.sum = (branch.sum + each.digest - before) & _MASK
@@ -70,11 +73,11 @@ class Sums:
         count, total = self._measure(self._root, POSITION_BITS, 0, first, last)
         return count, total & _MASK
 
-    def between(self, first: int, last: int) -> Iterator[Placed]:
+    def between(self, first: int, last: int) -> Iterator[P]:
         """Those that lie there, in order."""
         return self._between(self._root, POSITION_BITS, 0, first, last)
 
-    def _down(self, position: int) -> list[_Branch]:
+    def _down(self, position: int) -> list[_Branch[P]]:
         path = [self._root]
         bits = POSITION_BITS
         while path[-1].branches:
@@ -82,7 +85,7 @@ class Sums:
             bits -= _FAN
         return path
 
-    def _place(self, branch: _Branch, bits: int, each: Placed) -> None:
+    def _place(self, branch: _Branch[P], bits: int, each: P) -> None:
         while True:
             branch.count += 1
             branch.sum = (branch.sum + each.digest) & _MASK
@@ -96,14 +99,14 @@ class Sums:
             branch = self._way(branch, bits, each.position)
             bits -= _FAN
 
-    def _way(self, branch: _Branch, bits: int, position: int) -> _Branch:
+    def _way(self, branch: _Branch[P], bits: int, position: int) -> _Branch[P]:
         which = position >> (bits - _FAN) & _WAYS - 1
         found = branch.branches[which]
         if found is None:
             found = branch.branches[which] = _Branch()
         return found
 
-    def _measure(self, branch: _Branch, bits: int, start: int, first: int, last: int) -> tuple[int, int]:
+    def _measure(self, branch: _Branch[P], bits: int, start: int, first: int, last: int) -> tuple[int, int]:
         end = start + (1 << bits) - 1
         if first <= start and end <= last:
             return branch.count, branch.sum
@@ -123,7 +126,7 @@ class Sums:
                 total += of_them
         return count, total
 
-    def _between(self, branch: _Branch, bits: int, start: int, first: int, last: int) -> Iterator[Placed]:
+    def _between(self, branch: _Branch[P], bits: int, start: int, first: int, last: int) -> Iterator[P]:
         if not branch.branches:
             yield from sorted(
                 (each for each in branch.held if first <= each.position <= last), key=lambda each: each.position
@@ -136,7 +139,7 @@ class Sums:
                 yield from self._between(below, bits - _FAN, at, first, last)
 
 
-def _below(branch: _Branch) -> Iterator[Placed]:
+def _below(branch: _Branch[P]) -> Iterator[P]:
     yield from branch.held
     for below in branch.branches:
         if below is not None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from hashlib import sha1, sha256
 from math import inf
 
-from netstack.ring.records import NEVER, POSITION_BITS, DataOptions, Record, Value, Version, digest_of
+from netstack.ring.records import NEVER, DataOptions, Record, Value, Version, digest_of
 from netstack.ring.sums import Sums
 
 OVERHEAD = 100
@@ -41,7 +41,7 @@ class _Entry:
 class Held:
     """A key's record."""
 
-    __slots__ = ("batch", "cleared", "cleared_until", "digest", "key", "octets", "position", "values")
+    __slots__ = ("batch", "cleared", "cleared_until", "digest", "key", "octets", "position", "seen", "values")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
@@ -53,6 +53,8 @@ class Held:
         self.octets = 0
         self.batch = 0
         """The last one that it was made durable in, or will be."""
+        self.seen = 0.0
+        """When it was found not to be this node's to keep; 0 when it was not."""
 
     @property
     def newest(self) -> Version:
@@ -83,7 +85,7 @@ class Table:
 
     def __init__(self, options: DataOptions) -> None:
         self.options = options
-        self.sums = Sums()
+        self.sums: Sums[Held] = Sums()
         self.octets = 0
         self.newest = 0
         """The greatest counter of a version that it has seen."""
@@ -163,7 +165,7 @@ class Table:
         return bool(over) or forgets
 
     def _changed(self, held: Held) -> None:
-        before = held.octets
+        before, held.seen = held.octets, 0.0
         held.octets = len(held.key) + sum(len(entry.data) + OVERHEAD for entry in held.values.values())
         self.octets += held.octets - before
         if not held.values and held.cleared == NEVER:
@@ -208,15 +210,3 @@ def _is_news(held: Held | None, cleared: Version, value: Value) -> bool:
     return (
         known is None or value.version > known.version or (value.version == known.version and value.dead and not known.dead)
     )
-
-
-def position_span(start: int, end: int, bits: int) -> list[tuple[int, int]]:
-    """Places (first, last) of the keys of an arc (start, end] of a circle of so many bits; all where the ends are one."""
-    shift = POSITION_BITS - bits
-    size = 1 << bits
-    first, last = (start + 1) % size, end
-    if start == end:
-        return [(0, (1 << POSITION_BITS) - 1)]
-    if first <= last:
-        return [(first << shift, (last + 1 << shift) - 1)]
-    return [(first << shift, (1 << POSITION_BITS) - 1), (0, (last + 1 << shift) - 1)]

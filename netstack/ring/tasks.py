@@ -20,7 +20,7 @@ class Numbered(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """Ask these and wait for answers: all of them, or so many good ones, but no longer than the time."""
+    """Ask these and wait for answers: all of them, or so many good ones (none: no waiting), but no longer than the time."""
 
     questions: Sequence[tuple[Contact, Callable[[int], DataMessage]]]
     """Whom, and the message with its number."""
@@ -29,6 +29,8 @@ class Ask:
     good: Callable[[Any], bool] = lambda answer: True
     number: int = 0
     """Of the one question, where it is asked again under its old number."""
+    until: Callable[[Sequence[tuple[Contact, Any]]], bool] | None = None
+    """Instead of `enough`: whether these answers are."""
 
 
 @dataclass(slots=True)
@@ -57,6 +59,8 @@ class Durable:
 @dataclass(frozen=True, slots=True)
 class Pause:
     seconds: float
+    woken: bool = False
+    """Shorter when something has changed (`wake`)."""
 
 
 Wait = Ask | LookUp | Durable | Pause
@@ -90,6 +94,7 @@ class Tasks:
         self._durable: set[int] = set()
         self._unkept: dict[int, list[_Task]] = {}
         self._alarms: list[tuple[float, int, int, _Task]] = []
+        self._sleeping: list[tuple[int, _Task]] = []
         self._count = 0
 
     def number(self) -> int:
@@ -102,6 +107,10 @@ class Tasks:
         number = self.number()
         self._unkept[number] = []
         return number
+
+    def tell(self, to: Contact, message: Callable[[int], DataMessage]) -> None:
+        """Ask without waiting."""
+        self._send(to, message(self.number()))
 
     def run(self, work: Work, now: float) -> None:
         """Begin some work."""
@@ -120,7 +129,9 @@ class Tasks:
             return
         del self._asked[message.number], task.numbers[message.number]
         task.answers.came.append((sender, message))
-        if not task.numbers or sum(ask.good(answer) for _, answer in task.answers.came) >= ask.enough:
+        came = task.answers.came
+        done = ask.until(came) if ask.until is not None else sum(ask.good(each) for _, each in came) >= ask.enough
+        if done or not task.numbers:
             self._go_on(task, task.answers, now)
 
     def found(self, number: int, responsible: Contact | None, now: float) -> bool:
@@ -134,6 +145,13 @@ class Tasks:
         """A batch is durable."""
         for task in self._unkept.pop(batch, ()):
             self._go_on(task, None, now)
+
+    def wake(self, now: float) -> None:
+        """Something has changed: who pauses until then goes on at once."""
+        sleeping, self._sleeping = self._sleeping, []
+        for turn, task in sleeping:
+            if task.turn == turn:
+                self._go_on(task, None, now)
 
     def on_timer(self, now: float) -> None:
         while self._alarms and self._alarms[0][0] <= now:
@@ -168,15 +186,19 @@ class Tasks:
                     return
             elif isinstance(wait, Pause):
                 self._alarm(now + wait.seconds, task)
+                if wait.woken:
+                    self._sleeping = [each for each in self._sleeping if each[1].turn == each[0]]
+                    self._sleeping.append((task.turn, task))
                 return
             else:
                 task.answers = result = Answers([])
-                if wait.questions and wait.enough > 0:
-                    for to, message in wait.questions:
-                        number = wait.number or self.number()
+                for to, message in wait.questions:
+                    number = wait.number or self.number()
+                    if wait.enough > 0:
                         self._asked[number] = task
                         task.numbers[number] = to
-                        self._send(to, message(number))
+                    self._send(to, message(number))
+                if task.numbers:
                     self._alarm(now + wait.timeout, task)
                     return
 

@@ -32,7 +32,7 @@ MAGIC = 0x72696E67
 """In Hello: "ring", so that programs of other protocols are told apart by their first octets."""
 LONGEST_ADDRESS = 255
 _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[a-z0-9._-]+):[1-9][0-9]{0,4}")
-_IDENTIFIERS = frozenset({"key", "ident", "path"})
+_IDENTIFIERS = frozenset({"key", "ident", "path", "start", "end"})
 """Fields with whole numbers that lie on the circle; all others are below 2^160."""
 
 
@@ -101,6 +101,18 @@ KINDS: Mapping[int, type[Message]] = MappingProxyType(
         55: data_messages.FetchAnswer,
         56: data_messages.Store,
         57: data_messages.StoreAnswer,
+        58: data_messages.Claim,
+        59: data_messages.ClaimAnswer,
+        60: data_messages.Own,
+        61: data_messages.OwnAnswer,
+        62: data_messages.Compare,
+        63: data_messages.CompareAnswer,
+        64: data_messages.Pull,
+        65: data_messages.PullAnswer,
+        66: data_messages.Offer,
+        67: data_messages.OfferAnswer,
+        68: data_messages.Give,
+        69: data_messages.GiveAnswer,
     }
 )
 """By the octet that says which message a frame has; those below 16 are about the connection."""

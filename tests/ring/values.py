@@ -11,7 +11,7 @@ from netstack.ring.identifiers import MOST_BITS, Contact
 from netstack.ring.messages import Message
 from netstack.ring.wire import KINDS, Hello
 
-IDENTIFIERS = ("key", "ident", "path")
+IDENTIFIERS = ("key", "ident", "path", "start", "end")
 ADDRESSES = strategies.sampled_from(["192.0.2.1:4160", "node1.ring.test:4160", "[2001:db8::1]:65535", "a:1"])
 
 

@@ -1,0 +1,180 @@
+"""Who is responsible for which arc, as those know it that have its copies: configurations with epochs, promised as ballots.
+
+A configuration is an arc, its owner and its holders, the other nodes that have copies. Who wants another one (the owner,
+because a holder is gone or new; a successor, because the owner is gone) takes a greater epoch and asks the holders of all
+configurations that may still be in use: those that promise it serve no smaller epoch any more. A write was acknowledged
+by the owner and at least `quorum` - 1 holders, so an owner needs the promises of `quorum` - 1 holders, and who takes over
+those of all but `quorum` - 2: any two such sets have one in common, who knows of both, and of every write one is asked
+who has it. This is the reasoning of Vertical Paxos and RAMBO; an arc is what they call a register's configuration.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from netstack.ring.identifiers import Contact
+from netstack.ring.records import POSITION_BITS
+
+MOST = 64
+"""Claims that a node remembers; beyond it forgets those of the smallest epochs."""
+Span = tuple[int, int]
+"""Places from one to another, both included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration."""
+
+    start: int
+    """Identifiers of the arc (start, end]; the whole circle where the two are one."""
+    end: int
+    epoch: int
+    owner: Contact
+    holders: Sequence[Contact]
+
+
+def spans_of(start: int, end: int, bits: int) -> list[Span]:
+    """Places of the keys of an arc."""
+    shift, size = POSITION_BITS - bits, 1 << bits
+    first, last = (start + 1) % size, end
+    if start == end:
+        return [(0, (1 << POSITION_BITS) - 1)]
+    if first <= last:
+        return [(first << shift, ((last + 1) << shift) - 1)]
+    return [(0, ((last + 1) << shift) - 1), (first << shift, (1 << POSITION_BITS) - 1)]
+
+
+def overlap(these: Iterable[Span], those: Sequence[Span]) -> bool:
+    """Whether any place is in both."""
+    return any(first <= other[1] and other[0] <= last for first, last in these for other in those)
+
+
+def without(these: Iterable[Span], those: Iterable[Span]) -> list[Span]:
+    """The places of the first that are not in the second."""
+    left = [*these]
+    for start, end in those:
+        parts = []
+        for first, last in left:
+            if last < start or first > end:
+                parts.append((first, last))
+                continue
+            if first < start:
+                parts.append((first, start - 1))
+            if last > end:
+                parts.append((end + 1, last))
+        left = parts
+    return left
+
+
+class _Claim:
+    __slots__ = ("config", "in_use", "seen", "spans")
+
+    def __init__(self, config: Config, spans: list[Span], in_use: bool, seen: float) -> None:
+        self.config = config
+        self.spans = spans
+        """Where no later one that is in use has taken its place."""
+        self.in_use = in_use
+        self.seen = seen
+
+
+class Claims:
+    """What a node has promised."""
+
+    def __init__(self, bits: int) -> None:
+        self._bits = bits
+        self._claims: list[_Claim] = []
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def at(self, position: int) -> Config | None:
+        """The one of the greatest epoch at a place."""
+        best = None
+        for claim in self._claims:
+            if (best is None or claim.config.epoch > best.epoch) and overlap(claim.spans, ((position, position),)):
+                best = claim.config
+        return best
+
+    def known(self, start: int, end: int) -> Iterator[tuple[Config, bool]]:
+        """Those that have to do with an arc, and whether they are in use."""
+        spans = spans_of(start, end, self._bits)
+        return ((claim.config, claim.in_use) for claim in self._claims if overlap(claim.spans, spans))
+
+    def promise(self, config: Config, in_use: bool, now: float) -> bool:
+        """Follow a configuration from now on; False when a greater epoch, or as great a one of another, was promised."""
+        spans = spans_of(config.start, config.end, self._bits)
+        for claim in self._claims:
+            other = claim.config
+            if other == config:
+                claim.seen = now
+                if in_use and not claim.in_use:
+                    self._use(claim)
+                return True
+            greater = other.epoch > config.epoch or (other.epoch == config.epoch and other.owner != config.owner)
+            if greater and overlap(claim.spans, spans):
+                return False
+        for claim in self._claims:
+            if claim.config.owner == config.owner and claim.config.epoch == config.epoch and not without(spans, claim.spans):
+                claim.seen = now  # part of an arc, the rest of which was handed over
+                return True
+        for other_claim in self._claims:
+            if other_claim.config.owner == config.owner and not other_claim.in_use:
+                other_claim.spans = without(other_claim.spans, spans)  # its owner has given it up
+        self._claims = [each for each in self._claims if each.spans]
+        claim = _Claim(config, spans, in_use, now)
+        self._claims.append(claim)
+        if in_use:
+            self._use(claim)
+        if len(self._claims) > MOST:
+            self._claims.remove(min(self._claims, key=lambda each: each.config.epoch))
+        return True
+
+    def holds(self, owner: Contact, epoch: int) -> bool:
+        """Whether a claim is remembered."""
+        return any(claim.config.owner == owner and claim.config.epoch == epoch for claim in self._claims)
+
+    def copies(self, me: Contact, since: float) -> list[Span]:
+        """Places of which this node is to have copies, as owners have said since then."""
+        return [
+            span
+            for claim in self._claims
+            if me in claim.config.holders and claim.seen >= since
+            for span in claim.spans
+        ]  # fmt: skip
+
+    def holding(self, me: Contact, since: float) -> bool:
+        """Whether an owner counts on this node, as it has said since then."""
+        return any(me in claim.config.holders and claim.seen >= since for claim in self._claims)
+
+    def _use(self, claim: _Claim) -> None:
+        claim.in_use = True
+        for other in self._claims:
+            if other is not claim and other.config.epoch <= claim.config.epoch:
+                other.spans = without(other.spans, claim.spans)
+        self._claims = [each for each in self._claims if each.spans]
+
+
+def to_be_asked(target: Sequence[Span], known: Mapping[Config, bool], bits: int) -> list[Config]:
+    """Configurations that may be in use somewhere in some places: at each the latest that surely was, and all after it."""
+    regions = {config: spans_of(config.start, config.end, bits) for config in known}
+    found: list[Config] = []
+    left = {config: list(spans) for config, spans in regions.items()}
+    later: list[Span] = []
+    for config in sorted(known, key=lambda each: -each.epoch):
+        here = without(left[config], later)
+        if overlap(here, target):
+            found.append(config)
+        if known[config]:
+            later.extend(regions[config])
+    return found
+
+
+def enough(config: Config, is_right: bool, promised: Collection[Contact], quorum: int) -> bool:
+    """Whether so many holders of a configuration have promised to leave it.
+
+    `is_right`: it is its owner who asks, or whom the owner gave the arc.
+    """
+    holders = len(config.holders)
+    needed = quorum - 1 if is_right else holders - quorum + 2
+    if not is_right and holders < quorum - 1:
+        needed = 0  # nothing was ever acknowledged
+    return sum(each in promised for each in config.holders) >= needed
