@@ -78,6 +78,7 @@ class Arcs:
         self._since: float | None = None
         """When it began to wait for promises that it needs."""
         self._last_sync = 0.0
+        self._news = False
         self._failures = 0
         """Attempts at a new configuration, one after the other."""
 
@@ -101,7 +102,7 @@ class Arcs:
         """A holder follows another one, or has forgotten."""
         if holder in self.synced:
             self._contested = True
-            self._wake()
+            self.wake()
 
     def claimed(self, sender: Contact, question: Claim) -> ClaimAnswer | None:
         """Another peer wants an arc, or has it."""
@@ -127,7 +128,7 @@ class Arcs:
             return OwnAnswer(question.number, PROMISED)
         if all(_mark(each) != _mark(question.config) for each in self._rights):
             self._rights = [*self._rights[-8:], question.config]
-        self._wake()
+        self.wake()
         return OwnAnswer(question.number, "")
 
     # The task
@@ -135,7 +136,14 @@ class Arcs:
     def work(self) -> Work:
         """For as long as the peer runs; `wake` when the neighbours have changed."""
         while not self.leaving:
-            yield Pause((yield from self._round()), woken=True)
+            self._news = False
+            pause = yield from self._round()
+            yield Pause(0.0 if self._news else pause, woken=True)
+
+    def wake(self) -> None:
+        """Something has changed: look at it, now or after what is under way."""
+        self._news = True
+        self._wake()
 
     def _round(self) -> Generator[Wait, Any, float]:
         """Do what is due; seconds until something is again."""
@@ -212,8 +220,11 @@ class Arcs:
         for each, in_use in self.claims.known(start, self._me.ident):
             self._learn(known, each, in_use)
             own.add(_mark(each))
-        if self._is_taking(target, known, rights) and not (yield from self._nobody_serves(start, others, known)):
-            return False
+        if self._is_taking(target, known, rights):
+            if not (yield from self._nobody_serves(start, others, known)):
+                return False
+            if self._unknown(target, known) and not self.founder and not self._is_over():
+                return False  # somebody has it, or had it
         config, promised = self._ballot(start, others, known), {self._me: own}
         asked_already: set[Contact] = set()
         for _ in range(ROUNDS):
@@ -386,7 +397,7 @@ class Arcs:
             self._contested = self._contested or not self.in_use
         else:
             self.serving = None
-        self._wake()
+        self.wake()
 
     def _yield_to(self, known: dict[Mark, tuple[Config, bool]]) -> None:
         """Somebody serves some of it: if with a greater epoch than this peer, that is so."""

@@ -175,6 +175,6 @@ def enough(config: Config, is_right: bool, promised: Collection[Contact], quorum
     """
     holders = len(config.holders)
     needed = quorum - 1 if is_right else holders - quorum + 2
-    if not is_right and holders < quorum - 1:
+    if holders < quorum - 1:
         needed = 0  # nothing was ever acknowledged
     return sum(each in promised for each in config.holders) >= needed

@@ -137,7 +137,7 @@ class Peer:
         """Begin a circle after all, where there was none to join."""
         self._now = now
         self.arcs.joining, self.arcs.founder = False, True
-        self._wake()
+        self.arcs.wake()
 
     def look_up(self, ident: int, now: Now) -> int:
         """As the node's: LookedUp follows, under the node's own numbers."""
@@ -514,7 +514,7 @@ class Peer:
             elif isinstance(event, Joined):
                 self.arcs.joining = False
             if isinstance(event, Joined | NeighboursChanged):
-                self._wake()
+                self.arcs.wake()
             if not isinstance(event, LookedUp) or not self._tasks.found(
                 event.number, event.responsible, self._now.monotonic
             ):
