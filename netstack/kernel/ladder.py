@@ -18,13 +18,16 @@ def hosts(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in (row.source_name, row.destination_name)))
 
 
-def listing(rows: Sequence[Row]) -> str:
-    """One numbered line for each message: `1  cse.nyu.edu -> dns.nyu.edu  A gaia.cs.umass.edu?`."""
+def listing(rows: Sequence[Row], width: int = WIDTH) -> str:
+    """One numbered line for each message: `1  cse.nyu.edu -> dns.nyu.edu  A gaia.cs.umass.edu?`; at most `width` characters
+    wide, but for what says who speaks to whom.
+    """
     digits = len(str(len(rows)))
     flows = [f"{row.source_name} -> {row.destination_name}" for row in rows]
     wide = max(map(len, flows), default=0)
+    room = max(COLUMN, width - digits - wide - 4)
     return "\n".join(
-        f"{number:>{digits}}  {flow:<{wide}}  {_said(row)}"
+        f"{number:>{digits}}  {flow:<{wide}}  {_clipped(_said(row), room)}"
         for number, (row, flow) in enumerate(zip(rows, flows, strict=True), 1)
     )
 
@@ -33,7 +36,7 @@ def ladder(rows: Sequence[Row], width: int = WIDTH) -> str:
     """Hosts as columns, messages as numbered arrows, at most `width` characters wide; `listing` when the hosts don't fit."""
     names = hosts(rows)
     if not rows or len(names) * COLUMN > width:
-        return listing(rows)
+        return listing(rows, width)
     spacing = min(width // len(names), max(COLUMN, *(len(name) + 4 for name in names), *_wanted(rows, names)))
     middles = {name: spacing // 2 + spacing * column for column, name in enumerate(names)}
     total = spacing * len(names)
