@@ -153,9 +153,15 @@ def smtp() -> Any:
     return Config(domains=("hamburger.edu",))
 
 
+def ring() -> Any:
+    from netstack.taps.ring import Config
+
+    return Config(bits=4, ident=5)
+
+
 CONFIGS: dict[str, Callable[[], Any]] = {
     "upper": upper, "dns": dns, "resolver": resolver, "origin": origin, "registrar": registrar, "cache": cache,
-    "smtp": smtp,
+    "smtp": smtp, "ring": ring,
 }  # fmt: skip
 """For each tap that builds one service: a least configuration. A new tap gets its row here."""
 COMPOSE = {"internet"}

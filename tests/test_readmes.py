@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from netstack.taps import cache, dns, origin, registrar, resolver, smtp, upper
+from netstack.taps import cache, dns, origin, registrar, resolver, ring, smtp, upper
 from netstack.taps.standalone import WorkerOptions
 from tests.processes import ROOT
 
@@ -115,6 +115,7 @@ TAPS = [
     (registrar, "registrar", "Options"),
     (cache, "cache", "Options"),
     (smtp, "smtp", "Options"),
+    (ring, "ring", "Options"),
     (upper, "sockets", "Options"),
 ]
 

@@ -19,9 +19,7 @@ NAME_VARIABLE = "NETSTACK_NAME"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 pass, 1 fail, 2 nothing to run or bad usage, 3 warnings."""
     commands = parser()
-    options, unknown = commands.parse_known_args(arguments)
-    if unknown:  # told by the command at hand, whose usage helps
-        getattr(options, "own", commands).error(f"unrecognized arguments: {' '.join(unknown)}")
+    options = commands.parse_args(arguments)
     if not hasattr(options, "module"):
         commands.print_help(sys.stderr)
         commands.exit(USAGE)
@@ -67,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
         name: str, about: str, module: str | None = None, world: bool = True, **more: str
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".", **more)  # type: ignore[arg-type]
-        sub.set_defaults(module=module or name, command=name, own=sub)
+        sub.set_defaults(module=module or name, command=name)
         common(sub, world)
         return sub
 
@@ -77,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         """An action of a command."""
         sub = group.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
         common(sub, world)
-        sub.set_defaults(action=name, own=sub)
+        sub.set_defaults(action=name)
         return sub
 
     up = command("up", "bring a world up")

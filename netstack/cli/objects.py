@@ -52,7 +52,6 @@ def ls(options: argparse.Namespace) -> int:
 
 def inspect(options: argparse.Namespace) -> int:
     """All that is known of what is stored under a URL; 1 when there is nothing."""
-    _check(options.url)
     with Client(options.name) as client:
         found = client.call("objects.inspect", host=host_of(client, options.at), url=options.url)
     if options.json:
@@ -87,7 +86,6 @@ def purge(options: argparse.Namespace) -> int:
     given = [options.url is not None, options.prefix is not None, options.all]
     if sum(given) != 1:
         raise CommandError("expected a URL, or --prefix, or --all", USAGE, "usage")
-    _check(options.url)
     with Client(options.name) as client:
         found = client.call(
             "objects.purge", host=host_of(client, options.at), url=options.url, prefix=options.prefix, all=options.all
@@ -98,8 +96,3 @@ def purge(options: argparse.Namespace) -> int:
         count = found["removed"]
         print(f"{count} stored {'response' if count == 1 else 'responses'} removed")
     return PASS
-
-
-def _check(url: str | None) -> None:
-    if url is not None and "://" not in url:
-        raise CommandError(f"{url!r} is no URL; expected for example http://www.someschool.edu/campus.gif", USAGE, "usage")

@@ -18,16 +18,13 @@ def hosts(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(name for row in rows for name in (row.source_name, row.destination_name)))
 
 
-def listing(rows: Sequence[Row], width: int = WIDTH) -> str:
-    """One numbered line for each message: `1  cse.nyu.edu -> dns.nyu.edu  A gaia.cs.umass.edu?`; at most `width` characters
-    wide, but for what says who speaks to whom.
-    """
+def listing(rows: Sequence[Row]) -> str:
+    """One numbered line for each message: `1  cse.nyu.edu -> dns.nyu.edu  A gaia.cs.umass.edu?`."""
     digits = len(str(len(rows)))
     flows = [f"{row.source_name} -> {row.destination_name}" for row in rows]
     wide = max(map(len, flows), default=0)
-    room = max(COLUMN, width - digits - wide - 4)
     return "\n".join(
-        f"{number:>{digits}}  {flow:<{wide}}  {_clipped(_said(row), room)}"
+        f"{number:>{digits}}  {flow:<{wide}}  {_said(row)}"
         for number, (row, flow) in enumerate(zip(rows, flows, strict=True), 1)
     )
 
@@ -36,7 +33,7 @@ def ladder(rows: Sequence[Row], width: int = WIDTH) -> str:
     """Hosts as columns, messages as numbered arrows, at most `width` characters wide; `listing` when the hosts don't fit."""
     names = hosts(rows)
     if not rows or len(names) * COLUMN > width:
-        return listing(rows, width)
+        return listing(rows)
     spacing = min(width // len(names), max(COLUMN, *(len(name) + 4 for name in names), *_wanted(rows, names)))
     middles = {name: spacing // 2 + spacing * column for column, name in enumerate(names)}
     total = spacing * len(names)

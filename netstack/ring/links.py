@@ -6,7 +6,7 @@ asks again, or finds out that it is gone.
 """
 
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -63,13 +63,15 @@ class LinkLimits:
     """Messages to one node that wait until it takes them; more are dropped."""
     waiting_octets: int = 64 * 1024 * 1024
     """Octets of all messages that wait, to whomever."""
+    connect: float = 2.0
+    """For a connection to another node to be made."""
     retry: float = 0.5
     """After a node could not be reached, until it is tried again; messages to it are dropped meanwhile."""
     silence: float = 1.0
     """Without a word on the connection to a node that does not answer: then the connection is given up, too."""
 
     def __post_init__(self) -> None:
-        for name in ("links", "per_address", "dials", "waiting", "waiting_octets", "retry", "silence"):
+        for name in ("links", "per_address", "dials", "waiting", "waiting_octets", "connect", "retry", "silence"):
             positive(name, getattr(self, name))
 
 
@@ -83,7 +85,7 @@ class Identity(Protocol):
 class Owner(Protocol):
     """Whose connections they are."""
 
-    def received(self, sender: Contact, message: Message) -> None: ...
+    def received(self, sender: Contact, message: Message, upkeep: bool) -> None: ...
 
     def placed_other(self, contact: Contact) -> None:
         """Another node has got a place on the circle."""
@@ -136,7 +138,7 @@ class Line:
         self.connection = connection
         if isinstance(event, Received):
             if self.link is not None:
-                self.links.got(self, self.link, event.message)
+                self.links.got(self, self.link, event)
         elif isinstance(event, Greeted):
             self.hello, self.placed = event.hello, event.hello.placed
             self.links.met(self, connection, event.hello)
@@ -182,6 +184,7 @@ class Links:
         bounds: StreamBounds | None = None,
         streams: StreamLimits | None = None,
         identity: Identity | None = None,
+        journal_upkeep: bool = False,
     ) -> None:
         """With `identity` all connections are under the machine's TLS, and who is there has to prove it."""
         self.machine = machine
@@ -191,6 +194,7 @@ class Links:
         self.limits = limits or LinkLimits()
         self.bounds = bounds or StreamBounds()
         self.streams = streams or machine.limits
+        self._dialing = replace(self.streams, connect=self.limits.connect)
         self.links: dict[Contact, Link] = {}
         """The one used longest ago first."""
         self.placed = False
@@ -198,6 +202,7 @@ class Links:
         self._network = network
         self._codec = codec
         self._identity = identity
+        self._journal_upkeep = journal_upkeep
         self._instance = machine.rng.getrandbits(64)
         self._seconds = machine.reactor.seconds
         self._client: Traffic = traffic(machine.registry, PROTOCOL, "client")
@@ -215,7 +220,7 @@ class Links:
     def engine(self) -> StreamEngine:
         """Of one more connection."""
         hello = Hello(MAGIC, VERSION, self._codec.circle.bits, self._network, self.me, self._instance, self.placed)
-        return StreamEngine(self._codec, hello, self.bounds)
+        return StreamEngine(self._codec, hello, self.bounds, self._journal_upkeep)
 
     def accepted(self) -> Line:
         """The role of one that comes in."""
@@ -223,12 +228,12 @@ class Links:
 
     # To others
 
-    def send(self, to: Contact, message: Message) -> None:
+    def send(self, to: Contact, message: Message, upkeep: bool = False) -> None:
         """Have a message brought to a node, in the order of these calls; it is dropped where that cannot be."""
         if self.stopping:
             return
         try:
-            say = Say(message, self._codec.encode(message))
+            say = Say(message, self._codec.encode(message, upkeep), upkeep)
         except LocalProtocolError:
             self.counts.dropped["unfit"] += 1
             return
@@ -258,7 +263,6 @@ class Links:
 
     def announce(self) -> None:
         """This node has got a place: whoever waits for that hears it."""
-        self.placed = True
         say = Say(Placed(), self._codec.encode(Placed()))
         for link in tuple(self.links.values()):
             if link.connection is not None and link.connection.connection is not None:
@@ -298,7 +302,7 @@ class Links:
             if not addresses:
                 raise Unreachable(f"{host} has no address")
             line.connecting = connect_stream(
-                self.machine, addresses[0], int(port), PROTOCOL, self.engine(), line, self._client, self.streams,
+                self.machine, addresses[0], int(port), PROTOCOL, self.engine(), line, self._client, self._dialing,
                 encrypted=self._identity is not None,
             )  # fmt: skip
             line.connection = await line.connecting
@@ -376,12 +380,12 @@ class Links:
             self._addresses[address] += 1
         return None
 
-    def got(self, line: Line, link: Link, message: Message) -> None:
+    def got(self, line: Line, link: Link, event: Received) -> None:
         """A message of a node that was met."""
         line.heard = self._seconds()
         self._use(link)
-        self.counts.received(message)
-        self.owner.received(link.contact, message)
+        self.counts.received(event.message)
+        self.owner.received(link.contact, event.message, event.upkeep)
 
     def parted(self, line: Line) -> None:
         """Nothing can be said there any more."""
@@ -392,7 +396,7 @@ class Links:
                 queue, link.queue = link.queue, deque()
                 for say in queue:
                     self._waiting -= len(say.framed)
-                    self.send(link.contact, say.message)
+                    self.send(link.contact, say.message, say.upkeep)
 
     def refusal(self, line: Line, event: Refused) -> None:
         """We do not talk to a node, or it does not talk to us."""

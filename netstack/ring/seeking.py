@@ -78,6 +78,12 @@ class Seeker:
         out, self._out = self._out, []
         return out
 
+    def is_upkeep(self, number: int) -> bool:
+        """Whether a Step that it has just sent is nobody's wish: for a shortcut, or a look for nodes that were lost."""
+        pending = self._pending.get(number)
+        asked = None if pending is None else pending[1]
+        return isinstance(asked, Asked) and asked.lookup.purpose in (Purpose.SHORTCUT, Purpose.REJOIN)
+
     def is_responsible(self, key: int) -> bool:
         """Whether a key is this node's: it lies after the predecessor, up to the node itself (the closest successor)."""
         before = self.predecessor

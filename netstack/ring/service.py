@@ -16,10 +16,43 @@ from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.ring.data_messages import REASONS as FAILURES
-from netstack.ring.data_messages import Failed, Got, Keep, Left, Stored
+from netstack.ring.data_messages import (
+    Claim,
+    ClaimAnswer,
+    Compare,
+    CompareAnswer,
+    Failed,
+    Give,
+    GiveAnswer,
+    Got,
+    Keep,
+    Left,
+    Offer,
+    OfferAnswer,
+    Own,
+    OwnAnswer,
+    Pull,
+    PullAnswer,
+    Stored,
+)
 from netstack.ring.identifiers import Contact
 from netstack.ring.links import PROTOCOL, Identity, LinkLimits, Links, Unreachable
-from netstack.ring.messages import Joined, JoinFailed, LookedUp, Message, Misbehaved, NodeGone
+from netstack.ring.messages import (
+    Alone,
+    Joined,
+    JoinFailed,
+    LookedUp,
+    Message,
+    Misbehaved,
+    Neighbours,
+    NeighboursAnswer,
+    NodeGone,
+    Notify,
+    Ping,
+    Pong,
+    Step,
+    StepAnswer,
+)
 from netstack.ring.metrics import RingCounts
 from netstack.ring.peer import Peer
 from netstack.ring.records import Record
@@ -28,6 +61,11 @@ from netstack.ring.wire import Codec
 from netstack.sansio import Event, Now
 from netstack.sansio.bounds import positive
 
+UPKEEP = (
+    Neighbours, NeighboursAnswer, Notify, Ping, Pong, Claim, ClaimAnswer, Own, OwnAnswer, Compare, CompareAnswer, Pull,
+    PullAnswer, Offer, OfferAnswer, Give, GiveAnswer,
+)  # fmt: skip
+"""What nodes say to keep the circle, and the copies on it, in order."""
 RECENT = 32
 """Look-ups of late that a node remembers."""
 
@@ -58,6 +96,9 @@ class Keeper(Protocol):
     def keep(self, records: Sequence[Record], dropped: Sequence[bytes]) -> "Deferred[None]":
         """Merge records into what is kept, drop keys; fires when both are durable."""
 
+    def close(self) -> "Deferred[None]":
+        """Fires when what was to be kept is."""
+
 
 class OperationFailed(Exception):
     """A get, put or remove came to nothing: one of `data_messages.REASONS`."""
@@ -82,11 +123,14 @@ class RingService(MultiService):
         streams: StreamLimits | None = None,
         identity: Identity | None = None,
         keeper: Keeper | None = None,
+        by_hand: Sequence[int] = (),
+        journal_upkeep: bool = False,
         leave: float = 10.0,
         patience: float = 60.0,
     ) -> None:
-        """`keeper`: where records are kept; without one they are lost when the process ends. `leave`: seconds to hand over
-        what it has when it stops. `patience`: for what is asked of it (TimeoutError).
+        """`keeper`: where records are kept; without one they are lost when the process ends. `by_hand`: identifiers of nodes
+        that it has shortcuts to. `leave`: seconds to hand over what it has when it stops. `patience`: for what is asked of
+        it (TimeoutError).
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
@@ -99,11 +143,12 @@ class RingService(MultiService):
         """Whether it has a place on a circle."""
         self.trouble = ""
         """Why it never will: its identifier is somebody else's."""
-        self.links = Links(machine, peer.me, network, codec, self, counts, links, bounds, streams, identity)
+        self.links = Links(machine, peer.me, network, codec, self, counts, links, bounds, streams, identity, journal_upkeep)
         counts.successors = lambda: sum(each != peer.me for each in peer.node.successors)
         counts.keys, counts.octets = lambda: len(peer.table), lambda: peer.table.octets
         self.listeners: list[StreamListener] = []
         self._keeper = keeper
+        self._by_hand = by_hand
         self._leave = leave
         self._patience = patience
         self._waiting: dict[int, Deferred[Any]] = {}
@@ -112,6 +157,7 @@ class RingService(MultiService):
         self._left: Deferred[None] | None = None
         self._stopped = self._news = False
         self._timer: IDelayedCall | None = None
+        self._drawing: IDelayedCall | None = None
         self._due = 0.0
         self._refusals: set[str] = set()
         self._unremembered: set[int] = set()
@@ -136,7 +182,7 @@ class RingService(MultiService):
         self.peer.start(self.machine.now(), joins=bool(self.joining.through))
         self._after(())
         if self.joining.through:
-            Deferred.fromCoroutine(self._join()).addErrback(lambda failure: self.log.failure("joining", failure))
+            self._begin_to_join()
         else:
             self._get_placed()
 
@@ -200,9 +246,9 @@ class RingService(MultiService):
 
     # Of Links
 
-    def received(self, sender: Contact, message: Message) -> None:
+    def received(self, sender: Contact, message: Message, upkeep: bool) -> None:
         if not self._stopped:
-            self._after(self.peer.receive(sender, message, self.machine.now()))
+            self._after(self.peer.receive(sender, message, self.machine.now()), upkeep)
 
     def placed_other(self, contact: Contact) -> None:
         """Another node has got a place: one that waits for it may join."""
@@ -228,15 +274,15 @@ class RingService(MultiService):
 
     # Steps of the peer
 
-    def _after(self, events: Iterable[Event]) -> None:
-        """What follows a call of the peer: its events, its messages, its timer."""
+    def _after(self, events: Iterable[Event], upkeep: bool = False) -> None:
+        """What follows a call of the peer: its events, its messages, its timer. `upkeep`: it was told something of that."""
         for event in events:
             self._told(event)
         for to, message in self.peer.outgoing():
             if to == self.peer.me:
-                self.machine.reactor.callLater(0, self.received, to, message)
+                self.machine.reactor.callLater(0, self.received, to, message, False)
             else:
-                self.links.send(to, message)
+                self.links.send(to, message, self._is_upkeep(message, upkeep))
         if self._stopped:
             return
         due = self.peer.next_timer()
@@ -246,6 +292,12 @@ class RingService(MultiService):
             self._timer.cancel()
         self._due = due
         self._timer = self.machine.reactor.callLater(max(0.0, due - self.machine.reactor.seconds()), self._on_timer)
+
+    def _is_upkeep(self, message: Message, told: bool) -> bool:
+        """Whether a message is nobody's wish; `told`: it may be an answer to what was none."""
+        if isinstance(message, Step):
+            return self.peer.node.is_upkeep(message.number)
+        return isinstance(message, UPKEEP) or (told and isinstance(message, StepAnswer))
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -270,6 +322,9 @@ class RingService(MultiService):
             self._keep(event)
         elif isinstance(event, Left):
             self._gone()
+        elif isinstance(event, Alone):
+            if self.placed and self.joining.through:
+                self._begin_to_join()
         elif isinstance(event, NodeGone):
             self.counts.gone += 1
             self.links.forget(event.node)
@@ -298,6 +353,11 @@ class RingService(MultiService):
             self._after(self.peer.persisted(batch, self.machine.now()))
 
     # Joining and leaving
+
+    def _begin_to_join(self) -> None:
+        self.placed = self.links.placed = False
+        joined = Deferred.fromCoroutine(self._join())
+        joined.addErrback(lambda failure: self.log.failure("{name} cannot join", failure, name=self.machine.name))
 
     async def _join(self) -> None:
         """Try the nodes in turn, until one lets this one in."""
@@ -354,8 +414,25 @@ class RingService(MultiService):
             woken.callback(None)
 
     def _get_placed(self) -> None:
-        self.placed = True
+        self.placed = self.links.placed = True
+        self.log.info("{name} has a place on the circle {network}", name=self.machine.name, network=self.network)
         self.links.announce()
+        if self._by_hand:
+            self._draw_shortcuts(self.peer.node.options.stabilize)
+
+    def _draw_shortcuts(self, pause: float) -> None:
+        """Have shortcuts to the nodes that were given by hand, once these are there."""
+        shortcuts, bits = self.peer.node.shortcuts, self.peer.circle.bits
+        missing = [at for at in range(len(self._by_hand)) if bits + at not in shortcuts]
+        for at in missing:
+            self.look_up(self._by_hand[at]).addCallbacks(self._draw, lambda _: None, (at,))
+        again = min(2 * pause, self.joining.most_retry) if missing else self.joining.most_retry
+        self._drawing = self.machine.reactor.callLater(pause, self._draw_shortcuts, again)
+
+    def _draw(self, found: LookedUp, at: int) -> None:
+        node = found.responsible
+        if node is not None and node.ident == self._by_hand[at] and node != self.peer.me:
+            self.peer.node.shortcuts[self.peer.circle.bits + at] = node
 
     def _leave_circle(self) -> "Deferred[None]":
         left = self._left = Deferred()
@@ -373,16 +450,17 @@ class RingService(MultiService):
     def _end(self) -> "Deferred[Any]":
         ended = self._stop_node()
         stopped = maybeDeferred(super().stopService)
-        return stopped.addBoth(lambda _: ended)
+        stopped.addBoth(lambda _: ended)
+        return stopped.addBoth(lambda _: None if self._keeper is None else self._keeper.close())
 
     def _stop_node(self) -> "Deferred[Any]":
         self._stopped = True
         self._wake()
         if self._joined is not None:
             self._told(JoinFailed(self.peer.me))
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for call in (self._timer, self._drawing):
+            if call is not None and call.active():
+                call.cancel()
         for done in tuple(self._waiting.values()):
             done.cancel()
         return self.links.stop()

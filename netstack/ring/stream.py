@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 from netstack.ring.messages import Message
 from netstack.ring.shown import summary
-from netstack.ring.wire import MAGIC, VERSION, Bye, Codec, Hello, Placed, Refusal
+from netstack.ring.wire import MAGIC, UPKEEP, VERSION, Bye, Codec, Hello, Placed, Refusal
 from netstack.sansio import (
     Abort,
     ByteBuffer,
@@ -67,6 +67,8 @@ class Received(Event):
     """A message of the ring."""
 
     message: Message
+    upkeep: bool = False
+    """Nobody has asked for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Say(Command):
 
     message: Message
     framed: bytes
+    upkeep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +118,12 @@ class StreamEngine(Recorder):
     duplex = True
     """Two nodes that have much to say both read on while they write, or neither would get to the end."""
 
-    def __init__(self, codec: Codec, hello: Hello, bounds: StreamBounds) -> None:
+    def __init__(self, codec: Codec, hello: Hello, bounds: StreamBounds, journal_upkeep: bool = False) -> None:
+        """`journal_upkeep`: the journal has also what nobody has asked for, which is most of what nodes say."""
         self._codec = codec
         self._hello = hello
         self._bounds = bounds
+        self._journal_upkeep = journal_upkeep
         self._input = ByteBuffer(codec.limits.frame + 4 + READ)
         self._out: list[bytes] = []
         self._greeted = self._said_bye = self._heard_bye = self._closed = False
@@ -159,7 +164,7 @@ class StreamEngine(Recorder):
             if not self.open:
                 raise LocalProtocolError("nothing can be said here before Hello and after Bye")
             self._active = now.monotonic
-            self._put(command.message, command.framed)
+            self._put(command.message, command.framed, command.upkeep)
         elif isinstance(command, Part):
             self._part(now)
         else:
@@ -220,7 +225,8 @@ class StreamEngine(Recorder):
 
     def _message(self, message: Message, body: bytes, now: Now) -> Iterator[Event]:
         self._tokens -= 1
-        if self.recording:
+        upkeep = body[0] >= UPKEEP
+        if self.recording and self._is_recorded(message, upkeep):
             self.record(False, summary(message), len(body).to_bytes(4, "big") + body)
         if isinstance(message, Refusal):
             self._closed = True
@@ -243,7 +249,7 @@ class StreamEngine(Recorder):
             raise RemoteProtocolError("a second Hello")
         else:
             self._active = now.monotonic
-            yield Received(message)
+            yield Received(message, upkeep)
 
     def _greet(self, message: Message) -> Iterator[Event]:
         mine = self._hello
@@ -284,7 +290,10 @@ class StreamEngine(Recorder):
     def _write(self, message: Message) -> None:
         self._put(message, self._codec.encode(message))
 
-    def _put(self, message: Message, framed: bytes) -> None:
+    def _is_recorded(self, message: Message, upkeep: bool) -> bool:
+        return self._journal_upkeep or not (upkeep or isinstance(message, Hello | Bye | Placed))
+
+    def _put(self, message: Message, framed: bytes, upkeep: bool = False) -> None:
         self._out.append(framed)
-        if self.recording:
+        if self.recording and self._is_recorded(message, upkeep):
             self.record(True, summary(message), framed)

@@ -1,6 +1,6 @@
 """Messages as octets: frames of a length, a kind and the fields of a message in the order of its dataclass.
 
-    frame    = length (4 octets, of all that follows) kind (1 octet) fields
+    frame    = length (4 octets, of all that follows) kind (1 octet, 128 added for upkeep) fields
     int      = one octet below 128, or 128 + n and n octets, the first of them not 0 (n up to 20)
     bool     = one octet, 0 or 1
     float    = 8 octets, IEEE 754 binary64, a number
@@ -9,6 +9,8 @@
     X | None = bool, and X where it is 1
     sequence = int (how many) items;  record = its fields
 
+Upkeep is what nobody has asked for: pings, and look-ups of a node for its own shortcuts. It is left out of journals.
+
 All big-endian. There is one way to write a value and no other is read, so that equal messages are equal octets. A new
 message is one row of `KINDS`: its fields are read from its class.
 """
@@ -16,6 +18,7 @@ message is one row of `KINDS`: its fields are read from its class.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import lru_cache
 from math import isnan
 from struct import Struct
 from types import MappingProxyType, UnionType
@@ -116,6 +119,8 @@ KINDS: Mapping[int, type[Message]] = MappingProxyType(
     }
 )
 """By the octet that says which message a frame has; those below 16 are about the connection."""
+UPKEEP = 128
+"""Added to a kind."""
 MESSAGES = tuple(kind for number, kind in KINDS.items() if number >= 16)
 
 
@@ -158,7 +163,7 @@ class Codec:
         self._by_kind = {kind: (each, self._record(each, _NUMBER if each is Hello else own)) for kind, each in KINDS.items()}
         self._by_class = {each: (kind, self._by_kind[kind][1].write) for kind, each in KINDS.items()}
 
-    def encode(self, message: Message) -> bytes:
+    def encode(self, message: Message, upkeep: bool = False) -> bytes:
         """The frame; raises LocalProtocolError for a message that is out of bounds, or none of the table."""
         try:
             kind, write = self._by_class[type(message)]
@@ -173,12 +178,12 @@ class Codec:
         if size > self.limits.frame:
             raise LocalProtocolError(f"{type(message).__name__} of {size} octets; at most {self.limits.frame} are sent")
         out[0:4] = size.to_bytes(4, "big")
-        out[4] = kind
+        out[4] = kind | UPKEEP if upkeep else kind
         return bytes(out)
 
     def decode(self, body: bytes) -> Message:
         """A frame without its length; raises RemoteProtocolError for anything but the octets of a message."""
-        found = self._by_kind.get(body[0]) if body else None
+        found = self._by_kind.get(body[0] & ~UPKEEP) if body else None
         if found is None:
             raise RemoteProtocolError(f"there is no message of kind {body[0]}" if body else "an empty frame")
         kind, record = found
@@ -192,6 +197,12 @@ class Codec:
             raise RemoteProtocolError(f"{kind.__name__}: {len(body) - end} octets after its fields")
         made: Message = message
         return made
+
+    @classmethod
+    @lru_cache(maxsize=16)
+    def of(cls, circle: Circle, limits: WireLimits) -> "Codec":
+        """The same one for many nodes."""
+        return cls(circle, limits)
 
     # From the classes of messages
 

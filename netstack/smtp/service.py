@@ -61,8 +61,6 @@ class SMTPService(MultiService):
         self.listeners: list[StreamListener] = []
         self.mailboxes = mailboxes
         self.policies = policies
-        self.directory = doors[0].reception.directory if doors else None
-        """Who is here."""
         self.know: Callable[[Directory], None] = lambda directory: None
         """Replaces who is here by others; what is in the queue stays."""
         counts = traffic(machine.registry, PROTOCOL, "server")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from netstack.kernel.listen import Endpoint
@@ -24,6 +25,8 @@ from netstack.world.zones import hints, zone_texts
 if TYPE_CHECKING:
     from twisted.application.service import IService
 
+RING_DOORS = 4
+"""Nodes that a node of the ring tries to join through."""
 WWW = "www"
 """Directory of a host's disk; below it is one for each of its Web servers, named as the service."""
 
@@ -127,6 +130,18 @@ class Composer:
             name: {service.name: self._listens(service) for service in host.services}
             for name, host in self.world.hosts.items()
         }
+
+    @cached_property
+    def ring_places(self) -> Mapping[str, str]:
+        """Where the node of each ring host is reached."""
+        found = {}
+        for host in self.world.hosts.values():
+            service = host.service("ring")
+            if service is not None:
+                port = next((each.port for each in _standard(service)), 0) + self.table.port_offset
+                address = self.table.first(host.name)
+                found[host.name] = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+        return found
 
     def _listens(self, service: Service) -> list[str]:
         return [f"{each.kind}:{each.port + self.table.port_offset}" for each in _standard(service)]
@@ -301,6 +316,22 @@ def _smtp(composer: Composer, host: Host, service: Service) -> dict[str, object]
     }
 
 
+def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]:
+    """All ring hosts of a world are one circle; the first of them begins it, where no other one has begun one."""
+    from netstack.taps.ring import Config
+
+    places, own = composer.ring_places, composer.ring_places[host.name]
+    doors = [place for place in islice(places.values(), RING_DOORS + 1) if place != own][:RING_DOORS]
+    textbook = composer.world.profile.name == "textbook"
+    return {
+        "network": composer.world.name,
+        "contact": own,
+        "join": tuple(doors),
+        "begin": len(doors) > 0 and own == next(iter(places.values())),
+        **({"bits": 4, "ring": replace(Config().ring, successors=2)} if textbook else {}),
+    }
+
+
 def _upper(composer: Composer, host: Host, service: Service) -> dict[str, object]:
     return {}
 
@@ -319,6 +350,7 @@ COMPOSED: Mapping[str, Plugin] = {
         defaults=("cleartext", "authentication", "dane", "mta_sts"),
         leaf=True,
     ),
+    "ring": Plugin(("tcp:4160",), _ring, defaults=("network", "bits", "ring", "join", "begin")),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""

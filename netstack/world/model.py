@@ -24,6 +24,7 @@ PLUGINS: Mapping[str, str] = MappingProxyType(
         "cache": "Web cache: forward or reverse proxy",
         "smtp": "mail host: takes mail for its domains, keeps it, and sends its users' mail",
         "registrar": "registrar: its form and API insert domains into the zones that name the host in `updates`",
+        "ring": "a node of a distributed hash table: the ring hosts of a world are one circle",
         "upper": "UDP and TCP sentence-to-uppercase servers",
     }
 )
@@ -191,6 +192,15 @@ def completed(world: World) -> World:
         for host in list(mail.policy_hosts(made)):
             hosts.setdefault(host.name, host)
     return made
+
+
+def without(world: World, plugin: str) -> World:
+    """The world with the same hosts, none of which runs a plugin."""
+    hosts = {
+        name: replace(host, services=tuple(each for each in host.services if each.plugin != plugin))
+        for name, host in world.hosts.items()
+    }
+    return replace(world, hosts=MappingProxyType(hosts))
 
 
 def _with_service(host: Host, plugin: str) -> Host:

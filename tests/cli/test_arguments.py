@@ -45,15 +45,6 @@ def test_bad_usage_is_code_2(arguments: tuple[str, ...], capsys: pytest.CaptureF
     assert "usage: netstack" in capsys.readouterr().err
 
 
-def test_what_a_command_does_not_take_is_told_with_its_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert usage_code("link", "umass", "100ms") == 2
-    told = capsys.readouterr().err
-    assert "usage: netstack link" in told
-    assert "unrecognized arguments: 100ms" in told
-    assert usage_code("mail", "ls", "bob@hamburger.edu", "INBOX") == 2
-    assert "usage: netstack mail ls" in capsys.readouterr().err
-
-
 def test_help_is_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert usage_code("--help") == 0
     text = capsys.readouterr().out

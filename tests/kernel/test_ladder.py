@@ -58,8 +58,6 @@ def test_more_hosts_than_fit_become_a_list() -> None:
     rows = [row(f"host{n}.test", "server.test", "hello") for n in range(10)]
     assert ladder(rows) == listing(rows)
     assert listing(rows).splitlines()[0] == " 1  host0.test -> server.test  hello"
-    long = [row(f"host{n}.test", "server.test", "hello " * 50) for n in range(10)]
-    assert {len(line) for line in ladder(long, 90).splitlines()} == {90}
 
 
 def test_no_rows_are_an_empty_text() -> None:
@@ -73,7 +71,7 @@ ROWS = st.lists(st.builds(row, st.sampled_from([*NAMES, "b", "<c>"]), st.sampled
 @given(ROWS, st.integers(20, 120))
 def test_any_rows_can_be_drawn(rows: list[Row], width: int) -> None:
     text = ladder(rows, width)
-    if text != listing(rows, width):
+    if text != listing(rows):
         assert all(len(line) <= width for line in text.splitlines())
         assert sum("->" in line or "<-" in line or "|<>" in line for line in text.splitlines()) >= len(rows)
     drawing = ElementTree.fromstring(svg(rows).encode())

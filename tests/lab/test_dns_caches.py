@@ -7,7 +7,7 @@ import pytest
 from netstack.lab import dns_caching, dns_rotation
 from netstack.lab.bench import Bench
 from netstack.lab.runner import run
-from netstack.world.session import Session, open_session
+from netstack.world.session import Session
 
 
 def other(folder: Path, options: str) -> Bench:
@@ -17,7 +17,7 @@ def other(folder: Path, options: str) -> Bench:
 
     class Other(Bench):
         def world(self, name: str) -> Session:
-            return open_session(str(file), self.on, self.seed)
+            return super().world(str(file))
 
     return Other("simulated", 1)
 

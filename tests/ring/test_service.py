@@ -45,7 +45,11 @@ def test_the_chapters_circle_in_the_journal(shortcuts: bool, forwards: int) -> N
     assert rows[0].source_name == "node3"
     assert rows[-1].summary == "Found: responsible 15, path " + " ".join(map(str, found.path[:-1]))
     assert all(row.source[1] == PORT or row.destination[1] == PORT for row in rows)
+    town.simulation.journal.clear()
     assert town.ask(3, "look_up", 14).responsible == town.contact(15)
+    town.run(5.0)
+    assert {row.summary for row in town.simulation.journal if row.summary.startswith("Step:")} == {"Step: key 14"}
+    assert not [row for row in town.simulation.journal if row.summary.startswith(("N", "P"))]
 
 
 def test_a_circle_is_settled_within_a_second() -> None:
@@ -133,6 +137,22 @@ def test_the_first_node_comes_back_through_the_others() -> None:
     town.hosts[1].boot()
     town.run(3.0)
     assert town.successors() == neighbours((1, 5, 9))
+
+
+def test_who_has_lost_everybody_joins_again() -> None:
+    town = Town(())
+    places = [town.contact(ident).address for ident in (1, 5)]
+    town.add(1, *places, begin=True)
+    town.add(5, *places)
+    town.run(SETTLED)
+    assert town.successors() == {1: [5], 5: [1]}
+    town.hosts[1].power_off()
+    town.run(30.0)
+    assert town.successors()[5] == [5]
+    assert not town.services[5].placed
+    town.hosts[1].boot()
+    town.run(40.0)
+    assert town.successors() == {1: [5], 5: [1]}
 
 
 def test_nobody_to_join_through_is_waited_for() -> None:

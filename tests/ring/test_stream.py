@@ -254,5 +254,8 @@ def test_the_journal_has_whole_frames() -> None:
     side.engine.recording = True
     side.tell(Step(1, 14))
     side.say(Ping(2))
+    side.do(Say(Ping(3), CODEC.encode(Ping(3), upkeep=True), True))
+    side.get(CODEC.encode(Step(4, 1), upkeep=True))
+    assert side.events[-1] == Received(Step(4, 1), True)
     rows = [(row.sent, row.summary, row.data) for row in side.engine.messages()]
     assert rows == [(False, "Step: key 14", CODEC.encode(Step(1, 14))), (True, "Ping", CODEC.encode(Ping(2)))]

@@ -87,7 +87,7 @@ def test_octets_are_one_message_or_none(body: bytes) -> None:
         message = SMALL.decode(body)
     except RemoteProtocolError:
         return
-    assert SMALL.encode(message)[4:] == body
+    assert SMALL.encode(message, upkeep=body[0] >= 128)[4:] == body
 
 
 @pytest.mark.parametrize(("message", "octets", "shown"), CASES, ids=[shown for _, _, shown in CASES])
@@ -105,6 +105,7 @@ def test_no_message_is_cut_or_has_more(message: Message, octets: str, shown: str
     [
         ("", "an empty frame"),
         ("00", "no message of kind 0"),
+        ("7f", "no message of kind 127"),
         ("ff", "no message of kind 255"),
         ("10 07 10", "Step: a number above 15"),
         ("10 8107 0e", "written longer than it is"),
@@ -144,6 +145,12 @@ def test_what_is_wrong_is_said(octets: str, said: str) -> None:
 def test_what_cannot_be_sent_is_said(message: Any, said: str) -> None:
     with pytest.raises(LocalProtocolError, match=said):
         Codec(Circle(4), WireLimits(frame=512, items=4)).encode(message)
+
+
+def test_upkeep_is_a_bit_of_the_kind() -> None:
+    framed = SMALL.encode(Step(7, 14), upkeep=True)
+    assert framed.hex() == "00000003" + "90070e"
+    assert SMALL.decode(framed[4:]) == Step(7, 14)
 
 
 def test_places() -> None:

@@ -201,17 +201,10 @@ def described(number: int, envelope: "Envelope") -> dict[str, Any]:
 
 async def _box(service: Any, arguments: Arguments) -> tuple[Any, Any]:
     """An account's mail and the messages of one of its folders."""
-    from netstack.mail.addresses import AddressError, parse_mailbox
     from netstack.mail.store import StoreError
 
-    name = text(arguments, "account")
-    try:
-        account = service.directory.account(parse_mailbox(name, utf8=True))
-    except AddressError as error:
-        raise ControlError(f"{name!r}: {error}", "usage") from None
-    if account is None:
-        raise ControlError(f"{name} is nobody's mailbox on {arguments['host']}", "usage")
-    box = service.mailboxes.account(account.name)
+    name = text(arguments, "account").lower()
+    box = service.mailboxes.account(name)
     try:
         _, messages = await box.snapshot(text(arguments, "folder", "INBOX"))
     except StoreError as error:

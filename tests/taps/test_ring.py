@@ -1,0 +1,110 @@
+"""netstack-ring's options, and two nodes under twistd: they find each other, one leaves politely."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from twisted.python.usage import UsageError
+
+from netstack.kernel.real import real_machine
+from netstack.ring.engine import RingOptions
+from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.records import DataOptions
+from netstack.ring.stream import StreamBounds
+from netstack.taps.ring import Config, Options, build
+from tests.processes import ROOT, running, twistd
+
+
+def parsed(*arguments: str) -> Options:
+    options = Options()
+    options.parseOptions(list(arguments))
+    return options
+
+
+def test_the_defaults() -> None:
+    config = parsed().config()
+    assert config == Config()
+    assert (config.bits, config.ring.shortcuts, config.ring.successors, config.data.copies) == (160, True, 4, 3)
+
+
+def test_every_kind_of_option_reaches_the_config() -> None:
+    config = parsed(
+        "--listen=tcp:7", "--bits=6", "--ident=0x1f", "--network=mine", "--contact=Node1.test:7", "--join=Node2.test:7",
+        "--join=[::1]:8", "--begin", "--no-shortcuts", "--shortcut=12,48", "--shortcut", "60", "--successors=3",
+        "--stabilize=2", "--timeout=0.2", "--copies=2", "--ttl=inf", "--max-value=1000", "--rate=10", "--idle-seconds=9",
+        "--max-links=5", "--max-frame=400000", "--join-retry=2", "--max-connections=7", "--leave=3",
+    ).config()  # fmt: skip
+    assert (config.listen, config.bits, config.ident, config.network) == (("tcp:7",), 6, 31, "mine")
+    assert (config.contact, config.join, config.begin) == ("node1.test:7", ("node2.test:7", "[::1]:8"), True)
+    assert config.by_hand == (12, 48, 60)
+    assert config.ring == RingOptions(3, shortcuts=False, stabilize=2, timeout=0.2, hurry=1 / 16)
+    assert config.data == DataOptions(copies=2, value_octets=1000)
+    assert config.bounds == StreamBounds(rate=10, idle_seconds=9)
+    assert (config.links.links, config.wire.frame, config.joining.retry) == (5, 400_000, 2)
+    assert (config.connections, config.leave) == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--listen=udp:7"], "listen: udp:7 is a datagram endpoint"),
+        (["--bits=3"], "bits: expected 4 to 160, got 3"),
+        (["--bits=4", "--ident=16"], "ident: expected a number from 0 to 15, got 16"),
+        (["--ident=five"], "ident: expected a number such as 5 or 0x1f, got 'five'"),
+        (["--ident=-2"], "ident: expected a number such as 5"),
+        (["--join=node2"], "join: expected HOST:PORT, an IPv6 address in brackets, got 'node2'"),
+        (["--contact=::1:7"], "contact: expected HOST:PORT"),
+        (["--begin"], "begin: expected nodes to join through"),
+        (["--bits=4", "--shortcut=3,x"], "shortcuts: expected identifiers such as 12, got 3, x"),
+        (["--bits=4", "--shortcut=16"], "shortcuts: expected numbers from 0 to 15"),
+        (["--network="], "network: expected a name"),
+        (["--copies=6"], "copies: expected at most 5, one more than the successors, got 6"),
+        (["--successors=0"], "successors: expected a number above 0"),
+        (["--hurry=2"], "hurry: expected more than 0 and at most 1"),
+        (["--max-frame=1000"], "frame: expected at least 327680"),
+        (["--rate=0"], "rate: expected a number above 0"),
+        (["--leave=0"], "leave: expected a number above 0"),
+        (["--timeout=soon"], "--timeout 'soon': a number was expected"),
+        (["--workers=2"], "workers"),
+    ],
+)
+def test_a_wrong_option_is_named(arguments: list[str], said: str) -> None:
+    with pytest.raises(UsageError, match=said.replace("(", r"\(").replace("?", r"\?").replace("[", r"\[")):
+        parsed(*arguments)
+
+
+def test_where_a_node_lies(tmp_path: Path) -> None:
+    machine = real_machine("node", ("127.0.0.8",), tmp_path, port_offset=10000)
+    built = build(Config(bits=16), machine)
+    place = "127.0.0.8:14160"
+    assert built.peer.me == Contact(Circle(16).of(place.encode()), place)
+    assert [str(listener.endpoint) for listener in built.listeners] == [f"tcp:14160:interface={'127.0.0.8'}"]
+    machine = real_machine("node", ("0.0.0.0",), tmp_path)
+    with pytest.raises(ValueError, match="contact: expected HOST:PORT, for nobody can be told to connect to tcp:4160"):
+        build(Config(), machine)
+    assert build(Config(contact="node.test:1"), real_machine("n", ("0.0.0.0",), tmp_path)).peer.me.address == "node.test:1"
+
+
+@pytest.mark.slow
+def test_two_nodes_and_a_polite_end(tmp_path: Path) -> None:
+    one = twistd(
+        "netstack-ring", "--name", "one", "--bits=4", "--ident=1", "--listen=tcp:18160", "--state", str(tmp_path / "1")
+    )  # fmt: skip
+    two = twistd(
+        "netstack-ring", "--name", "two", "--bits=4", "--ident=9", "--listen=tcp:18161", "--join=127.0.0.1:18160",
+        "--state", str(tmp_path / "2"), "--health", "18191",
+    )  # fmt: skip
+    with running(*one, ready="one is node 1 of ring"), running(*two, ready="two has a place on the circle"):
+        assert "ok" in _get(18191, "/readyz")
+        metrics = _get(18191, "/metrics")
+        assert "netstack_ring_successors 1.0" in metrics
+        assert 'netstack_ring_messages_total{direction="sent",kind="Step"}' in metrics
+
+
+def _get(port: int, path: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}{path}').read().decode())"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    return done.stdout
