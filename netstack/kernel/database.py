@@ -115,6 +115,8 @@ class Database:
         results: list[Any] = []
         connection.execute("BEGIN IMMEDIATE")
         try:
+            if len(batch) == 1:  # what a savepoint remembers of each page is not needed
+                return [self._commit_one(connection, batch[0])]
             for work in batch:
                 connection.execute("SAVEPOINT work")
                 try:
@@ -130,6 +132,16 @@ class Database:
             raise
         return results
 
+    def _commit_one(self, connection: sqlite3.Connection, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        try:
+            result = work(connection)
+        except Exception:
+            result = Failure()
+            connection.execute("ROLLBACK")  # fails where SQLite has given up by itself
+        else:
+            connection.execute("COMMIT")
+        return result
+
     def _open(self) -> sqlite3.Connection:
         connection = self._disk.database(self._path)
         try:
@@ -138,6 +150,7 @@ class Database:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_checkpoint")  # syncs what a process wrote that was killed before it could
             connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA temp_store = MEMORY")
             [size] = connection.execute("PRAGMA page_size").fetchone()
             connection.execute(f"PRAGMA max_page_count = {max(1, self.limits.octets // (size or _PAGE))}")
             connection.execute("BEGIN IMMEDIATE")

@@ -9,6 +9,8 @@ from netstack.smtp.queue import LOCAL
 
 DEEPEST = 10
 """Aliases of aliases."""
+REMEMBERED = 10_000
+"""Addresses whose meaning is remembered; then all are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class Directory:
     catch_all: Mailbox | None = None
     """Who gets what nobody has the address of; then no address is unknown."""
 
+    _found: dict[Mailbox, Found] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """Addresses that were asked for."""
+
     def become(self, other: "Directory") -> None:
         """Know what another one knows, and nothing else."""
         for each in fields(self):
@@ -66,10 +71,17 @@ class Directory:
 
     def find(self, mailbox: Mailbox) -> Found:
         """What an address of ours stands for; raises NoSuchUser."""
+        found = self._found.get(mailbox)
+        if found is not None:
+            return found
         mailboxes: dict[Mailbox, None] = {}
         lists: dict[Mailbox, tuple[Mailbox, ...]] = {}
         self._expand(mailbox, mailboxes, lists, set(), 0)
-        return Found(tuple(mailboxes), tuple(lists.items()), mailboxes.keys() != {mailbox} or bool(lists))
+        found = Found(tuple(mailboxes), tuple(lists.items()), mailboxes.keys() != {mailbox} or bool(lists))
+        if len(self._found) >= REMEMBERED:
+            self._found.clear()
+        self._found[mailbox] = found
+        return found
 
     def _expand(
         self,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from netstack.mail.addresses import Mailbox
 from netstack.sansio import Command, Event, Peer
@@ -143,6 +144,20 @@ class Challenge(Command):
     """334 with these octets in base64 (RFC 4954 §4)."""
 
     data: bytes
+
+
+class Clerk(Protocol):
+    """Answers for a role, at once, what events ask for otherwise: with the same replies, and the same comes of it."""
+
+    def answer(self, event: Event) -> Reply:
+        """To HelloReceived, MailReceived, RecipientReceived and MessageBegun."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attend(Command):
+    """From now on the clerk may be asked in the place of events; an engine without a hot path does not."""
+
+    clerk: Clerk
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,11 @@ from netstack.mail.message import date_field, head, message_id, missing_fields
 from netstack.sansio import Event, Peer
 from netstack.sansio.bounds import all_positive
 from netstack.smtp.admission import Admission, AdmissionLimits
-from netstack.smtp.directory import Directory, Found, NoSuchUser
+from netstack.smtp.directory import Directory, NoSuchUser
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.events import (
     Answer,
+    Attend,
     AuthenticationBegun,
     AuthenticationContinued,
     Challenge,
@@ -53,8 +54,6 @@ from netstack.smtp.wire import Reply
 
 OK = "2.0.0"
 _CIRCLES = Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
-_FOUND = 10_000
-"""Addresses whose meaning is remembered."""
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
 """How a header section begins, be it an empty one (RFC 5322 §2.2)."""
@@ -160,18 +159,7 @@ class Reception:
         """Of messages that are coming in."""
         self.coming = self.keeping = 0
         """Messages whose envelope has begun and that have not ended, and those that are being kept."""
-        self._found: dict[Mailbox, Found] = {}
         self._date = 0, ""
-
-    def find(self, mailbox: Mailbox) -> Found:
-        """What an address of ours stands for; raises NoSuchUser."""
-        found = self._found.get(mailbox)
-        if found is None:
-            found = self.directory.find(mailbox)
-            if len(self._found) >= _FOUND:
-                self._found.clear()
-            self._found[mailbox] = found
-        return found
 
     def date(self, now: float) -> str:
         """RFC 5322 §3.3, in UTC."""
@@ -205,19 +193,13 @@ class Conversation:
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, ContentReceived):
             self._receive(event.data)
-        elif isinstance(event, RecipientReceived):
-            connection.send(Answer(self._counted(self._recipient(event))))
-        elif isinstance(event, MailReceived):
-            connection.send(Answer(self._counted(self._mail(event))))
-        elif isinstance(event, MessageBegun):
-            connection.send(Answer(self._begin()))
+        elif isinstance(event, RecipientReceived | MailReceived | MessageBegun | HelloReceived):
+            connection.send(Answer(self.answer(event)))
         elif isinstance(event, MessageEnded):
             self._take(connection)
-        elif isinstance(event, HelloReceived):
-            self._client.hello, self._client.extended = event.name, event.extended
-            connection.send(Answer(Reply(250, (f"Hello {event.name}, pleased to meet you",))))
         elif isinstance(event, ClientConnected):
             self._client.peer = event.peer
+            connection.send(Attend(self))
             connection.send(Answer(Reply(220, (f"{self._reception.options.name} ESMTP",))))
         elif isinstance(event, Secured):
             self._client = Client(event.peer)
@@ -229,6 +211,19 @@ class Conversation:
             connection.send(Answer(self._look_up(event)))
         elif isinstance(event, CommandRefused):
             self._reception.counts.refused(event.reply.code)
+
+    def answer(self, event: Event) -> Reply:
+        """A Clerk's."""
+        if isinstance(event, RecipientReceived):
+            return self._counted(self._recipient(event))
+        if isinstance(event, MailReceived):
+            return self._counted(self._mail(event))
+        if isinstance(event, MessageBegun):
+            return self._counted(self._begin())
+        if not isinstance(event, HelloReceived):
+            raise TypeError(f"a clerk has no answer to {type(event).__name__}")
+        self._client.hello, self._client.extended = event.name, event.extended
+        return Reply(250, (f"Hello {event.name}, pleased to meet you",))
 
     def lost(self, reason: str) -> None:
         self._drop()
@@ -300,7 +295,7 @@ class Conversation:
             transaction.recipients.append((event, (mailbox,)))
             return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
         try:
-            found = reception.find(mailbox)
+            found = directory.find(mailbox)
         except NoSuchUser:
             return Reply(550, (f"{mailbox} is nobody's address here",), "5.1.1")
         if not reception.may_relay(self._client):

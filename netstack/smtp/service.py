@@ -14,7 +14,7 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
 from netstack.smtp.dialogue import PROTOCOL
 from netstack.smtp.directory import Directory
-from netstack.smtp.engine import ServerEngine
+from netstack.smtp.engine.hot import HotServerEngine, Memo
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import Queue
@@ -89,5 +89,6 @@ class SMTPService(MultiService):
         return stopped.addBoth(lambda _: self.mailboxes.close())
 
 
-def _engine(offer: Offer, limits: SMTPLimits) -> Callable[[], ServerEngine]:
-    return lambda: ServerEngine(offer, limits)
+def _engine(offer: Offer, limits: SMTPLimits) -> Callable[[], HotServerEngine]:
+    memo = Memo()
+    return lambda: HotServerEngine(offer, limits, memo)

@@ -157,8 +157,11 @@ class Spool:
         kept: dict[int, tuple[Head, list[Head]]] = {}
         try:
             names = [name for name in disk.list(self._directory) if name.startswith("segment-")]
+            # Numbers were given to messages of which nothing is here: none is given again
+            self._next = int(self._machine.wall() * 1e6)
         except FileNotFoundError:
             names = []
+            disk.make_directory(self._directory)
         for name in names:
             segment = _Segment(f"{self._directory}/{name}")
             self._segments.append(segment)

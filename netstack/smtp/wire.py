@@ -5,8 +5,9 @@ differently see two different mails (SMTP smuggling, CVE-2023-51764 and its kin)
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from netstack.sansio import LocalProtocolError, RemoteProtocolError
 
@@ -38,7 +39,7 @@ class Reply:
     """A server's reply (RFC 5321 §4.2); `enhanced` is "" where there is none (RFC 2034)."""
 
     code: int
-    lines: Sequence[str]
+    lines: tuple[str, ...]
     enhanced: str = ""
 
     @property
@@ -60,6 +61,7 @@ class Reply:
         return " ".join(part for part in (str(self.code), self.enhanced, self.text) if part)
 
 
+@lru_cache(1024)
 def encode_reply(reply: Reply) -> bytes:
     """A reply's lines, each with the code, and the enhanced status code where there is one (RFC 2034 §4).
 

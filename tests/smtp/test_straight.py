@@ -1,6 +1,7 @@
 """Mail for one mailbox of this host goes straight into it before 250; all other mail goes through the queue."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -95,6 +96,9 @@ def test_it_is_in_the_mailbox_when_the_client_is_told(host: Host) -> None:
     host.host.boot()
     host.simulation.run(for_seconds=1)
     [octets] = host.mail()
+    assert b" id 1\r\n" in octets
+    host.send("bob@hamburger.edu")
+    assert b" id 1\r\n" not in host.mail()[1], "no number is given twice"
     assert octets.startswith(b"Return-Path: <alice@crepes.fr>\r\nReceived: from client.test ([192.0.2.9])\r\n")
     assert octets.endswith(MESSAGE)
     assert not host.service.queue.messages
@@ -129,6 +133,14 @@ def test_who_takes_which_way(host: Host, to: list[str], notify: str, passed: int
     assert [octets for octets in host.mail() if octets.endswith(MESSAGE)] == list(host.mail())
     assert len(host.mail()) == 1
     assert len(host.passed) == passed
+
+
+def test_who_is_gone_gets_no_more_mail_and_who_is_new_does(host: Host) -> None:
+    assert host.send("robert@hamburger.edu") == [250]
+    host.service.know(replace(CONFIG, accounts=("robert@hamburger.edu",), aliases=()).directory)
+    assert host.send("robert@hamburger.edu") == [250]
+    assert host.send("bob@hamburger.edu") == [550]
+    assert (len(host.mail()), len(host.mail("robert@hamburger.edu"))) == (1, 1)
 
 
 def test_a_mailbox_that_is_full_makes_it_wait(host: Host) -> None:

@@ -78,7 +78,7 @@ def append(
         if arrival.once is not None:
             before[arrival.once] = Appended(message, folder, again=True)
     if added:
-        threads = _threads(database, [arrival.summary.mentions for arrival, _ in added])
+        threads = _threads(database, [(message.file, arrival.summary.mentions) for arrival, message in added])
         rows = zip(added, threads, strict=True)
         _insert(database, "file", [_file_row(message.file, thread, arrival) for (arrival, message), thread in rows])
         _insert(database, "arrived", [(message.file, arrival.octets, arrival.source) for arrival, message in added])
@@ -93,7 +93,7 @@ def append(
 
 
 def _file_row(file: int, thread: int, arrival: Arrival) -> tuple[object, ...]:
-    return file, arrival.size, arrival.crc, thread or file, *_kept(arrival.summary)
+    return file, arrival.size, arrival.crc, thread, *_kept(arrival.summary)
 
 
 def _kept(seen: Summary) -> tuple[object, ...]:
@@ -253,8 +253,8 @@ def since(database: sqlite3.Connection, folder: int, modseq: int) -> tuple[list[
 
 def place_file(database: sqlite3.Connection, file: int, size: int, crc: int, seen: Summary) -> None:
     """A new row of a file."""
-    [thread] = _threads(database, [seen.mentions])
-    _insert(database, "file", [(file, size, crc, thread or file, *_kept(seen))])
+    [thread] = _threads(database, [(file, seen.mentions)])
+    _insert(database, "file", [(file, size, crc, thread, *_kept(seen))])
 
 
 def next_uid(database: sqlite3.Connection, folder: int) -> tuple[int, int]:
@@ -289,10 +289,12 @@ def _before(database: sqlite3.Connection, keys: Sequence[str]) -> dict[str, Appe
     return found
 
 
-def _threads(database: sqlite3.Connection, messages: Sequence[Sequence[int]]) -> list[int]:
-    """The thread of each message's mentions: that of one that is known, which has all of them from now on; else a new one,
-    with the number of the first. 0 without mentions."""
-    mentions = list({mention for each in messages for mention in each})
+def _threads(database: sqlite3.Connection, files: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
+    """The thread of each file by its mentions: that of one that is known, which has all of them from now on; else a new one.
+
+    A new thread has the number of its first file: numbers that only grow are cheap to index.
+    """
+    mentions = list({mention for _, own in files for mention in own})
     known: dict[int, int] = {}
     for start in range(0, len(mentions), _AT_ONCE):
         part = mentions[start : start + _AT_ONCE]
@@ -301,10 +303,10 @@ def _threads(database: sqlite3.Connection, messages: Sequence[Sequence[int]]) ->
         )
     new: dict[int, int] = {}
     threads = []
-    for each in messages:
-        thread = next((known[mention] for mention in each if mention in known), each[0] if each else 0)
+    for file, own in files:
+        thread = next((known[mention] for mention in own if mention in known), file)
         threads.append(thread)
-        for mention in each:
+        for mention in own:
             if mention not in known:
                 known[mention] = new[mention] = thread
     _insert(database, "mention", list(new.items()))

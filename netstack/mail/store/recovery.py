@@ -92,7 +92,10 @@ def rebuild(database: sqlite3.Connection, disk: Disk, wall: float, limits: Store
     with suppress(FileNotFoundError):
         told = ledger.replay(disk.read(files.LEDGER))
     there = {file for each in files.listed(disk, files.FILES) for file in files.listed(disk, f"{files.FILES}/{each}")}
-    known: dict[int, int] = {}
+    wanted = {file for folder in told.values() for file, _, _, _ in folder.messages.values()}
+    known = {
+        file: _read_file(database, disk, file) for file in sorted(wanted & there)
+    }  # in order: threads get their numbers
     names: set[str] = set()
     dropped = 0
     for number, folder in sorted(told.items()):
@@ -114,8 +117,6 @@ def rebuild(database: sqlite3.Connection, disk: Disk, wall: float, limits: Store
             if file not in there:
                 dropped += 1
                 continue
-            if file not in known:
-                known[file] = _read_file(database, disk, file)
             messages.place(database, number, Message(uid, file, bits, keywords, modseq, known[file], date))
     newest = max((each.validity for each in told.values()), default=0)
     database.execute("UPDATE account SET modseq = ?, validity = ?", (modseq, newest))

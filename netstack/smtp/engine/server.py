@@ -23,6 +23,7 @@ from netstack.smtp.arguments import chunk_arguments, hello_name, mail_arguments,
 from netstack.smtp.engine.states import STATES, State, Step
 from netstack.smtp.events import (
     Answer,
+    Attend,
     AuthenticationBegun,
     AuthenticationContinued,
     Challenge,
@@ -135,8 +136,8 @@ class ServerEngine(Recorder):
         yield from self.receive(b"", now)
 
     def send(self, command: Command, now: Now) -> None:
-        if isinstance(command, Drain):
-            self._draining = True
+        if isinstance(command, Drain | Attend):
+            self._draining = self._draining or isinstance(command, Drain)
             return
         asked, self._asked = self._asked, None
         if asked is None:
@@ -502,9 +503,8 @@ class ServerEngine(Recorder):
             return
         self.extended = asked.extended
         self.state = STATES.next(self.state, Step.HELLO)
-        lines = [f"{self._offer.name} {reply.text}".strip()]
-        if asked.extended:
-            lines += self._offer.extensions(self._limits, self.secure)
+        first = f"{self._offer.name} {reply.text}".strip()
+        lines = (first, *(self._offer.extensions(self._limits, self.secure) if asked.extended else ()))
         self._reply(Reply(250, lines))
 
     def _answer_begun(self, asked: MessageBegun, reply: Reply, now: Now) -> None:

@@ -1,0 +1,126 @@
+"""The hot path says and asks the same as the plain engine, whatever comes, and does not miss a time."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from netstack.sansio import Event
+from netstack.smtp.engine.hot import REMEMBERED, HotServerEngine, Memo
+from netstack.smtp.events import Answer, Attend, HelloReceived, MailReceived, MessageBegun, RecipientReceived
+from netstack.smtp.limits import SMTPLimits
+from netstack.smtp.wire import Reply
+from tests.smtp.dialogue import OFFER, SECURE, Side, agreeable, server
+
+LIMITS = SMTPLimits(messages=4, recipients=3, errors=4, idle_commands=4, message=60)
+USUAL = (b"HELO crepes.fr\r\n", b"MAIL FROM:<alice@crepes.fr>\r\n", b"RCPT TO:<bob@hamburger.edu>\r\n", b"DATA\r\n")
+LINES = (
+    *USUAL, b"hi\r\n.\r\n", b"EHLO crepes.fr\r\n", b"rcpt to: <eve@hamburger.edu>\r\n",
+    b"RCPT TO:<nobody@hamburger.edu>\r\n",
+    "MAIL FROM:<ä@crepes.fr> SMTPUTF8\r\n".encode(), "RCPT TO:<ü@hamburger.edu>\r\n".encode(),
+    b"MAIL FROM:<alice@crepes.fr> BODY=BINARYMIME\r\n", b"MAIL FROM:<busy@crepes.fr>\r\n", b"BDAT 4 LAST\r\na\r\n\r\n",
+    b"BDAT 2\r\na\r\n", b"RSET\r\n", b"NOOP\r\n", b"QUIT\r\n", b"STARTTLS\r\n", b"AUTH PLAIN AGEAYg==\r\n", b"what?\r\n",
+    b"MAIL FROM:<alice@crepes.fr>\r\nRCPT TO:<bob@hamburger.edu>\r\nDATA\r\n", b"x" * 70 + b"\r\n.\r\n",
+)  # fmt: skip
+ASKED = (HelloReceived, MailReceived, RecipientReceived, MessageBegun)
+
+
+def reply_to(event: Event) -> Reply:
+    if isinstance(event, MailReceived) and event.sender is not None and event.sender.local == "busy":
+        return Reply(421, ("too much", "closing"), "4.7.0")
+    if isinstance(event, MessageBegun) and event.chunked:
+        return Reply(452, ("full",), "4.3.1")
+    answer = agreeable(event)
+    assert isinstance(answer, Answer)
+    return answer.reply
+
+
+class HotSide(Side):
+    """Driven as StreamDriver does it; `said` is all that the role was asked."""
+
+    def __init__(self, memo: Memo) -> None:
+        super().__init__(HotServerEngine(OFFER, LIMITS, memo), self._role)
+        self.hot = 0
+        self.connect()
+        self.engine.send(Attend(self), self.now)
+
+    def answer(self, event: Event) -> Reply:
+        self.events.append(event)
+        return reply_to(event)
+
+    def _role(self, event: Event) -> Answer | None:
+        answer = agreeable(event)
+        return Answer(reply_to(event)) if isinstance(answer, Answer) else None
+
+    def feed(self, data: bytes) -> bytes:
+        assert isinstance(self.engine, HotServerEngine)
+        if self.closed:
+            return b""
+        answer = self.engine.at_once(data, self.time)
+        if answer is None:
+            return super().feed(data)
+        self.hot += 1
+        return answer
+
+
+def plain() -> Side:
+    def role(event: Event) -> Answer | None:
+        answer = agreeable(event)
+        return Answer(reply_to(event)) if isinstance(answer, Answer) else None
+
+    return server(role, limits=LIMITS)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.lists(st.sampled_from(LINES), max_size=12), min_size=1, max_size=4))
+def test_the_same_is_said_and_asked(connections: list[list[bytes]]) -> None:
+    memo = Memo()
+    for lines in (list(USUAL), *connections, *connections):
+        hot, oracle = HotSide(memo), plain()
+        for line in lines:
+            for side in (hot, oracle):
+                side.time += 1
+            assert hot.feed(line) == oracle.feed(line)
+            assert (hot.engine.state, hot.closed, hot.wants_tls) == (oracle.engine.state, oracle.closed, oracle.wants_tls)  # type: ignore[union-attr]
+            assert (hot.fault is None) == (oracle.fault is None)
+            if hot.wants_tls:
+                hot.wants_tls = oracle.wants_tls = False
+                assert hot.connect(SECURE) == oracle.connect(SECURE)
+        assert [*map(repr, hot.events)] == [*map(repr, oracle.events)]
+        assert type(hot.engine) is not type(oracle.engine)
+
+
+def test_lines_that_came_before_need_no_events() -> None:
+    memo = Memo()
+    for times in range(2):
+        side = HotSide(memo)
+        for line in USUAL:
+            side.feed(line)
+        assert side.hot == (len(USUAL) if times else 0)
+
+
+def test_the_timer_is_never_due_before_the_one_that_was_set() -> None:
+    memo = Memo()
+    for _ in range(2):
+        side = HotSide(memo)
+        set_for = side.engine.next_timer()
+        assert set_for is not None
+        for line in USUAL:
+            side.time += 50
+            side.feed(line)
+            due = side.engine.next_timer()
+            assert due is not None
+            assert due >= set_for or side.hot == 0
+    assert side.hot == len(USUAL)
+    assert side.wait(LIMITS.data_seconds - 1) == b""
+    assert side.wait(1).startswith(b"421 "), "the time for the message is up"
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    memo = Memo()
+    side = HotSide(memo)
+    side.feed(b"EHLO crepes.fr\r\n")
+    for number in range(REMEMBERED + 10):
+        memo.keep((b"MAIL FROM:<%d@x.test>\r\n" % number, True, False, False), MailReceived(None))
+    assert 0 < len(memo) <= REMEMBERED
+    memo.clear()
+    side.feed(b"MAIL FROM:<" + b"a" * 60 + b"@crepes.fr> ENVID=" + b"a" * 90 + b" AUTH=" + b"b" * 400 + b"\r\n")
+    assert not memo
