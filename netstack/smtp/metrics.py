@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,18 +20,32 @@ BOUNDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 5 * 86
 """Seconds from a message's arrival to the end of its way."""
 
 
+SIZES = tuple(float(1 << power) for power in range(10, 27, 2))
+"""Octets of a message, from a KiB to 64 MiB."""
+RECIPIENTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
+
+
 class Receptions:
     """What one kind of listener counts: "mx" or "submission"."""
 
     def __init__(self) -> None:
         self.messages = self.octets = 0
+        self.sizes, self.recipients = Durations(SIZES), Durations(RECIPIENTS)
         self.refusals: Counter[int] = Counter()
         self.logins: Counter[str] = Counter()
+        self.secured: Counter[str] = Counter()
+        """Connections under TLS by version."""
+        self.lost: Counter[str] = Counter()
+        """Connections that ended in the middle of a message, by how far it was: "envelope" or "data"."""
+        self.proved: Counter[tuple[str, str]] = Counter()
+        """Messages and signatures by method (spf, dkim, dmarc) and result (RFC 8601 §2.7)."""
 
-    def taken(self, octets: int) -> None:
+    def taken(self, octets: int, recipients: int) -> None:
         """A message that is ours now."""
         self.messages += 1
         self.octets += octets
+        self.sizes.add(octets)
+        self.recipients.add(recipients)
 
     def refused(self, code: int) -> None:
         """A command or message that got this reply."""
@@ -58,19 +73,41 @@ class MailCollector(Exporter):
         self.delays.setdefault(fate, Durations(BOUNDS)).add(seconds)
 
     def collect(self) -> Iterator[Metric]:
-        labels = ["kind"]
-        taken = CounterMetricFamily("netstack_smtp_messages_accepted", "Messages taken.", labels=labels)
-        octets = CounterMetricFamily("netstack_smtp_messages_accepted_bytes", "Octets of messages taken.", labels=labels)
-        refused = CounterMetricFamily("netstack_smtp_rejections", "Commands and messages refused.", labels=[*labels, "code"])
-        logins = CounterMetricFamily("netstack_smtp_logins", "Log-ins.", labels=[*labels, "result"])
-        for kind, counts in self.receptions.items():
-            taken.add_metric([kind], counts.messages)
-            octets.add_metric([kind], counts.octets)
-            for code, count in sorted(counts.refusals.items()):
-                refused.add_metric([kind, str(code)], count)
-            for result, count in sorted(counts.logins.items()):
-                logins.add_metric([kind, result], count)
-        yield from (taken, octets, refused, logins)
+        yield from self._received()
+        yield from self._queued()
+        yield from self._sent()
+
+    def _received(self) -> Iterator[Metric]:
+        kind = ["kind"]
+        taken = CounterMetricFamily("netstack_smtp_messages_accepted", "Messages taken.", labels=kind)
+        octets = CounterMetricFamily("netstack_smtp_messages_accepted_bytes", "Octets of messages taken.", labels=kind)
+        sizes = HistogramMetricFamily("netstack_smtp_message_size_bytes", "Octets of one.", labels=kind)
+        recipients = HistogramMetricFamily("netstack_smtp_message_recipients", "Recipients of one.", labels=kind)
+        refused = CounterMetricFamily("netstack_smtp_rejections", "Commands and messages refused.", labels=[*kind, "code"])
+        logins = CounterMetricFamily("netstack_smtp_logins", "Log-ins.", labels=[*kind, "result"])
+        secured = CounterMetricFamily("netstack_smtp_server_tls", "Connections under TLS.", labels=[*kind, "version"])
+        lost = CounterMetricFamily(
+            "netstack_smtp_connections_lost", "Connections that ended within a message.", labels=[*kind, "stage"]
+        )
+        proved = CounterMetricFamily(
+            "netstack_smtp_authentication", "Messages, and of DKIM signatures, judged.", labels=["method", "result"]
+        )
+        for name, counts in self.receptions.items():
+            taken.add_metric([name], counts.messages)
+            octets.add_metric([name], counts.octets)
+            sizes.add_metric([name], counts.sizes.cumulated(), counts.sizes.seconds)
+            recipients.add_metric([name], counts.recipients.cumulated(), counts.recipients.seconds)
+            counted: tuple[tuple[CounterMetricFamily, Counter[Any]], ...] = (
+                (refused, counts.refusals), (logins, counts.logins), (secured, counts.secured), (lost, counts.lost),
+            )  # fmt: skip
+            for family, values in counted:
+                for value, count in sorted(values.items()):
+                    family.add_metric([name, str(value)], count)
+            for key, count in sorted(counts.proved.items()):
+                proved.add_metric(key, count)
+        yield from (taken, octets, sizes, recipients, refused, logins, secured, lost, proved)
+
+    def _queued(self) -> Iterator[Metric]:
         queue = self.queue
         counted = queue.counts if queue is not None else None
         ends = CounterMetricFamily("netstack_smtp_deliveries", "Recipients whose mail came to an end.", labels=["fate"])
@@ -82,10 +119,20 @@ class MailCollector(Exporter):
             yield CounterMetricFamily(f"netstack_smtp_{name}", f"{text}.", value)
         spool = queue.spool if queue is not None else None
         messages = len(queue.messages) if queue is not None else 0
+        oldest = queue.oldest() if queue is not None else 0.0
         yield GaugeMetricFamily("netstack_smtp_queue_messages", "Messages in the queue.", messages)
+        yield GaugeMetricFamily("netstack_smtp_queue_oldest_seconds", "Age of the one that came first.", oldest)
         yield GaugeMetricFamily("netstack_smtp_queue_bytes", "Octets of the queue's files.", spool.octets if spool else 0)
         yield CounterMetricFamily("netstack_smtp_queue_commits", "Writes with their sync.", spool.commits if spool else 0)
         yield CounterMetricFamily("netstack_smtp_queue_damaged", "Damage found on disk.", spool.damaged if spool else 0)
+        delays = HistogramMetricFamily(
+            "netstack_smtp_delivery_delay_seconds", "From a message's arrival to its recipient's.", labels=["fate"]
+        )
+        for kind_, durations in self.delays.items():
+            delays.add_metric([kind_.value], durations.cumulated(), durations.seconds)
+        yield delays
+
+    def _sent(self) -> Iterator[Metric]:
         tls = CounterMetricFamily("netstack_smtp_client_tls", "Connections to other servers by TLS.", labels=["result"])
         for result, count in self.tls().items():
             tls.add_metric([result], count)
@@ -95,12 +142,6 @@ class MailCollector(Exporter):
         for key, count in sorted(self.policies.items()):
             policies.add_metric(key, count)
         yield from (tls, policies)
-        delays = HistogramMetricFamily(
-            "netstack_smtp_delivery_delay_seconds", "From a message's arrival to its recipient's.", labels=["fate"]
-        )
-        for fate, durations in self.delays.items():
-            delays.add_metric([fate.value], durations.cumulated(), durations.seconds)
-        yield delays
 
 
 def collector(registry: CollectorRegistry) -> MailCollector:

@@ -142,6 +142,11 @@ class Queue:
         self._stopping = False
         self._stopped: list[Deferred[None]] = []
 
+    def oldest(self) -> float:
+        """Seconds since the message came that came first of those that wait."""
+        first = next(iter(self.messages.values()), None)
+        return 0.0 if first is None else max(0.0, self._machine.wall() - first.arrived)
+
     @property
     def spool(self) -> Spool:
         return self._spool

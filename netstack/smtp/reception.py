@@ -42,6 +42,7 @@ from netstack.smtp.events import (
     MessageBegun,
     MessageDropped,
     MessageEnded,
+    QuitReceived,
     RecipientReceived,
     ResetReceived,
     Secured,
@@ -199,11 +200,13 @@ class Conversation:
             self._take(connection)
         elif isinstance(event, ClientConnected):
             self._client.peer = event.peer
+            self._secured(event.peer)
             connection.send(Attend(self))
             connection.send(Answer(Reply(220, (f"{self._reception.options.name} ESMTP",))))
         elif isinstance(event, Secured):
             self._client = Client(event.peer)
-        elif isinstance(event, ResetReceived | MessageDropped):
+            self._secured(event.peer)
+        elif isinstance(event, ResetReceived | MessageDropped | QuitReceived):
             self._drop()
         elif isinstance(event, AuthenticationBegun | AuthenticationContinued):
             self._later(self._log_in(event), connection)
@@ -226,11 +229,17 @@ class Conversation:
         return Reply(250, (f"Hello {event.name}, pleased to meet you",))
 
     def lost(self, reason: str) -> None:
+        if self._transaction is not None:
+            self._reception.counts.lost["data" if self._transaction.octets else "envelope"] += 1
         self._drop()
 
     def drain(self, connection: Connection) -> None:
         """Finish the message in hand."""
         connection.send(Drain())
+
+    def _secured(self, peer: Peer) -> None:
+        if peer.security is not None:
+            self._reception.counts.secured[peer.security.version] += 1
 
     def _counted(self, reply: Reply) -> Reply:
         if reply.code >= 400:
@@ -403,7 +412,7 @@ class Conversation:
             if not is_there:
                 return self._queue(transaction, content, number, now, patient=False)
             reception.queue.delivered(now)
-            return self._accepted(content, number)
+            return self._accepted(content, number, 1)
 
         return straight.deliver(account, transaction.mail.sender, content, number, now, patient).addCallback(delivered)
 
@@ -417,14 +426,16 @@ class Conversation:
         return straight.account(mailboxes[0])
 
     def _queue(self, transaction: Transaction, content: bytes, number: int, now: float, patient: bool) -> Deferred[Reply]:
+        envelopes = self._envelopes(transaction, now)
         try:
-            kept = self._reception.queue.accept(self._envelopes(transaction, now), content, number, patient)
+            kept = self._reception.queue.accept(envelopes, content, number, patient)
         except SpoolFull as error:
             return succeed(_not_kept(error))
-        return kept.addCallbacks(lambda _: self._accepted(content, number), _not_kept)
+        recipients = sum(len(each.recipients) for each in envelopes)
+        return kept.addCallbacks(lambda _: self._accepted(content, number, recipients), _not_kept)
 
-    def _accepted(self, content: bytes, number: int) -> Reply:
-        self._reception.counts.taken(len(content))
+    def _accepted(self, content: bytes, number: int, recipients: int) -> Reply:
+        self._reception.counts.taken(len(content), recipients)
         return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
 
     def _completed(self, transaction: Transaction, content: bytes, now: float) -> bytes:

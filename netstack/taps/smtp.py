@@ -213,7 +213,7 @@ def build(config: Config, machine: Machine) -> IService:
         counts = metrics.receptions.setdefault(kind, Receptions())
         checks: list[Check] = []
         if kind == "mx" and config.authentication:
-            checks.append(Verifying(machine, machine.name, config.dmarc, authenticating))
+            checks.append(Verifying(machine, machine.name, config.dmarc, authenticating, counts.proved))
         elif kind == "submission" and config.dkim:
             checks.append(Signing(machine, config.signing_keys))
         admission = Admission(machine, config.admission)

@@ -1,5 +1,6 @@
 """SPF, DKIM, DMARC and what is said about them; dkimpy, which nobody here wrote, judges signatures both ways."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -339,11 +340,15 @@ class Here:
         return work()
 
 
+COUNTS: Counter[tuple[str, str]] = Counter()
+
+
 def checked(content: bytes, **limits: int) -> Any:
+    COUNTS.clear()
     client = Client(Peer(("192.0.2.9", 25), ("192.0.2.1", 4000)), hello="evil.test")
     transaction = Transaction(MailReceived(parse_mailbox("eve@evil.test"), 0), [], [], [])
     machine: Any = Here()
-    verifying = Verifying(machine, "mail.hamburger.edu", True, AuthenticationLimits(heads=HeadLimits(**limits)))
+    verifying = Verifying(machine, "mail.hamburger.edu", True, AuthenticationLimits(heads=HeadLimits(**limits)), COUNTS)
     return run(verifying(client, transaction, content))
 
 
@@ -364,6 +369,7 @@ def checked(content: bytes, **limits: int) -> Any:
 def test_what_is_refused(content: bytes, code: int) -> None:
     verdict = checked(content, fields=10, octets=1000)
     assert (verdict.refusal.code if verdict.refusal else 0) == code
+    assert {method for method, _ in COUNTS} >= ({"spf", "dmarc"} if code != 554 else set())
     assert not verdict.content
 
 

@@ -109,6 +109,8 @@ class Office:
         options = CourierOptions(machine.name, own, smtp=SMTP)
         courier = Courier(machine, options, traffic(machine.registry, "smtp", "client"), policies)
 
+        metrics.tls, metrics.policies = courier.by_tls, policies.counts
+
         def session(destination: str) -> Session:
             return self.boxes if destination == LOCAL else courier.session(destination)
 

@@ -1,5 +1,6 @@
 """What an MX finds out about a message before it takes it, and how a submission server signs one."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -35,12 +36,18 @@ class Verifying:
     """Looks at mail from other servers: adds Authentication-Results, refuses what its domain wants refused."""
 
     def __init__(
-        self, machine: Machine, name: str, enforce: bool = True, limits: AuthenticationLimits | None = None
+        self,
+        machine: Machine,
+        name: str,
+        enforce: bool = True,
+        limits: AuthenticationLimits | None = None,
+        counts: Counter[tuple[str, str]] | None = None,
     ) -> None:
-        """`enforce`: a domain's `p=reject` and SPF's `-all` for a message without From are heeded."""
+        """`enforce`: a domain's `p=reject` is heeded. `counts`: what was found, by method and result."""
         self._machine = machine
         self._name = name
         self._enforce = enforce
+        self._counts = counts
         self._limits = limits or AuthenticationLimits()
 
     async def __call__(self, client: Client, transaction: Transaction, content: bytes) -> Verdict:
@@ -57,6 +64,9 @@ class Verifying:
         checked = await self._spf(client, transaction)
         signatures = await self._dkim(fields, body)
         judged = await dmarc.judge(self._machine.resolver, fields, checked, signatures)
+        if (counts := self._counts) is not None:
+            found = [("spf", checked.result), *(("dkim", each.result) for each in signatures), ("dmarc", judged.result)]
+            counts.update(found)
         if self._enforce and judged.result in ("fail", "permerror") and judged.policy == "reject":
             why = f"{judged.domain} asks to refuse what it has not sent" if judged.domain else judged.reason
             return Verdict(refusal=Reply(550, (f"{why} (DMARC)",), "5.7.1"))
