@@ -2,7 +2,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,20 +13,22 @@ from warnings import catch_warnings, simplefilter
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec_key
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
 )
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = EllipticCurvePrivateKey | Ed25519PrivateKey | RSAPrivateKey
+PublicKey = EllipticCurvePublicKey | Ed25519PublicKey | RSAPublicKey
 
 
 class TLSError(Exception):
@@ -160,27 +162,45 @@ class Authority:
         return cls(certificate, key, new_key, new_serial, lambda: validity)
 
     def issue(self, names: Iterable[str], addresses: Iterable[str] = ()) -> Leaf:
-        """A server's leaf for DNS names (also `*.zone`) and IP addresses. Raises TLSError once the key is dropped."""
-        if self._key is None:
-            raise TLSError("the CA's key was dropped: no more certificates")
+        """A server's leaf for DNS names (also `*.zone`) and IP addresses. Raises TLSError once the key is dropped.
+
+        A name with "://" is a URI; who has one is a client, too: it is somebody, and not only a place.
+        """
         names, addresses = tuple(names), tuple(addresses)
         subjects = (*names, *addresses)
         if not subjects:
             raise TLSError("a certificate needs a name or an address")
         key = self._issue_key(" ".join(subjects))
-        public = key.public_key()
-        start, end = self._validity()
+        return Leaf(self._signed(key.public_key(), names, addresses, *self._validity(), " ".join(subjects)), key)
+
+    def certify(self, public: PublicKey, names: Iterable[str], start: float, end: float) -> x509.Certificate:
+        """A certificate for a key of somebody else's, between two times of the wall clock; names as with `issue`."""
+        own = self.certificate
+        first = max(_utc(start), own.not_valid_before_utc)
+        about = f"{public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo).hex()} {start}"
+        return self._signed(public, tuple(names), (), first, min(_utc(end), own.not_valid_after_utc), about)
+
+    def _signed(
+        self, public: PublicKey, names: Sequence[str], addresses: Sequence[str], start: datetime, end: datetime, about: str
+    ) -> x509.Certificate:
+        """`about`: what its serial number follows from, where that is to repeat."""
+        if self._key is None:
+            raise TLSError("the CA's key was dropped: no more certificates")
+        subjects = (*names, *addresses)
+        uses = [ExtendedKeyUsageOID.SERVER_AUTH]
+        if any("://" in name for name in names):
+            uses.append(ExtendedKeyUsageOID.CLIENT_AUTH)
         builder = (
             x509.CertificateBuilder()
             .subject_name(_name(subjects[0]))
             .issuer_name(self.certificate.subject)
             .public_key(public)
-            .serial_number(self._serial(" ".join(subjects)))
+            .serial_number(self._serial(about))
             .not_valid_before(start)
             .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(sign=True), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(uses), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
@@ -189,14 +209,14 @@ class Authority:
             .add_extension(
                 x509.SubjectAlternativeName(
                     [
-                        *(x509.DNSName(name) for name in names),
+                        *(_general(name) for name in names),
                         *(x509.IPAddress(ip_address(address)) for address in addresses),
                     ]
                 ),
                 critical=False,
             )
         )
-        return Leaf(builder.sign(self._key, _hash(self._key)), key)
+        return builder.sign(self._key, _hash(self._key))
 
     def drop_key(self) -> None:
         """Forget the CA's key in this object (its file stays): nothing can be issued any more."""
@@ -243,6 +263,10 @@ def _self_signed(name: str, key: Key, serial: int, start: datetime, end: datetim
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         .sign(key, _hash(key))
     )
+
+
+def _general(name: str) -> x509.GeneralName:
+    return x509.UniformResourceIdentifier(name) if "://" in name else x509.DNSName(name)
 
 
 def _key_usage(sign: bool) -> x509.KeyUsage:

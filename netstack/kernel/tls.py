@@ -1,4 +1,4 @@
-"""TLS: contexts and layers for both sides. With `secure.py` and `binding.py` alone in touching OpenSSL.
+"""TLS: contexts and layers for both sides. With `mutual.py`, `secure.py` and `binding.py` alone in touching OpenSSL.
 
 Trust is the world's CA and nothing else; TLS 1.2 at least (RFC 8996). Nothing here asks the system for the time:
 certificates are verified at the machine's wall clock, and Twisted's TLS layer gets the machine's reactor.
@@ -195,8 +195,12 @@ def agreed(connection: SSL.Connection, trouble: str = "", fault: Fault = "") -> 
 
 
 def _chain(connection: SSL.Connection) -> tuple[bytes, ...]:
-    found = connection.get_peer_cert_chain() or ()
-    return tuple(each.to_cryptography().public_bytes(Encoding.DER) for each in found)
+    found = [each.to_cryptography().public_bytes(Encoding.DER) for each in connection.get_peer_cert_chain() or ()]
+    own = connection.get_peer_certificate(as_cryptography=True)
+    first = None if own is None else own.public_bytes(Encoding.DER)
+    if first is not None and found[:1] != [first]:  # a server's chain does not begin with its client's
+        found.insert(0, first)
+    return tuple(found)
 
 
 @implementer(IOpenSSLServerConnectionCreator)
@@ -226,7 +230,7 @@ class _ServerCreator:
         return contexts[0]
 
     def _context(self, leaf: Leaf) -> SSL.Context:
-        context = _context()
+        context = fresh_context()
         context.use_certificate(leaf.certificate)
         for certificate in leaf.chain:
             context.add_extra_chain_cert(certificate)
@@ -284,13 +288,13 @@ class _ClientCreator:
             self._named = False
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        context = _context()
+        context = fresh_context()
         store = context.get_cert_store()
         if store is None:
             raise TLSError("OpenSSL has no certificate store")
         for certificate in self._trust:
             store.add_cert(certificate)
-        store.set_time(_utc(self._wall()))
+        store.set_time(instant(self._wall()))
         context.set_verify(SSL.VERIFY_PEER, self._verify)
         if self._alpn:
             context.set_alpn_protos(self._alpn)
@@ -303,7 +307,7 @@ class _ClientCreator:
         """Inside the handshake, so that a server with a wrong name sees the alert and never a byte of ours."""
         problem: str | None = None
         if not chained:
-            problem = _CHAIN_PROBLEMS.get(error, f"its certificate is not acceptable (OpenSSL error {error})")
+            problem = chain_problem(error)
         elif depth == 0:
             try:
                 verify_service_identity(extract_patterns(certificate.to_cryptography()), [self._identity], [])
@@ -330,7 +334,7 @@ class _AnybodyCreator:
         self._alpn = [name.encode("ascii") for name in alpn]
 
     def clientConnectionForTLS(self, tlsProtocol: Any) -> SSL.Connection:
-        context = _context()
+        context = fresh_context()
         context.set_verify(SSL.VERIFY_NONE)
         if self._alpn:
             context.set_alpn_protos(self._alpn)
@@ -350,7 +354,13 @@ _CHAIN_PROBLEMS = {
 """X509_V_ERR_* of OpenSSL's x509_vfy.h."""
 
 
-def _context() -> SSL.Context:
+def chain_problem(error: int) -> str:
+    """What OpenSSL's number says is wrong with a chain of certificates."""
+    return _CHAIN_PROBLEMS.get(error, f"its certificate is not acceptable (OpenSSL error {error})")
+
+
+def fresh_context() -> SSL.Context:
+    """What all contexts here have in common."""
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
@@ -359,5 +369,6 @@ def _context() -> SSL.Context:
     return context
 
 
-def _utc(seconds: float) -> datetime:
+def instant(seconds: float) -> datetime:
+    """Of a wall clock."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -7,6 +7,7 @@ asks again, or finds out that it is gone.
 
 from collections import Counter, deque
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -81,6 +82,9 @@ class Identity(Protocol):
     def problem(self, contact: Contact, peer: Peer) -> str | None:
         """What is wrong with who claims to be a contact; None: nothing."""
 
+    def until(self, peer: Peer) -> float:
+        """When that certificate ends: seconds of the wall clock."""
+
 
 class Owner(Protocol):
     """Whose connections they are."""
@@ -130,6 +134,8 @@ class Line:
         self.greeted: Deferred[None] = Deferred()
         """For who dialed: it is known who is there, or why nobody is."""
         self.refused = False
+        self.until = inf
+        """When the certificate of the other side ends: wall clock."""
         self.trouble = ""
         """Why nobody is there."""
         self.ended: Deferred[None] = Deferred()
@@ -239,6 +245,9 @@ class Links:
             return
         link = self._link(to)
         line = link.connection
+        if line is not None and line.until < inf and line.until <= self.machine.wall():
+            line.part()  # a new connection needs a new certificate
+            line = link.connection
         if line is not None and not link.queue and line.connection is not None and line.connection.writable:
             self._say(link, line.connection, say)
         elif line is None and not link.dialing and self._seconds() - link.failed < self.limits.retry:
@@ -343,6 +352,8 @@ class Links:
             connection.send(refused)
             self.refusal(line, Refused(refused.reason, refused.text))
             return
+        if self._identity is not None:
+            line.until = self._identity.until(connection.peer)
         link = line.link = self._link(contact)
         line.since = line.heard = self._seconds()
         before, link.connection = link.connection, line

@@ -30,6 +30,8 @@ class RingCounts(Exporter):
         self.keys: Callable[[], int] = lambda: 0
         self.octets: Callable[[], int] = lambda: 0
         self.faults = Counter[str](dict.fromkeys(map(str, Fault), 0))
+        self.certificate_end: Callable[[], float] = lambda: 0.0
+        self.renewals = Counter(dict.fromkeys(("done", "failed"), 0))
         self.timeouts = 0
         self.gone = 0
         self.dials = 0
@@ -110,6 +112,13 @@ class RingCounts(Exporter):
             ("refused_by_others", "Connections that another node refused.", self.refused_by_others),
         ):
             yield CounterMetricFamily(f"netstack_ring_{name}", text, value)
+        renewals = CounterMetricFamily("netstack_ring_renewals", "Certificates asked for.", labels=["result"])
+        for result, count in self.renewals.items():
+            renewals.add_metric([result], count)
+        yield renewals
+        yield GaugeMetricFamily(
+            "netstack_ring_certificate_end_seconds", "When this node's certificate ends, since 1970.", self.certificate_end()
+        )
         yield GaugeMetricFamily("netstack_ring_keys", "Keys held, copies included.", self.keys())
         yield GaugeMetricFamily("netstack_ring_held_bytes", "Octets of keys and values held.", self.octets())
         yield GaugeMetricFamily("netstack_ring_links", "Nodes connected to.", self.links())

@@ -1,16 +1,20 @@
 """netstack-ring: a node of the chapter's circle of peers, a distributed hash table (Chord)."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.kernel.authority import Leaf, TLSError, authorities
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
+from netstack.kernel.mutual import MutualTLS
 from netstack.ring.disk import LogLimits, RecordLog
 from netstack.ring.engine import RingOptions
 from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.identity import PROFILES, Certified, NotCertified, uri
 from netstack.ring.links import LinkLimits
 from netstack.ring.metrics import ring_counts
 from netstack.ring.peer import Peer
@@ -21,7 +25,7 @@ from netstack.ring.wire import Codec, WireLimits, is_place
 from netstack.sansio.bounds import positive
 from netstack.taps.bounds import Row, given, number, parameters
 from netstack.taps.resolving import ResolvingOptions
-from netstack.taps.standalone import built, endpoints, placed
+from netstack.taps.standalone import built, endpoints, placed, reason
 
 LISTEN = ("tcp:4160",)
 HASHED = -1
@@ -41,7 +45,11 @@ class Config:
     bits: int = 160
     """Of identifiers."""
     ident: int = HASHED
-    """The node's; by itself the hash of its contact."""
+    """The node's; by itself the hash of its contact, or what its certificate says."""
+    identity: str = "hashed"
+    """Under TLS: "hashed", the identifier is that of the node's key; "given", the one that its certificate is for."""
+    authorities: str = ""
+    """Those whose certificates nodes have, PEM; by itself those that the machine trusts."""
     network: str = NETWORK
     """Circles of one width are told apart by it."""
     contact: str = ""
@@ -72,6 +80,12 @@ class Config:
         for endpoint in endpoints("listen", self.listen):
             if endpoint.kind == "udp":
                 raise ValueError(f"listen: {endpoint} is a datagram endpoint; expected tcp or tls")
+        if len({endpoint.kind for endpoint in endpoints("listen", self.listen)}) > 1:
+            raise ValueError("listen: expected tcp or tls alone: a node has TLS with all others or with none")
+        if self.identity not in PROFILES:
+            raise ValueError(f"identity: expected one of {', '.join(PROFILES)}, got {self.identity!r}")
+        if self.is_secure and self.identity == "hashed" and self.ident != HASHED:
+            raise ValueError("ident: with hashed identity it follows from the node's key; expected none, or identity given")
         circle = Circle(self.bits)
         if self.ident != HASHED and not 0 <= self.ident < circle.size:
             raise ValueError(f"ident: expected a number from 0 to {circle.size - 1}, got {self.ident}")
@@ -95,6 +109,11 @@ class Config:
             raise ValueError(f"frame: expected at least {least}, a record and what belongs to it, got {self.wire.frame}")
 
     @property
+    def is_secure(self) -> bool:
+        """Whether nodes show each other certificates."""
+        return endpoints("listen", self.listen)[0].kind == "tls"
+
+    @property
     def by_hand(self) -> tuple[int, ...]:
         """Identifiers of shortcuts; raises ValueError."""
         try:
@@ -113,7 +132,13 @@ def build(config: Config, machine: Machine) -> IService:
     bound = placed(machine, endpoints("listen", config.listen))
     place = config.contact or _place(bound[0])
     circle = Circle(config.bits)
-    me = Contact(circle.of(place.encode()) if config.ident == HASHED else config.ident, place)
+    ident, identity = config.ident, None
+    if config.is_secure:
+        identity = Certified(circle, config.network, "given" if config.identity == "given" else "hashed")
+        machine, ident = _authenticated(config, machine, identity)
+    elif ident == HASHED:
+        ident = circle.of(place.encode())
+    me = Contact(ident, place)
     log = RecordLog(machine, config.log)
     peer = Peer(circle, me, config.ring, config.data, machine.rng, log.open(config.data.tombstone))
     log.held = lambda: (held.record(machine.reactor.seconds()) for held in peer.table)
@@ -129,6 +154,7 @@ def build(config: Config, machine: Machine) -> IService:
         config.bounds,
         replace(machine.limits, connections=config.connections, idle=max(300.0, 2 * config.bounds.idle_seconds)),
         keeper=log,
+        identity=identity,
         by_hand=config.by_hand,
         journal_upkeep=config.journal_upkeep,
         leave=config.leave,
@@ -136,6 +162,34 @@ def build(config: Config, machine: Machine) -> IService:
     )
     made: IService = service
     return made
+
+
+def _authenticated(config: Config, machine: Machine, identity: Certified) -> tuple[Machine, int]:
+    """The machine with the TLS of nodes, and the identifier that its certificate is for. Raises ValueError."""
+    tls: Any = machine.tls
+    leaves = [leaf for leaf in tls.leaves if _is_node(leaf, identity)]
+    if not leaves:
+        raise ValueError(
+            f"certificate: expected one for {uri(config.network)}{'' if identity.profile == 'hashed' else 'IDENT'}, "
+            "a URI among its alternative names"
+        )
+    ident = identity.ident(leaves[0].certificate)
+    if config.ident not in (HASHED, ident):
+        raise ValueError(f"ident: the certificate is for {ident}, not for {config.ident}")
+    try:
+        trust = authorities(config.authorities.encode()) if config.authorities else tls.trust
+        mutual = MutualTLS(machine.reactor, machine.wall, lambda: leaves[0], trust)
+    except (TLSError, ValueError) as error:
+        raise ValueError(f"authorities: {error}") from None
+    return replace(machine, tls=mutual), ident
+
+
+def _is_node(leaf: Leaf, identity: Certified) -> bool:
+    try:
+        identity.ident(leaf.certificate)
+    except NotCertified:
+        return False
+    return True
 
 
 def _place(endpoint: Endpoint) -> str:
@@ -222,6 +276,8 @@ class Options(ResolvingOptions):
     optParameters = [
         ["bits", None, 160, "Bits of identifiers, 4 to 160; the same at all nodes.", int],
         ["ident", None, None, "This node's identifier, such as 5 or 0x1f [default: the hash of its contact]."],
+        ["identity", None, "hashed", "Under TLS: hashed, of the node's key, or given, by its certificate."],
+        ["ca", None, None, "PEM file of the authorities of nodes' certificates [default: those of --trust]."],
         ["network", None, NETWORK, "Name of the circle; nodes of others are refused."],
         ["contact", None, None, "HOST:PORT at which others reach this node [default: where it listens]."],
         ["max-connections", None, CONNECTIONS, "Connections open at once.", int],
@@ -254,6 +310,8 @@ class Options(ResolvingOptions):
                 listen=tuple(self.listen) or LISTEN,
                 bits=self["bits"],
                 ident=_identifier(self["ident"]),
+                identity=self["identity"],
+                authorities=_text("ca", self["ca"]),
                 network=self["network"],
                 contact=(self["contact"] or "").lower(),
                 join=tuple(self.join),
@@ -272,6 +330,13 @@ class Options(ResolvingOptions):
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+
+
+def _text(option: str, path: str | None) -> str:
+    try:
+        return "" if path is None else Path(path).read_text("ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"--{option} {path}: {reason(error)}") from None
 
 
 def _identifier(text: str | None) -> int:

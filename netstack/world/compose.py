@@ -194,13 +194,23 @@ def certified(world: World, hosts: Iterable[str] | None = None) -> list[tuple[st
     """Hosts, of all or of those named, that need a certificate for a tls endpoint, and the names that it must carry."""
     chosen = (world.hosts[name] for name in (world.hosts if hosts is None else hosts))
     return [
-        (host.name, (host.name, *host.aliases))
+        (host.name, (host.name, *host.aliases, *_node_names(world, host)))
         for host in chosen
         if any(
             COMPOSED[service.plugin].leaf or any(each.kind == "tls" for each in _standard(service))
             for service in host.services
         )
     ]
+
+
+def _node_names(world: World, host: Host) -> Iterable[str]:
+    """What the certificate of a ring's node has to carry beside."""
+    service = host.service("ring")
+    if service is not None and any(each.kind == "tls" for each in _standard(service)):
+        from netstack.ring.identity import uri
+
+        ident = service.options.get("ident")
+        yield uri(str(service.options.get("network", world.name)), ident if isinstance(ident, int) else None)
 
 
 def problems(world: World) -> list[Problem]:
@@ -326,6 +336,7 @@ def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]
     return {
         "network": composer.world.name,
         "contact": own,
+        "identity": "given" if "ident" in service.options else "hashed",
         "join": tuple(doors),
         "begin": len(doors) > 0 and own == next(iter(places.values())),
         **({"bits": 4, "ring": replace(Config().ring, successors=2)} if textbook else {}),
@@ -350,7 +361,7 @@ COMPOSED: Mapping[str, Plugin] = {
         defaults=("cleartext", "authentication", "dane", "mta_sts"),
         leaf=True,
     ),
-    "ring": Plugin(("tcp:4160",), _ring, defaults=("network", "bits", "ring", "join", "begin")),
+    "ring": Plugin(("tcp:4160",), _ring, defaults=("network", "identity", "bits", "ring", "join", "begin")),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""

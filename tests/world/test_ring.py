@@ -55,6 +55,25 @@ def test_a_circle_is_settled_within_a_second(on: str) -> None:
         assert rows[0].destination[1] == 4160 or rows[0].source[1] == 4160
 
 
+@pytest.mark.parametrize("profile", ["given", "hashed"])
+def test_nodes_of_a_world_with_certificates(profile: str) -> None:
+    """On real sockets, with the world's authority."""
+    options = {"listen": ["tls:4160"]}
+    made = world(**options)
+    if profile == "hashed":
+        names = [f"node{number}.umass.edu" for number in range(1, 6)]
+        ring = {"listen": ["tls:4160"], "bits": 160}
+        made = loader.extended("small", {"hosts": {name: {"services": {"ring": ring}} for name in names}}, "ring")
+    with open_session(made, "loopback", shaped=False) as session:
+        session.ask("cse.nyu.edu", _sleep, 2.0)
+        session.record()
+        idents = sorted(nodes(session.running))
+        assert idents == list(IDENTS) or (profile == "hashed" and len(idents) == 5 and max(idents) > 1 << 100)
+        found = session.drive(lambda running: nodes(running)[idents[0]].pass_on(idents[3]))
+        assert found.responsible.ident == idents[3]
+        assert all(row.secure for row in session.rows() if row.protocol == "ring")
+
+
 def test_a_host_that_stops_leaves_and_comes_back() -> None:
     with open_session(world(), "simulated", shaped=False) as session:
         session.ask("cse.nyu.edu", _sleep, 2.0)
