@@ -400,12 +400,15 @@ class Arcs:
         self.wake()
 
     def _yield_to(self, known: dict[Mark, tuple[Config, bool]]) -> None:
-        """Somebody serves some of it: if with a greater epoch than this peer, that is so."""
+        """Somebody serves some of it: what others serve with a greater epoch than this peer has is no longer its own."""
         for config, in_use in known.values():
-            serving = self.serving
-            if serving is None or not in_use or config.owner == self._me or config.epoch <= serving.epoch:
+            if not in_use or config.owner == self._me:
                 continue
-            if overlap(self.spans(config), self.spans(serving)):
+            spans, serving = self.spans(config), self.serving
+            self._rights = [
+                each for each in self._rights if each.epoch >= config.epoch or not overlap(self.spans(each), spans)
+            ]
+            if serving is not None and serving.epoch < config.epoch and overlap(self.spans(serving), spans):
                 self._lose(config)
 
     def _learn(self, known: dict[Mark, tuple[Config, bool]], config: Config, in_use: bool) -> None:

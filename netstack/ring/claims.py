@@ -66,7 +66,7 @@ def without(these: Iterable[Span], those: Iterable[Span]) -> list[Span]:
 
 
 class _Claim:
-    __slots__ = ("config", "in_use", "seen", "spans")
+    __slots__ = ("config", "in_use", "renewed", "seen", "spans")
 
     def __init__(self, config: Config, spans: list[Span], in_use: bool, seen: float) -> None:
         self.config = config
@@ -74,6 +74,8 @@ class _Claim:
         """Where no later one that is in use has taken its place."""
         self.in_use = in_use
         self.seen = seen
+        self.renewed = spans
+        """Where its owner has said it last."""
 
 
 class Claims:
@@ -104,17 +106,17 @@ class Claims:
         spans = spans_of(config.start, config.end, self._bits)
         for claim in self._claims:
             other = claim.config
-            if other == config:
-                claim.seen = now
-                if in_use and not claim.in_use:
-                    self._use(claim)
-                return True
             greater = other.epoch > config.epoch or (other.epoch == config.epoch and other.owner != config.owner)
             if greater and overlap(claim.spans, spans):
                 return False
         for claim in self._claims:
-            if claim.config.owner == config.owner and claim.config.epoch == config.epoch and not without(spans, claim.spans):
-                claim.seen = now  # part of an arc, the rest of which was handed over
+            other = claim.config
+            if other == config and in_use and not claim.in_use:
+                self._use(claim)
+            if other == config or (
+                other.owner == config.owner and other.epoch == config.epoch and not without(spans, claim.spans)
+            ):
+                claim.seen, claim.renewed = now, spans  # all of it, or the part of which the rest was handed over
                 return True
         for other_claim in self._claims:
             if other_claim.config.owner == config.owner and not other_claim.in_use:
@@ -134,12 +136,11 @@ class Claims:
 
     def copies(self, me: Contact, since: float) -> list[Span]:
         """Places of which this node is to have copies, as owners have said since then."""
-        return [
-            span
-            for claim in self._claims
-            if me in claim.config.holders and claim.seen >= since
-            for span in claim.spans
-        ]  # fmt: skip
+        found: list[Span] = []
+        for claim in self._claims:
+            if me in claim.config.holders and claim.seen >= since:
+                found.extend(without(claim.spans, without(claim.spans, claim.renewed)))
+        return found
 
     def holding(self, me: Contact, since: float) -> bool:
         """Whether an owner counts on this node, as it has said since then."""

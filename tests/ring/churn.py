@@ -63,7 +63,7 @@ class Trial:
         self.side: set[Contact] = set()
         self.healed_at = 0.0
         self.events: list[str] = []
-        self.deaths = 0
+        self.deaths = self.cuts = 0
         self.network.passes = self._passes
         contacts = [Contact(ident, f"n{ident}") for ident in self.rng.sample(range(CIRCLE.size), self.nodes)]
         for peer in settled_peers(CIRCLE, contacts, self.ring, self.data, self.seed):
@@ -104,6 +104,20 @@ class Trial:
         """Without trouble."""
         self.side, self.trouble = set(), Trouble(delay=self.trouble.delay)
         self.network.run(self.network.now + seconds)
+
+    def converged(self) -> dict[bytes, frozenset[bytes]]:
+        """What each key has; raises AssertionError unless its copies are where they belong, are alike, and nowhere else."""
+        ordered = sorted(self.network.nodes)
+        found = {}
+        for number in range(self.keys):
+            key = b"key %d" % number
+            first = next((place for place, each in enumerate(ordered) if each.ident >= CIRCLE.of(key)), 0)
+            belongs = {ordered[(first + step) % len(ordered)] for step in range(self.data.copies)}
+            held = {contact: each for contact, seat in self.network.seats.items() if (each := seat.peer.table.get(key))}
+            assert held.keys() in (belongs, set()), "\n".join(self.events)
+            assert len({each.digest for each in held.values()}) <= 1, "\n".join(self.events)
+            found[key] = frozenset(entry.data for each in held.values() for entry in each.values.values() if not entry.dead)
+        return found
 
     # Users
 
@@ -179,6 +193,7 @@ class Trial:
         if not self.side:
             there = sorted(self.network.seats)
             self.side = {*self.rng.sample(there, self.rng.randint(1, len(there) // 2))}
+            self.cuts += 1
             self.healed_at = self.network.now + self.trouble.cut_for
             self.say(f"cut off: {sorted(each.ident for each in self.side)}")
 

@@ -5,7 +5,7 @@ keeps the order of those that did not overlap, and in which every read gives jus
 nobody knows the outcome may have happened at any time after it began, or never.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -105,3 +105,24 @@ def thin_air(operations: Sequence[Operation]) -> list[bytes]:
     return [
         value for each in operations for value in each.seen if first.get((each.key, value), inf) > each.ended
     ]  # fmt: skip
+
+
+def lost(operations: Sequence[Operation], found: Mapping[bytes, State]) -> list[Operation]:
+    """Writes that were acknowledged, that no other one with a greater version undid, and that are not among what is found.
+
+    Versions are given apart in parts of a ring that do not reach each other: there the greater one need not be the later.
+    """
+    return [
+        each
+        for each in operations
+        if each.kind in ("put", "replace")
+        and each.ended < inf
+        and each.value not in found[each.key]
+        and not any(
+            other is not each
+            and other.key == each.key
+            and (other.version > each.version or other.ended == inf)
+            and (other.kind in ("clear", "replace") or (other.kind == "remove" and other.value == each.value))
+            for other in operations
+        )
+    ]

@@ -7,7 +7,7 @@ import pytest
 from netstack.ring.coordinator import Coordinator
 from netstack.ring.records import DataOptions
 from tests.ring.churn import Trial, Trouble
-from tests.ring.history import Operation, is_linearizable, of_key, thin_air, wrong_keys
+from tests.ring.history import Operation, is_linearizable, lost, of_key, thin_air, wrong_keys
 
 TROUBLES = {
     "quiet": Trouble(),
@@ -98,3 +98,15 @@ def test_lost_writes_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Coordinator, "take", forgetful)
     data = DataOptions(patience=0.5, sync=1e6, deadline=6.0, timeout=0.5)
     assert is_caught(range(6), data, Trouble(kill=4, join=4))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 4])
+def test_parts_of_a_ring_go_on_and_agree_again(seed: int) -> None:
+    """Cut in two for longer than their patience, both sides write. Afterwards copies are where they belong and agree."""
+    data = DataOptions(patience=2.0, sync=2.0, deadline=6.0, timeout=0.5)
+    trial = Trial(seed, data, Trouble(cut=6, cut_for=10), seconds=30)
+    operations = trial.run()
+    trial.settle(60)
+    assert thin_air(operations) == []
+    assert lost(operations, trial.converged()) == []
+    assert trial.cuts > 0
