@@ -21,6 +21,7 @@ LARGEST = 48 * 1024 * 1024
 """Octets of a message and of all that it is made of."""
 SHOWN = 256 * 1024
 """Octets from which on a bar is shown."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LINES = re.compile(rb"\r\n|\r|\n")
 
 
@@ -77,6 +78,9 @@ def message(options: argparse.Namespace) -> bytes:
         made["From"], made["To"] = options.sender, ", ".join(options.to)
         if options.subject is not None:
             made["Subject"] = options.subject
+        for name, value in made.items():
+            if _CONTROLS.search(str(value)):  # also in an encoded word, which is decoded and may be written as it is
+                raise ValueError(f"{name}: expected no line break and no other control character")
         made.set_content(text)
         for path in options.attach:
             kind = (mimetypes.guess_type(path)[0] or "application/octet-stream").split("/")

@@ -82,6 +82,8 @@ def recipient_arguments(argument: str, offer: Offer, limits: SMTPLimits, extende
         match = _ORIGINAL.fullmatch(given["ORCPT"] or "")
         if match is None or len(match[2]) > 500:
             raise BadCommand(501, "5.5.4", "ORCPT is a type, a semicolon and an address in xtext")
+        if not utf8 and not match[2].isascii():  # RFC 6533 §3
+            raise BadCommand(501, "5.6.7", "ORCPT is not ASCII: say SMTPUTF8 with MAIL")
         original = f"{match[1]};{match[2] if match[1].lower() == 'utf-8' else decode_xtext(match[2])}"
     return RecipientReceived(recipient, notify, original)
 

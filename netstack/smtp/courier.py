@@ -237,7 +237,7 @@ class RemoteSession:
             return [Outcome(Fate.FAILED, impossible.status, str(impossible))] * len(recipients)
         sent = await dialogue.send(
             "" if envelope.sender is None else str(envelope.sender),
-            [Recipient(str(each.mailbox), _recipient_parameters(each, extensions)) for each in recipients],
+            [Recipient(str(each.mailbox), _recipient_parameters(each, form.utf8, extensions)) for each in recipients],
             form.content,
             _mail_parameters(envelope, form, extensions),
             form.chunked or ("CHUNKING" in extensions and self._courier.options.chunking),
@@ -259,14 +259,18 @@ def _mail_parameters(envelope: Envelope, form: Form, extensions: Mapping[str, st
     return found
 
 
-def _recipient_parameters(recipient: Destination, extensions: Mapping[str, str]) -> list[Parameter]:
+def _recipient_parameters(recipient: Destination, utf8: bool, extensions: Mapping[str, str]) -> list[Parameter]:
     found: list[Parameter] = []
     if "DSN" in extensions:
         if recipient.notify is not None:
             found.append(("NOTIFY", ",".join(sorted(recipient.notify))))
         if recipient.original:
             kind, _, address = recipient.original.partition(";")
-            found.append(("ORCPT", f"{kind};{address if kind.lower() == 'utf-8' else encode_xtext(address)}"))
+            if kind.lower() != "utf-8":
+                address = encode_xtext(address)
+            elif not utf8:  # RFC 6533 §3: utf-8-addr-xtext
+                address = "".join(sign if sign.isascii() else f"\\x{{{ord(sign):X}}}" for sign in address)
+            found.append(("ORCPT", f"{kind};{address}"))
     return found
 
 

@@ -105,14 +105,14 @@ def _status(host: str, envelope: Envelope, recipients: Sequence[Destination], no
         lines.append("")
         if each.original:
             kind, _, address = each.original.partition(";")
-            lines.append(f"Original-Recipient: {kind}; {address if kind == 'utf-8' else encode_xtext(address)}")
+            lines.append(f"Original-Recipient: {kind}; {address if kind.lower() == 'utf-8' else encode_xtext(address)}")
         kind = "rfc822" if each.mailbox.is_ascii else "utf-8"
         lines += [f"Final-Recipient: {kind}; {each.mailbox}", f"Action: {_ACTIONS[each.fate]}"]
         lines.append(f"Status: {each.status or _default_status(each.fate)}")
         if each.remote:
-            lines.append(f"Remote-MTA: dns; {_one_line(each.remote)}")
+            lines.append(f"Remote-MTA: dns; {_one_line(each.remote, envelope.utf8)}")
         if each.said:
-            lines.append(f"Diagnostic-Code: smtp; {_one_line(each.said)}")
+            lines.append(f"Diagnostic-Code: smtp; {_one_line(each.said, envelope.utf8)}")
         if each.fate is not Fate.DELIVERED and each.attempts:
             lines.append(f"Last-Attempt-Date: {_date(now)}")
     return "\r\n".join((*lines, ""))
@@ -137,8 +137,9 @@ def _header(original: bytes) -> bytes:
     return original if end < 0 else original[: end + 2]
 
 
-def _one_line(text: str) -> str:
-    return "".join(sign if sign.isprintable() else "?" for sign in text)[:400]
+def _one_line(text: str, utf8: bool = True) -> str:
+    """In ASCII where the fields have to be (RFC 3464 §2.1.1)."""
+    return "".join(sign if sign.isprintable() and (utf8 or sign.isascii()) else "?" for sign in text)[:400]
 
 
 def _wrapped(text: str) -> list[str]:

@@ -454,7 +454,7 @@ class Conversation:
         recipients: dict[Mailbox, Destination] = {}
         for event, mailboxes in transaction.recipients:
             for mailbox in mailboxes:
-                original = event.original or ("" if len(mailboxes) == 1 else f"rfc822;{event.recipient}")
+                original = event.original or ("" if len(mailboxes) == 1 else _original(event.recipient))
                 recipients.setdefault(mailbox, Destination(mailbox, event.notify, original))
         parts: list[tuple[Mailbox | None, list[Destination]]] = [(mail.sender, list(recipients.values()))]
         for owner, members in transaction.lists:
@@ -515,3 +515,8 @@ class Conversation:
 def _not_kept(why: object) -> Reply:
     _log.error("a message could not be kept: {why}", why=why)
     return Reply(452, ("the queue takes nothing now, try again later",), "4.3.1")
+
+
+def _original(recipient: Mailbox) -> str:
+    """ORCPT of an address that stood for others (RFC 3461 §5.2.7.3, RFC 6533 §3)."""
+    return f"{'rfc822' if recipient.is_ascii else 'utf-8'};{recipient}"
