@@ -274,7 +274,10 @@ class Options(ResolvingOptions):
     """The command line of `twistd netstack-smtp`."""
 
     synopsis = "--domain NAME... [--accounts FILE] [--listen ENDPOINT]... [--submission ENDPOINT]... [options]"
-    longdesc = "Takes mail for the domains of --domain, and for everybody from users who log in. Without --listen: tcp:25."
+    longdesc = (
+        "Takes mail for the domains of --domain, and for everybody from users who log in. Without --listen: tcp:25, but"
+        " nothing where only --submission is given, and no --domain."
+    )
     optFlags = [
         ["cleartext", None, "Take log-ins without TLS, too."],
         ["any-sender", None, "Who has logged in may write in anybody's name."],
@@ -345,7 +348,7 @@ class Options(ResolvingOptions):
                 tuple(self.domains),
                 tuple(_lines("accounts", self["accounts"])),
                 tuple(_lines("aliases", self["aliases"])),
-                tuple(self.listen) or LISTEN,
+                tuple(self.listen) or (LISTEN if self.domains or not self.submission else ()),
                 tuple(self.submission),
                 tuple(self.relays),
                 bool(self["cleartext"]),

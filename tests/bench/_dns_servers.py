@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dns.message
 
@@ -84,9 +85,10 @@ def serve(kind: str, address: str, zone: str) -> None:
             listener.driver.bypass = None
             listener.driver.role.assembler = SimpleNamespace(answer=lambda *_: None)  # type: ignore[attr-defined]
     if kind == "single":
-        listen.available = lambda reactor: False  # type: ignore[assignment]
-    service.startService()  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+        patched: Any = listen
+        patched.available = lambda reactor: False
+    service.startService()
+    reactor.run()
 
 
 def ours(kind: str, zone: Path | str) -> Callable[[Path, str], list[str]]:

@@ -59,7 +59,7 @@ def serve(address: str, directory: str) -> None:
     config = resolver.Config((("ns.bench.test", NSD),), ("udp:53", "tcp:53", "tls:853"), https=("tls:443",))
     service: Any = resolver.build(config, machine)
     service.startService()
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 def ours(directory: Path) -> Callable[[Path, str], list[str]]:

@@ -119,7 +119,7 @@ def serve(variant: str) -> None:
         port = listener.port
     else:
         factory = Factory.forProtocol(BareOnce if "once" in variant else Bare)
-        port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")  # type: ignore[attr-defined]
+        port = reactor.listenTCP(0, factory, backlog=1024, interface="127.0.0.1")
 
     def report() -> None:
         for _ in sys.stdin:
@@ -128,7 +128,7 @@ def serve(variant: str) -> None:
 
     print(port.getHost().port, flush=True)  # type: ignore[union-attr]
     threading.Thread(target=report, daemon=True).start()
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 class Server:

@@ -75,6 +75,14 @@ def test_options_become_a_config(tmp_path: Path) -> None:
     assert "PRIVATE KEY" not in repr(found)
 
 
+def test_mx_submission_or_both() -> None:
+    assert (of().listen, of().submission) == (("tcp:25",), ())
+    both = of("--submission", "tcp:587")
+    assert (both.listen, both.submission) == (("tcp:25",), ("tcp:587",))
+    alone = parsed("--submission", "tcp:587").config()
+    assert (alone.listen, alone.submission) == ((), ("tcp:587",))
+
+
 def test_defaults_are_secure() -> None:
     found = of()
     assert found == Config(("hamburger.edu",))
