@@ -7,12 +7,17 @@ from typing import Any
 from twisted.application.service import IService
 from twisted.python import usage
 
+from netstack.http.application import ApplicationLimits, ApplicationServer
+from netstack.http.limits import HTTPLimits
+from netstack.http.metrics import requests
+from netstack.http.service import HTTPService
 from netstack.kernel.authority import Leaf, TLSError, authorities
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
 from netstack.kernel.mutual import MutualTLS
 from netstack.ring.disk import LogLimits, RecordLog
 from netstack.ring.engine import RingOptions
+from netstack.ring.gateway import Gateway, GatewayOptions
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.identity import PROFILES, Certified, NotCertified, uri
 from netstack.ring.links import LinkLimits
@@ -25,7 +30,7 @@ from netstack.ring.wire import Codec, WireLimits, is_place
 from netstack.sansio.bounds import positive
 from netstack.taps.bounds import Row, given, number, parameters
 from netstack.taps.resolving import ResolvingOptions
-from netstack.taps.standalone import built, endpoints, placed, reason
+from netstack.taps.standalone import built, endpoints, networks, placed, reason
 
 LISTEN = ("tcp:4160",)
 HASHED = -1
@@ -34,6 +39,8 @@ _RING, _DATA, _LINKS, _WIRE = RingOptions(successors=4, hurry=1 / 16), DataOptio
 _BOUNDS, _JOINING, _LOG = StreamBounds(), Joining(), LogLimits()
 CONNECTIONS = 2000
 NETWORK = "ring"
+ALLOW = ("127.0.0.0/8", "::1/128")
+_WEB = HTTPLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,13 @@ class Config:
     joining: Joining = _JOINING
     connections: int = CONNECTIONS
     """Open at once."""
+    http: tuple[str, ...] = ()
+    """Endpoints of the gateway, `tcp` or `tls`; none without any."""
+    allow: tuple[str, ...] = ALLOW
+    """Networks of its clients."""
+    names: tuple[str, ...] = ()
+    """Hosts' names that it answers to, beside the machine's."""
+    web: HTTPLimits = _WEB
 
     def __post_init__(self) -> None:
         for endpoint in endpoints("listen", self.listen):
@@ -86,6 +100,10 @@ class Config:
             raise ValueError(f"identity: expected one of {', '.join(PROFILES)}, got {self.identity!r}")
         if self.is_secure and self.identity == "hashed" and self.ident != HASHED:
             raise ValueError("ident: with hashed identity it follows from the node's key; expected none, or identity given")
+        for endpoint in endpoints("http", self.http) if self.http else ():
+            if endpoint.kind == "udp":
+                raise ValueError(f"http: {endpoint} is a datagram endpoint; expected tcp or tls")
+        networks("allow", self.allow)
         circle = Circle(self.bits)
         if self.ident != HASHED and not 0 <= self.ident < circle.size:
             raise ValueError(f"ident: expected a number from 0 to {circle.size - 1}, got {self.ident}")
@@ -160,6 +178,13 @@ def build(config: Config, machine: Machine) -> IService:
         leave=config.leave,
         patience=config.patience,
     )
+    if config.http:
+        gateway = Gateway(service, GatewayOptions(networks("allow", config.allow), config.names))
+        application = ApplicationServer(gateway, (machine.name,), ApplicationLimits(), requests(machine.registry), None)
+        where = placed(machine, endpoints("http", config.http))
+        limits = replace(config.web, body=max(config.web.body, config.data.value_octets))
+        web: Any = HTTPService(machine, where, application, limits, machine.limits, "netstack")
+        web.setServiceParent(service)
     made: IService = service
     return made
 
@@ -280,6 +305,8 @@ class Options(ResolvingOptions):
         ["ca", None, None, "PEM file of the authorities of nodes' certificates [default: those of --trust]."],
         ["network", None, NETWORK, "Name of the circle; nodes of others are refused."],
         ["contact", None, None, "HOST:PORT at which others reach this node [default: where it listens]."],
+        ["allow", None, ",".join(ALLOW), "Networks of the gateway's clients, with commas between."],
+        ["http-name", None, "", "Hosts' names that the gateway answers to, beside this one's, with commas between."],
         ["max-connections", None, CONNECTIONS, "Connections open at once.", int],
         ["leave", None, 10.0, "Seconds to hand over what it has when it stops.", number("leave", float)],
         ["patience", None, 60.0, "Seconds for what is asked of it.", number("patience", float)],
@@ -289,11 +316,16 @@ class Options(ResolvingOptions):
     def __init__(self) -> None:
         self.join: list[str] = []
         self.by_hand: list[str] = []
+        self.http: list[str] = []
         super().__init__()
 
     def opt_join(self, place: str) -> None:
         """A node to join through, HOST:PORT; may be repeated: they are tried in turn."""
         self.join.append(place.lower())
+
+    def opt_http(self, endpoint: str) -> None:
+        """Where the gateway listens: KIND:PORT[:interface=ADDRESS], KIND tcp or tls; may be repeated."""
+        self.http.append(endpoint)
 
     def opt_shortcut(self, idents: str) -> None:
         """Identifiers of nodes that this one has shortcuts to, N[,N...], as the chapter draws them; may be repeated."""
@@ -327,6 +359,9 @@ class Options(ResolvingOptions):
                 wire=given(_ROWS, _WIRE, self),
                 joining=given(_ROWS, _JOINING, self),
                 connections=self["max-connections"],
+                http=tuple(self.http),
+                allow=tuple(filter(None, self["allow"].split(","))),
+                names=tuple(filter(None, self["http-name"].lower().split(","))),
             )
         except ValueError as error:
             raise usage.UsageError(str(error)) from None

@@ -43,12 +43,16 @@ def test_every_kind_of_option_reaches_the_config() -> None:
     assert config.bounds == StreamBounds(rate=10, idle_seconds=9)
     assert (config.links.links, config.wire.frame, config.joining.retry) == (5, 400_000, 2)
     assert (config.connections, config.leave) == (7, 3)
+    config = parsed("--http=tcp:8", "--http=tls:9", "--allow=10.0.0.0/8", "--http-name=Ring.test").config()
+    assert (config.http, config.allow, config.names) == (("tcp:8", "tls:9"), ("10.0.0.0/8",), ("ring.test",))
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--listen=udp:7"], "listen: udp:7 is a datagram endpoint"),
+        (["--http=udp:7"], "http: udp:7 is a datagram endpoint"),
+        (["--allow=everybody"], "allow: expected networks"),
         (["--bits=3"], "bits: expected 4 to 160, got 3"),
         (["--bits=4", "--ident=16"], "ident: expected a number from 0 to 15, got 16"),
         (["--ident=five"], "ident: expected a number such as 5 or 0x1f, got 'five'"),

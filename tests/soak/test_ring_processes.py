@@ -1,0 +1,112 @@
+"""64 nodes as processes: half of them killed at once, and 8 -> 64 -> 8 nodes; which keys are left, and after how long."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.ring.fleet import Fleet, Process
+
+NODES, COPIES = 64, 3
+KEYS = [f"key{number}" for number in range(500)]
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def every_second(there: list[Process], rng: Random) -> list[Process]:
+    return there[rng.randrange(2) :: 2]
+
+
+def no_three_together(there: list[Process], rng: Random) -> list[Process]:
+    """Half of them, drawn until no three are one after the other."""
+    while True:
+        drawn = set(rng.sample(range(NODES), NODES // 2))
+        if not any({at, (at + 1) % NODES, (at + 2) % NODES} <= drawn for at in drawn):
+            return [there[at] for at in sorted(drawn)]
+
+
+def any_half(there: list[Process], rng: Random) -> list[Process]:
+    return rng.sample(there, NODES // 2)
+
+
+def lost(fleet: Fleet, there: list[Process], killed: set[str]) -> list[str]:
+    """Keys all of whose copies were at nodes that were killed."""
+    return [key for key in KEYS if all(each.name in killed for each in fleet.keepers(key, COPIES, there))]
+
+
+def nodes_settled(fleet: Fleet) -> list[Process]:
+    begun = time.monotonic()
+    fleet.start(NODES - len(fleet.nodes))
+    fleet.settle(60)
+    print(f"\n{NODES} nodes settled {time.monotonic() - begun:.1f} s after the first was started", end="")
+    return fleet.ordered()
+
+
+@pytest.mark.parametrize(
+    ("choose", "seed"),
+    [(every_second, 1), (no_three_together, 2), (no_three_together, 3), (any_half, 4), (any_half, 5), (any_half, 6)],
+)
+def test_half_of_them_are_killed_at_once(
+    choose: Callable[[list[Process], Random], list[Process]], seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = Random(seed)
+    with Fleet(tmp_path, successors=8) as fleet, capsys.disabled():
+        there = nodes_settled(fleet)
+        fleet.put_all(KEYS)
+        fleet.settle()
+        gone = choose(there, rng)
+        expected = lost(fleet, there, {each.name for each in gone})
+        begun = time.monotonic()
+        fleet.kill(gone)
+        healed = fleet.settle(60)
+        missing = fleet.missing(KEYS)
+        read = time.monotonic() - begun
+        draws = sorted(len(lost(fleet, there, {each.name for each in any_half(there, rng)})) / len(KEYS) for _ in range(400))
+        low, high, mean = draws[10], draws[-11], sum(draws) / len(draws)
+        part = len(missing) / len(KEYS)
+        print(
+            f"; {choose.__name__}: neighbours right after {healed:.2f} s, all keys answered after {read:.1f} s; "
+            f"lost {100 * part:.1f} % (random halves of this circle: mean {100 * mean:.1f} %, 95 %: "
+            f"{100 * low:.1f} to {100 * high:.1f} %; p^r = {100 * _p_to_the_r():.1f} %)"
+        )
+        assert missing == expected
+        if choose is any_half:
+            assert low <= part <= high
+        else:
+            assert missing == []
+        assert fleet.trouble() == []
+
+
+def _p_to_the_r() -> float:
+    """All of so many copies among the half that is drawn without putting back."""
+    found, half = 1.0, NODES // 2
+    for each in range(COPIES):
+        found *= (half - each) / (NODES - each)
+    return found
+
+
+def test_eight_then_sixty_four_then_eight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Fleet(tmp_path) as fleet, capsys.disabled():
+        fleet.start(8)
+        fleet.settle()
+        fleet.put_all(KEYS)
+        begun = time.monotonic()
+        nodes_settled(fleet)
+        assert fleet.missing(KEYS) == []
+        print(f", all keys read {time.monotonic() - begun:.1f} s after the 9th was started", end="")
+        begun = time.monotonic()
+        pauses = []
+        for node in list(fleet.nodes.values())[:7:-1]:
+            pauses.append(fleet.leave(node))
+            if len(fleet.nodes) in (48, 32, 16):
+                assert fleet.missing(KEYS[::10]) == []
+        fleet.settle()
+        assert fleet.missing(KEYS) == []
+        pauses.sort()
+        print(
+            f"; 56 left one after another in {time.monotonic() - begun:.1f} s, each in {pauses[0]:.2f} to "
+            f"{pauses[-1]:.2f} s (median {pauses[28]:.2f}); no key lost"
+        )
+        assert fleet.trouble() == []
