@@ -114,6 +114,37 @@ def test_a_request_typed_into_telnet(textbook: dict[str, Any]) -> None:
     assert "</html>" in shown
 
 
+def test_a_letter_typed_into_telnet(textbook: dict[str, Any]) -> None:
+    """The chapter's dialogue, each command once the reply to the one before it is there."""
+    need("telnet")
+    typed = (
+        "HELO crepes.fr", "MAIL FROM: <alice@crepes.fr>", "RCPT TO: <bob@hamburger.edu>", "DATA",
+        "Do you like ketchup?\nHow about pickles?\n.", "QUIT",
+    )  # fmt: skip
+    replies = []
+    with subprocess.Popen(
+        command("exec", "alice.crepes.fr", "--", "telnet", "mail.hamburger.edu", "25"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as telnet:  # fmt: skip
+        assert telnet.stdin is not None
+        assert telnet.stdout is not None
+        try:
+            for line in ("", *typed):
+                if line:
+                    telnet.stdin.write(f"{line}\n")
+                    telnet.stdin.flush()
+                replies.append(next(said[:3] for said in telnet.stdout if said[:3].isdigit()))
+        finally:
+            telnet.kill()
+    assert replies == ["220", "250", "250", "250", "354", "250", "221"]
+    for _ in range(100):
+        listed = netstack("mail", "ls", "bob@hamburger.edu", "--name", "walk").stdout
+        if "no messages" not in listed:
+            break
+    read = netstack("mail", "read", "bob@hamburger.edu", "1", "--name", "walk").stdout
+    assert "\nDo you like ketchup?\n" in read.replace("\r\n", "\n")
+
+
 def test_a_request_typed_into_nc(textbook: dict[str, Any]) -> None:
     request = f"GET / HTTP/1.1\nHost: {GAIA}\nConnection: close\n\n"
     assert on(CLIENT, "nc", "-C", "-w", "5", GAIA, "80", given=request).startswith("HTTP/1.1 200 OK")
