@@ -352,6 +352,7 @@ class AccountStore:
 
     async def _restore(self) -> None:
         wall = self._machine.wall()
+        crashed = recovery.is_open(self._disk)
         try:
             found = await self._database.run(lambda database: self._restored(database, wall))
         except sqlite3.DatabaseError as error:
@@ -384,6 +385,8 @@ class AccountStore:
             self._settler.tell(*recovered.lines)
         if recovered.removing:
             self._settler.removed()
+        if crashed and not recovered.anew:
+            self._settler.untold()
 
     def _restored(self, database: sqlite3.Connection, wall: float) -> tuple[recovery.Recovered, int, int]:
         """In a thread."""

@@ -42,6 +42,14 @@ def has_messages(disk: Disk) -> bool:
     return False
 
 
+def is_open(disk: Disk) -> bool:
+    """Whether nobody has closed the index, which SQLite does not show otherwise: what the ledger has not been told then, it
+    has to be told now."""
+    with suppress(FileNotFoundError):
+        return disk.stat(f"{FILE}-wal").size >= 0
+    return False
+
+
 def set_aside(disk: Disk, wall: float) -> str:
     """Gives a damaged index another name, which is returned; messages that only it has are written to their files if it can
     be read so far."""

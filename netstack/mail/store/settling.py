@@ -81,6 +81,7 @@ class Settler:
         self._lines: list[bytes] = []
         self._removing = False
         self._ledger_octets = self._ledger_needed = 0
+        self._is_ledger_whole = True
         self._timer: Any = None
         self._pass: Deferred[None] | None = None
         self._failing = self._closing = False
@@ -88,7 +89,8 @@ class Settler:
     @property
     def idle(self) -> bool:
         """Whether all is where it belongs."""
-        return not (self._unsettled or self._lines or self._removing or self._pass is not None)
+        waits = self._unsettled or self._lines or self._removing or not self._is_ledger_whole
+        return not (waits or self._pass is not None)
 
     def arrived(self, file: int, size: int, content: bytes | str) -> None:
         """A committed message, with room taken for it; its octets, or the path of a file that they are in."""
@@ -108,6 +110,11 @@ class Settler:
     def began(self, ledger: int, messages: int) -> None:
         """At the start: octets of the ledger, and how many messages there are."""
         self._ledger_octets, self._ledger_needed = ledger, messages * _PER_MESSAGE
+
+    def untold(self) -> None:
+        """The ledger's end was lost, maybe in the middle of a line: it is written anew."""
+        self._is_ledger_whole = False
+        self.soon()
 
     def content(self, file: int) -> OpenFile:
         """To be read from wherever it is now. Raises OSError."""
@@ -196,7 +203,7 @@ class Settler:
             await self._machine.offload(lambda: self._disk.remove_all([files.path_of(file) for file in gone]), COST)
             self._room.counts.removed += len(gone)
             self._removing |= await self._run(lambda database: _removed(database, gone))
-        if self._ledger_octets > 2 * self._ledger_needed + self._limits.ledger:
+        if not self._is_ledger_whole or self._ledger_octets > 2 * self._ledger_needed + self._limits.ledger:
             await self._rewrite()
 
     def _write(self, batch: Sequence[tuple[int, int, bytes | str]], lines: Sequence[bytes]) -> None:
@@ -216,6 +223,7 @@ class Settler:
         told = b"".join(await self._run(ledger_lines))
         await self._machine.offload(lambda: self._disk.write(files.LEDGER, told), COST)
         self._ledger_octets = self._ledger_needed = len(told)
+        self._is_ledger_whole = True
 
 
 def _written(database: sqlite3.Connection, settled: Sequence[int]) -> list[int]:
