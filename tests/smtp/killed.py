@@ -92,7 +92,7 @@ def killed_under_load(directory: Path, kills: int, seed: int = 1) -> Told:
         (directory / f"{name}.accounts").write_text(f"bob@{name}.test\n")
     common = (
         "--no-authentication", "--no-dane", "--no-mta-sts", "--first-retry", "1", "--keep-connection", "1",
-        "--relay-for", "127.0.0.0/8",
+        "--relay-for", "127.0.0.0/8", "--store-octets", str(1 << 40),
     )  # fmt: skip
 
     def host(name: str, address: str) -> tuple[str, ...]:

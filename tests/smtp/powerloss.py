@@ -6,8 +6,7 @@ nothing more to do.
 """
 
 import re
-import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,9 +21,9 @@ from netstack.mail.store import MailStore, NoSuchFolder
 from netstack.taps.smtp import Options, build
 from netstack.world.simulated import Simulation
 from tests.addresses import own_address
-from tests.crash import trace
-from tests.crash.disk import ALL, NOTHING, Disk, Left
-from tests.crash.trace import SENDS, SYNCS, Call, Tracing
+from tests.crash.disk import Disk, Left
+from tests.crash.replay import IMAGES, Run, moments
+from tests.crash.trace import SENDS, Call, Tracing
 from tests.processes import Running, environment_of, twistd
 from tests.smtp.killed import PORT, SESSIONS, Load, message, recipient
 from tests.smtp.town import Office
@@ -75,20 +74,10 @@ class _Other(ThreadingTCPServer):
 
 
 @dataclass
-class Boot:
-    """One life of the process: what it did, and what was on the disk afterwards."""
+class MailRun(Run):
+    """The host's files are in `here`."""
 
-    calls: list[Call]
-    copy: Path
-
-
-@dataclass
-class Run:
-    """All of it. The host's files are in `here`, below `root`."""
-
-    root: Path
-    boots: list[Boot]
-    replies: dict[str, int]
+    replies: dict[str, int] = field(default_factory=dict)
     """What the client heard of each message that was taken."""
 
 
@@ -99,11 +88,11 @@ def _options(state: Path, listen: str, there: str) -> list[str]:
     return [*texts.split(), str(state.parent.parent / "accounts")]
 
 
-def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: int = 1) -> Run:
+def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: int = 1) -> MailRun:
     """A run in which so many messages are sent, and the host is killed so often in between; at last it ends in peace."""
     rng = Random(seed)
     here, there = own_address(), own_address()
-    run = Run(directory / "disk", [], {})
+    run = MailRun(directory / "disk", [])
     run.root.mkdir()
     (directory / "accounts").write_text("bob@here.test\n")
     sink = _Other(there)
@@ -111,7 +100,6 @@ def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: 
     load = Load(here, messages)
     clients = [Thread(target=load.client, args=(which,), daemon=True) for which in range(SESSIONS)]
     options = _options(run.root / "here", f"tcp:{PORT}", f"{there}:{PORT}")
-    start = 0
     for boot in range(kills + 1):
         tracing = Tracing(strace, directory / f"trace-{boot}")
         command = twistd("netstack-smtp", "--address", here, *options)
@@ -133,9 +121,7 @@ def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: 
             Event().wait(1.5)  # what is left is delivered and noted
             started.end()
         assert not started.trouble(), "".join(started.lines)
-        run.boots.append(Boot(tracing.calls(started.process.pid, start), directory / f"copy-{boot}"))
-        start = trace.after(run.boots[-1].calls)
-        shutil.copytree(run.root, run.boots[-1].copy)
+        run.ended(tracing, started.process.pid)
     sink.shutdown()
     sink.server_close()
     run.replies = {reply: number for number, reply in load.taken.items()}
@@ -175,51 +161,21 @@ class Played:
         return any(end - heard > _SOON for heard, end in lives)
 
 
-def replayed(run: Run, cuts: int, seed: int = 1) -> Told:
-    """Let the power fail at so many places, two or more images each. Fails where a message is lost, or there twice."""
+def replayed(run: MailRun, cuts: int, seed: int = 1) -> Told:
+    """Let the power fail at so many places, two images each. Fails where a message is lost, or there twice for no reason."""
     rng = Random(seed)
-    told = Told()
-    disk, played = Disk(run.root), Played()
-    for boot in run.boots:
-        steps = trace.steps(boot.calls)
-        chosen = _chosen(run, steps, cuts // len(run.boots), rng)
-        for index, (place, ends, call) in enumerate(steps):
-            disk.step(call, ends)
-            _look(run, played, call, ends)
-            if index in chosen:
-                for left in _lefts(rng, place):
-                    _survived(disk, left, played, rng, told)
-        disk.restarted(boot.copy, boot.calls)
-        played.deaths.append(played.now)
+    told, disk, played = Told(), Disk(run.root), Played()
+    for moment in moments(run, disk, cuts, rng, lambda call: call.name in SENDS and bool(_numbers(run, call))):
+        if moment.boot > len(played.deaths):
+            played.deaths.append(played.now)
+        _look(run, played, moment.call, moment.ended)
+        for left in moment.lefts:
+            _survived(disk, left, played, rng, told)
     assert played.taken == set(run.replies.values()), "every reply is in the trace"
     return told
 
 
-def _chosen(run: Run, steps: Sequence[tuple[int, bool, Call]], count: int, rng: Random) -> set[int]:
-    """Half of them anywhere, half where much depends on the moment: 250 is sent, a sync has not ended, a name changes."""
-    telling = [
-        index for index, (_, ends, call) in enumerate(steps)
-        if (call.name in SENDS and not ends and _numbers(run, call))
-        or (call.name in SYNCS and not ends)
-        or (call.name.startswith(("rename", "unlink", "mkdir")) and ends)
-    ]  # fmt: skip
-    anywhere = rng.sample(range(len(steps)), min(count // 2, len(steps)))
-    return {*anywhere, *rng.sample(telling, min(count - len(anywhere), len(telling)))}
-
-
-def _lefts(rng: Random, place: int) -> Iterator[Left]:
-    yield NOTHING
-    yield rng.choice(
-        [
-            Left(rng.choice([0.1, 0.5, 0.9]), rng.choice([512, 4096])),
-            Left(0.0, until=place - rng.randrange(200)),
-            Left(rng.choice([0.1, 0.5, 0.9]), 4096, until=place - rng.randrange(200)),
-            ALL,
-        ]
-    )
-
-
-def _numbers(run: Run, call: Call) -> list[int]:
+def _numbers(run: MailRun, call: Call) -> list[int]:
     """Messages that a call tells a client are taken."""
     if not call.descriptors or not call.descriptors[0][1].startswith("socket:"):
         return []
@@ -227,7 +183,7 @@ def _numbers(run: Run, call: Call) -> list[int]:
     return [run.replies[text] for text in texts if text in run.replies]
 
 
-def _look(run: Run, played: Played, call: Call, ends: bool) -> None:
+def _look(run: MailRun, played: Played, call: Call, ends: bool) -> None:
     played.now = max(played.now, call.time)
     if call.name in SENDS and not ends:
         played.taken.update(_numbers(run, call))
@@ -238,7 +194,7 @@ def _look(run: Run, played: Played, call: Call, ends: bool) -> None:
 
 def _survived(disk: Disk, left: Left, played: Played, rng: Random, told: Told) -> None:
     """A host on what is left of a disk delivers what it has."""
-    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
+    with TemporaryDirectory(dir=IMAGES) as name:
         image = Path(name, "disk")
         image.mkdir()
         disk.write(image, left, rng)
