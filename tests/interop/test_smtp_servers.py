@@ -1,5 +1,6 @@
 """Postfix, Exim and OpenSMTPD bring mail to ours by STARTTLS and take it from ours; smtp-source and smtp-sink."""
 
+import email
 import os
 import re
 import smtplib
@@ -16,6 +17,7 @@ from tests.interop.dns_secure import Trust
 from tests.interop.mail_servers import KINDS, PORT, MailServer, mail_server, packages_of
 from tests.interop.smtp_hosts import BOB, NAME, Host, mail_host
 from tests.processes import Running
+from tests.smtp.capturing import ENDINGS
 
 HEAD = b"From: <alice@crepes.fr>\r\nMessage-ID: <%b>\r\nDate: Fri, 27 Nov 2026 12:00:00 +0000\r\nSubject: lunch\r\n"
 MIME = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
@@ -98,6 +100,39 @@ def test_one_message_to_two_of_theirs_and_one_that_is_none(pair: Pair) -> None:
     assert f"Final-Recipient: rfc822; {to[2]}".encode() in report
     assert b"Action: failed" in report
     assert re.search(rb"Diagnostic-Code: smtp; 5[0-9][0-9] ", report)
+
+
+def test_no_second_mail_reaches_them(pair: Pair) -> None:
+    """What they, or somebody, take for the end of a message, in messages that come by BDAT: each arrives as one message, and
+    the mail that was written into it is nobody's."""
+    before = len(pair.theirs.mail())
+    second = b"MAIL FROM:<evil@crepes.fr>\r\nRCPT TO:<box@%b>\r\nDATA\r\nSubject: smuggled\r\n\r\nx\r\n.\r\n"
+    second %= pair.theirs.domain.encode()
+    with smtplib.SMTP(pair.ours.address, PORT, "crepes.fr", timeout=60) as client:
+        client.ehlo()
+        for number, ending in enumerate(ENDINGS.values()):
+            message = HEAD % b"%d@many" % number + b"\r\nhello" + ending + second
+            assert client.mail(BOB, ["BODY=BINARYMIME"])[0] == 250
+            assert client.rcpt(f"box@{pair.theirs.domain}")[0] == 250
+            client.send(b"BDAT %d LAST\r\n" % len(message) + message)
+            assert client.getreply()[0] == 250
+    expected = sorted(b"%d@many" % number for number in range(len(ENDINGS)))
+    count, arrived = len(expected), pair.theirs.wait_for_mail(before + len(expected))[before:]
+    while len(_many(arrived)) < len(expected):  # one of an earlier test is among them
+        count += 1
+        arrived = pair.theirs.wait_for_mail(before + count)[before:]
+    assert _many(arrived) == expected
+    heads = [each.partition(b"\n\n")[0] for each in arrived]
+    assert not [each for each in heads if b"evil@" in each or b"smuggled" in each]
+    bodies = [email.message_from_bytes(each).get_payload(decode=True) for each in arrived if b"@many>" in each]
+    for ending in ENDINGS.values():
+        assert b"hello" + ending + second in [_crlf(each) for each in bodies]
+
+
+def _crlf(found: object) -> bytes:
+    """With the ends of lines of mail, where the Maildir has this system's: in what did not have to be encoded."""
+    assert isinstance(found, bytes)
+    return found if b"\r" in found or b"\0" in found else found.replace(b"\n", b"\r\n")
 
 
 def test_many_at_once(pair: Pair) -> None:
