@@ -256,6 +256,32 @@ def parser() -> argparse.ArgumentParser:
         zone_freeze.add_argument("host", metavar="HOST")
         zone_freeze.add_argument("zone", metavar="ZONE")
 
+    ring = command("ring", "keys of a ring, the way to them, and its nodes")
+    rings = ring.add_subparsers(metavar="put|get|rm|lookup|show|leave", required=True)
+    for verb, about in (
+        ("put", "keep a value under a key, in the place of all others"),
+        ("get", "the values of a key"),
+        ("rm", "remove all values of a key"),
+        ("lookup", "who is responsible for a key, and the way there"),
+        ("show", "what nodes know of the circle"),
+        ("leave", "have a node hand over what it keeps and go"),
+    ):
+        sub = more(rings, verb, about)
+        sub.set_defaults(module="ring", at=None)
+        if verb in ("show", "leave"):
+            sub.add_argument("host", metavar="HOST", nargs="?" if verb == "show" else None, help="the node")
+            continue
+        sub.add_argument("--at", metavar="HOST", help="the node that is asked (default: the first)")
+        sub.add_argument("key", metavar="KEY", nargs="?" if verb == "lookup" else None)
+        if verb == "put":
+            sub.add_argument("value", metavar="VALUE", nargs="?", help="default: standard input")
+            sub.add_argument("--ttl", type=float, metavar="SECONDS", help="how long it is kept")
+            sub.add_argument("--add", action="store_true", help="beside the values that are there")
+        elif verb == "lookup":
+            sub.add_argument("--ident", type=int, metavar="NUMBER", help="an identifier in place of a key's")
+            sub.add_argument("--forwarding", action="store_true", help="nodes hand the question on, as the chapter has it")
+            sub.add_argument("--trace", action="store_true", help="show every message")
+
     mail = command("mail", "send mail; queues, mailboxes and accounts of mail servers", world=False)
     mails = mail.add_subparsers(metavar="send|queue|ls|read|account|import|export", required=True)
     mail_send = more(mails, "send", "send a message from a host: to the user's own server, or to the recipients'")

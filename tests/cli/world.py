@@ -35,6 +35,7 @@ ASKING = frozenset(
         "mail",
         "reload",
         "resolve",
+        "ring",
         "status",
         "trace",
         "validate",

@@ -12,6 +12,7 @@ from netstack.world.control.mail import ONE as MAIL
 from netstack.world.control.names import ONE, text
 from netstack.world.control.objects import ONE as OBJECTS
 from netstack.world.control.remote import RemoteControl
+from netstack.world.control.ring import ONE as RING
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.control.verbs import client_of, host_of, hosts_of, look_up_alone
 from netstack.world.model import World
@@ -51,7 +52,7 @@ class MergedVerbs:
 
     def verbs(self) -> dict[str, Verb]:
         """Verb -> handler."""
-        one = ("inspect", "ca", *ONE, *OBJECTS, *MAIL)
+        one = ("inspect", "ca", *ONE, *OBJECTS, *MAIL, *RING)
         all_of_them = ("flush", "links.set", "journal.enable", "journal.disable", "journal.clear", "keys.list")
         return {
             "status": self.status,
@@ -59,6 +60,7 @@ class MergedVerbs:
             "resolve": self.traced("resolve"),
             "get": self.traced("get"),
             "mail.send": self.traced("mail.send"),
+            "ring.lookup": self.traced("ring.lookup"),
             "links.list": self.links_list,
             "journal.read": self.journal_read,
             "journal.follow": self.journal_follow,

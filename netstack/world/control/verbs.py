@@ -17,6 +17,7 @@ from netstack.world.control.keys import KeyVerbs
 from netstack.world.control.mail import MailVerbs
 from netstack.world.control.names import NameVerbs, origin_of, text
 from netstack.world.control.objects import ObjectVerbs
+from netstack.world.control.ring import RingVerbs
 from netstack.world.control.server import ControlError, Stream, Verb
 from netstack.world.model import World
 from netstack.world.problems import nearest
@@ -71,6 +72,7 @@ class WorldVerbs:
             **NameVerbs(self.running, self._host).table(),
             **ObjectVerbs(self._host).table(),
             **MailVerbs(self._host, self._client, self._traced).table(),
+            **RingVerbs(self._host, self._client, self._traced).table(),
         }
 
     async def status(self, arguments: Arguments, stream: Stream) -> object:
