@@ -28,6 +28,8 @@ MODULES: Mapping[str, str] = MappingProxyType(
         "mail-outage": "netstack.lab.mail_outage",
         "mail-mime": "netstack.lab.mail_mime",
         "mail-tls": "netstack.lab.mail_tls",
+        "ring": "netstack.lab.ring",
+        "ring-churn": "netstack.lab.ring_churn",
         "ring-chord": "netstack.lab.ring_chord",
     }
 )

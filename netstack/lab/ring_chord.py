@@ -11,7 +11,7 @@ from random import Random
 from statistics import fmean
 from typing import Any
 
-from netstack.lab import progress
+from netstack.lab import progress, ring_loss
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 from netstack.lab.ring_load import HIGH, LOW, NODES, STEP, Load, expected, growing, hashed_keys, loads, percentile
@@ -74,6 +74,7 @@ def promised(on: str = "simulated") -> Sequence[Claim]:
         *(claim for row in FAILED for claim in _failed(*row, None)),
         *(claim for part in (0.2, 0.5) for claim in _mended(part, None)),
         *(claim for row in (CHURN[0], CHURN[-1]) for claim in _churned(*row, None)),
+        *ring_loss.promised(),
     ]
 
 
@@ -84,6 +85,7 @@ def measure(bench: Bench) -> Iterator[Claim]:
     yield from _failures(bench)
     yield from _stabilized(bench)
     yield from _churn(bench)
+    yield from ring_loss.measure(bench.seed, bench.full)
 
 
 # How evenly keys lie on nodes
