@@ -37,9 +37,11 @@ class Arcs:
         wake: Callable[[], None],
         tell: Callable[[Contact, Callable[[int], DataMessage]], None],
         vary: Callable[[], float],
+        lost: Callable[[Sequence[Span]], None],
     ) -> None:
         """`wake` is called when `work` has something to do; `tell` asks without waiting for an answer; `vary` gives numbers
-        about 1, so that two that want one arc do not do so in step for ever."""
+        about 1, so that two that want one arc do not do so in step for ever; `lost` is told of places that another node has
+        taken over."""
         self.claims = Claims(node().circle.bits)
         self.serving: Config | None = None
         self.frozen: Sequence[Span] = ()
@@ -66,6 +68,7 @@ class Arcs:
         self._wake = wake
         self._tell = tell
         self._vary = vary
+        self._lost = lost
         self.gone: set[Contact] = set()
         """Nodes that do not answer, as the node says: they are asked, but not waited for."""
         self._rights: list[Config] = []
@@ -262,6 +265,9 @@ class Arcs:
             lacking.append(config)
         if lacking and not self._is_over():
             return False
+        before = self.serving
+        if before is not None and any(each.owner != self._me and each.epoch > before.epoch for each in configs):
+            self._lost(target)
         taken = [
             each for each in configs if _mark(each) not in rights and not (each.owner == self._me and _mark(each) in own)
         ]
@@ -377,7 +383,7 @@ class Arcs:
         self._given.discard(_mark(part))
         self.handed += 1
         if self.serving == serving:
-            self._lose(part)
+            self._lose(part, handed=True)
         self.frozen = ()
         return True
 
@@ -386,8 +392,10 @@ class Arcs:
     def spans(self, config: Config) -> list[Span]:
         return spans_of(config.start, config.end, self._bits)
 
-    def _lose(self, config: Config) -> None:
-        """Another peer serves this arc now."""
+    def _lose(self, config: Config, handed: bool = False) -> None:
+        """Another peer serves this arc now; `handed`: it has all of its keys from this one."""
+        if not handed:
+            self._lost(self.spans(config))
         serving = self.serving
         self._rights = [each for each in self._rights if not overlap(self.spans(each), self.spans(config))]
         if serving is None:

@@ -4,6 +4,7 @@ Its own copy is one of every quorum. A read answers only what so many copies hav
 differ it makes them agree first (the write-back of Attiya, Bar-Noy and Dolev's register), so that no later read sees less.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -58,6 +59,8 @@ class Coordinator:
         self._serves = serves
         self._contested = contested
         self._counter = 0
+        self._doubtful: OrderedDict[tuple[bytes, Version], None] = OrderedDict()
+        """Writes that are not known to have got their quorum."""
 
     def read(self, question: Get) -> Reading:
         """The values of a key."""
@@ -103,6 +106,14 @@ class Coordinator:
         if question.version.counter > max(self._counter, table.newest) + LEAP:
             return WriteAnswer(number, "unanswered", None, NEVER, 0)
         held = table.get(question.key)
+        if (
+            question.version != NEVER
+            and held is not None
+            and question.version < held.newest
+            and not held.has(question.version)
+        ):
+            # an earlier owner gave it: it was superseded, or never came so far, and it is too late for it now
+            return WriteAnswer(number, "unanswered", None, NEVER, 0)
         if question.version == NEVER:
             trouble = self._trouble(question, held)
             if trouble:
@@ -120,11 +131,29 @@ class Coordinator:
             return WriteAnswer(number, "full", None, NEVER, 0)
         held = table.get(question.key)
         batch = held.batch if held is not None else 0
+        self._doubtful[question.key, version] = None
+        while len(self._doubtful) > self._options.requests:
+            self._doubtful.popitem(last=False)
         epoch, holders = self._holders()
         stored = yield from self._bring(record, holders, epoch, question.quorum - 1)
         yield Durable(batch)
         enough = len(stored) >= question.quorum - 1
+        if enough:
+            self._doubtful.pop((question.key, version), None)
         return WriteAnswer(number, "" if enough else "quorum", None, version, 1 + len(stored))
+
+    def forget(self, is_lost: Callable[[int], bool]) -> list[bytes]:
+        """Another node has become the owner of some places: take back there what did not get a quorum; the keys.
+
+        Nobody has seen it, and it must not come to light behind what that owner writes.
+        """
+        keys = []
+        for key, version in [*self._doubtful]:
+            if is_lost(place_of(key)):
+                del self._doubtful[key, version]
+                if self._table.retract(key, version):
+                    keys.append(key)
+        return keys
 
     def take(self, records: Sequence[Record], strict: bool = False) -> None:
         """Merge what others have; `strict`: raises Full, which else only leaves a record out."""

@@ -10,6 +10,7 @@ from math import inf
 from typing import Any, Protocol
 
 from netstack.ring.arcs import Arcs
+from netstack.ring.claims import Span, overlap
 from netstack.ring.coordinator import ELSEWHERE, FOREIGN, Coordinator
 from netstack.ring.copying import Copying
 from netstack.ring.data_messages import (
@@ -105,9 +106,8 @@ class Peer:
             self.table, data, origin, self._clock, self._keep, self._holders, self._serves, self._contested
         )
         self.copying = Copying(self.table, data, self._coordinator, self._clock)
-        self.arcs = Arcs(
-            lambda: self.node, data, self.copying, self._clock, self._wake, self._tasks.tell, lambda: rng.uniform(0.5, 1.5)
-        )
+        vary = lambda: rng.uniform(0.5, 1.5)  # noqa: E731
+        self.arcs = Arcs(lambda: self.node, data, self.copying, self._clock, self._wake, self._tasks.tell, vary, self._lost)
         self.strays = Strays(circle, me, self.table, data, self.arcs, self._coordinator, self._clock, self._drop)
         self._requests = self._served = 0
         """Under way: of this peer's users, of other peers."""
@@ -484,6 +484,14 @@ class Peer:
 
     def _contested(self, holder: Contact) -> None:
         self.arcs.contested(holder)
+
+    def _lost(self, spans: Sequence[Span]) -> None:
+        for key in self._coordinator.forget(lambda position: overlap(spans, ((position, position),))):
+            held = self.table.get(key)
+            self._events.append(Keep(self._tasks.batch(), (), (key,)))
+            if held is not None:
+                held.batch = self._tasks.batch()
+                self._events.append(Keep(held.batch, (held.record(self._now.monotonic),)))
 
     def _drop(self, keys: Sequence[bytes]) -> None:
         for key in keys:

@@ -58,7 +58,7 @@ class Strays:
     def held(self) -> Iterator[Held]:
         """Copies that are not this peer's to keep."""
         arcs, options = self._arcs, self._options
-        mine = arcs.claims.copies(self._me, self._clock() - 3 * options.sync - options.patience)
+        mine = arcs.claims.copies(self._me, self._clock() - 3 * options.sync - options.deadline)
         if arcs.serving is not None:
             mine.extend(arcs.spans(arcs.serving))
         for first, last in without(EVERYWHERE, mine):

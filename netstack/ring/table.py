@@ -61,6 +61,10 @@ class Held:
         """The greatest version in it."""
         return max([self.cleared, *(entry.version for entry in self.values.values())])
 
+    def has(self, version: Version) -> bool:
+        """Whether a change is in it."""
+        return self.cleared == version or any(entry.version == version for entry in self.values.values())
+
     def living(self) -> list[tuple[bytes, _Entry]]:
         return [(name, entry) for name, entry in self.values.items() if not entry.dead]
 
@@ -131,6 +135,18 @@ class Table:
             held.values[value.name] = _Entry(value.version, until, value.dead, value.data)
             self._ends_at(until, held.key)
             self.newest = max(self.newest, value.version.counter)
+        self._changed(held)
+        return True
+
+    def retract(self, key: bytes, version: Version) -> bool:
+        """Take a change back, as far as it is there; whether any of it was."""
+        held = self._held.get(key)
+        if held is None or not held.has(version):
+            return False
+        for name in [name for name, entry in held.values.items() if entry.version == version]:
+            del held.values[name]
+        if held.cleared == version:
+            held.cleared = NEVER
         self._changed(held)
         return True
 
