@@ -105,6 +105,12 @@ class HostTLS:
                 raise TLSError(f"{trust}: no PEM certificate: {error}") from error
         return cls(reactor, wall, leaves, trusted)
 
+    def renew(self, leaves: Sequence[Leaf]) -> None:
+        """Other certificates for the connections that come from now on, also to listeners that are bound already."""
+        self.leaves = tuple(leaves)
+        for creator in self._creators.values():
+            creator.renew(self.leaves)
+
     def server(self, factory: IProtocolFactory, alpn: Sequence[str] = ()) -> IProtocolFactory:
         wrapped: IProtocolFactory = self._layer(self._server_creator(alpn), False, factory)
         return wrapped
@@ -214,8 +220,12 @@ class _ServerCreator:
         if not leaves:
             raise TLSError("a TLS listener needs a certificate and its key, and this host has none")
         self._offered = [name.encode("ascii") for name in alpn]
-        self._leaves = leaves
         self._by_name: dict[str, SSL.Context] = {}
+        self.renew(leaves)
+
+    def renew(self, leaves: Sequence[Leaf]) -> None:
+        """Connections that are there keep the certificates that they began with."""
+        self._leaves = leaves
         self._default: SSL.Context | None = None
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:
@@ -223,6 +233,7 @@ class _ServerCreator:
 
     def _begin(self) -> SSL.Context:
         contexts = [self._context(leaf) for leaf in self._leaves]
+        self._by_name.clear()
         for leaf, context in zip(self._leaves, contexts, strict=True):
             for name in leaf.names:
                 self._by_name.setdefault(name, context)

@@ -403,11 +403,13 @@ def makeService(options: Options) -> IService:
 
     def reload() -> None:
         try:
-            service.know(options.config().directory)
+            directory = options.config().directory
+            options.renew_certificate(machine)
         except usage.UsageError as error:
-            log.error("{error}; who was here before is", error=error)
+            log.error("{error}; what was read before holds", error=error)
         else:
-            log.info("{name} has read its accounts and aliases again", name=machine.name)
+            service.know(directory)
+            log.info("{name} has read its accounts, aliases and certificate again", name=machine.name)
 
     signals: Any = Signals(machine.reactor, {SIGHUP: reload})
     signals.setServiceParent(service)

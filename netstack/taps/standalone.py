@@ -113,6 +113,15 @@ class MachineOptions(LayeredOptions):
             raise usage.UsageError(str(error)) from None
         return machine
 
+    def renew_certificate(self, machine: Machine) -> None:
+        """Read the files of `--certificate` and `--key` again; raises UsageError, and then nothing is changed."""
+        if self["certificate"] is None or not isinstance(machine.tls, HostTLS):
+            return
+        try:
+            machine.tls.renew(HostTLS.from_files(None, machine.wall, self["certificate"], self["key"]).leaves)
+        except TLSError as error:
+            raise usage.UsageError(str(error)) from None
+
     def hold_state(self, machine: Machine) -> None:
         """Before a service is built that keeps something: its files are this process's and its workers' alone.
 

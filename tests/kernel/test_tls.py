@@ -102,6 +102,18 @@ def test_the_leaf_is_chosen_by_the_name_asked_for(authority: Authority) -> None:
         assert Leaf(peer, leaves[0].key).names == (carries,)
 
 
+def test_certificates_are_renewed_while_a_server_runs(authority: Authority) -> None:
+    clock = Clock()
+    server, client = host(clock, [authority.issue(["a.test"])]), host(clock, (), [authority])
+    before = Ends(server, client, "a.test", clock=clock)
+    server.renew([authority.issue(["b.test"])])
+    after, wrong = Ends(server, client, "b.test", clock=clock), Ends(server, client, "a.test", clock=clock)
+    assert (before.client.done, after.client.done, wrong.client.done) == (True, True, False)
+    before.client.transport.write(b"still here")
+    before.flush()
+    assert before.server.heard == b"still here"
+
+
 @pytest.mark.parametrize("name", ["other.test", "a.b.c.test", "192.0.2.2"])
 def test_a_wrong_name_ends_the_handshake(authority: Authority, name: str) -> None:
     ends = handshake(authority, [authority.issue(["a.test", "*.c.test"], ["192.0.2.1"])], name)

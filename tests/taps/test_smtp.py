@@ -14,6 +14,7 @@ from twisted.application.service import IServiceMaker, ServiceMaker
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
 
+from netstack.kernel.authority import Authority
 from netstack.kernel.limits import StreamLimits
 from netstack.mail.addresses import parse_mailbox
 from netstack.mail.limits import AddressLimits, HeadLimits, MimeLimits
@@ -199,6 +200,24 @@ def test_accounts_and_aliases_are_read_again(tmp_path: Path) -> None:
     accounts.write_text("nonsense")
     reload()
     assert [knows(service, name) for name in names] == [False, True, True], "a file that is wrong changes nothing"
+
+
+def test_a_certificate_is_read_again(tmp_path: Path) -> None:
+    def write(*names: str) -> None:
+        for file, octets in zip((tmp_path / "leaf.pem", tmp_path / "leaf.key"), authority.issue(names).pem(), strict=True):
+            file.write_bytes(octets)
+
+    authority = Authority.kept(tmp_path / "ca", lambda: 1_750_000_000.0)
+    write("a.test")
+    files = ("--certificate", f"{tmp_path}/leaf.pem", "--key", f"{tmp_path}/leaf.key")
+    service, reload = made("--state", f"{tmp_path}/state", *files)
+    assert [leaf.names for leaf in service.machine.tls.leaves] == [("a.test",)]
+    write("b.test")
+    reload()
+    assert [leaf.names for leaf in service.machine.tls.leaves] == [("b.test",)]
+    (tmp_path / "leaf.key").write_text("nonsense")
+    reload()
+    assert [leaf.names for leaf in service.machine.tls.leaves] == [("b.test",)]
 
 
 def test_the_plugin_is_found() -> None:
