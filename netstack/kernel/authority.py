@@ -142,6 +142,24 @@ class Authority:
         return cls(own.certificate, own.key, new_key, new_serial, validity)
 
     @classmethod
+    def from_pem(cls, certificate: bytes, key: bytes, wall: Callable[[], float]) -> "Authority":
+        """One that others have made; its keys are ECDSA P-256, its leaves valid for a year. Raises TLSError."""
+        own = Leaf.from_pem(certificate, key)
+        entropy = SystemRandom()
+
+        def validity() -> tuple[datetime, datetime]:
+            now = _utc(wall())
+            return now - timedelta(days=1), min(now + timedelta(days=365), own.certificate.not_valid_after_utc)
+
+        return cls(
+            own.certificate,
+            own.key,
+            lambda subject: generate_ec_key(SECP256R1()),
+            lambda subject: _serial(entropy),
+            validity,
+        )
+
+    @classmethod
     def seeded(cls, rng: Random, start: float, end: float, name: str = "netstack simulated CA") -> "Authority":
         """The same CA and the same leaves for the same generator, valid from `start` to `end` (seconds since 1970).
 

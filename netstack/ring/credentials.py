@@ -82,21 +82,33 @@ def public_der(key: Key) -> bytes:
 
 
 class Credentials(Service):
-    """The leaf of the moment; `ready` fires when there is one that others may trust."""
+    """The leaf of the moment."""
 
     log = Logger()
 
     def __init__(self, machine: Machine, leaf: Leaf, counts: RingCounts) -> None:
         self.leaf = leaf
-        self.ready: Deferred[None] = Deferred()
+        self._waiting: list[Deferred[None]] = []
+        self._is_certified = False
         self._machine = machine
         self._use(leaf)
         counts.certificate_end = lambda: self.leaf.certificate.not_valid_after_utc.timestamp()
 
+    def certified(self) -> "Deferred[None]":
+        """Fires when there is a leaf that others may trust."""
+        waiting: Deferred[None] = Deferred()
+        if self._is_certified:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
     def _use(self, leaf: Leaf) -> None:
         self.leaf = leaf
-        if not self.ready.called:
-            self.ready.callback(None)
+        self._is_certified = True
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
 
 
 class IssuedCredentials(Credentials):
@@ -125,9 +137,10 @@ class IssuedCredentials(Credentials):
         super().__init__(machine, self._own, counts)
 
     def _use(self, leaf: Leaf) -> None:
-        self.leaf = leaf
-        if leaf is not self._own and not self.ready.called:
-            self.ready.callback(None)
+        if leaf is self._own:
+            self.leaf = leaf
+        else:
+            super()._use(leaf)
 
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]
@@ -149,6 +162,9 @@ class IssuedCredentials(Credentials):
             self._call.cancel()
         if self._asking is not None:
             self._asking.cancel()
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)  # who waits sees that all stops
 
     def _plan(self) -> None:
         """When the next one is asked for."""

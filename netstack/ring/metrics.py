@@ -29,6 +29,7 @@ class RingCounts(Exporter):
         self.operations = Counter(dict.fromkeys(("done", *FAILURES, "other"), 0))
         self.keys: Callable[[], int] = lambda: 0
         self.octets: Callable[[], int] = lambda: 0
+        self.missing: Callable[[], int] = lambda: 0
         self.faults = Counter[str](dict.fromkeys(map(str, Fault), 0))
         self.certificate_end: Callable[[], float] = lambda: 0.0
         self.renewals = Counter(dict.fromkeys(("done", "failed"), 0))
@@ -120,11 +121,39 @@ class RingCounts(Exporter):
             "netstack_ring_certificate_end_seconds", "When this node's certificate ends, since 1970.", self.certificate_end()
         )
         yield GaugeMetricFamily("netstack_ring_keys", "Keys held, copies included.", self.keys())
+        yield GaugeMetricFamily(
+            "netstack_ring_replicas_missing",
+            "Copies of what this node is responsible for that no node has confirmed.",
+            self.missing(),
+        )
         yield GaugeMetricFamily("netstack_ring_held_bytes", "Octets of keys and values held.", self.octets())
         yield GaugeMetricFamily("netstack_ring_links", "Nodes connected to.", self.links())
         yield GaugeMetricFamily(
             "netstack_ring_successors", "Successors known, the node itself not counted.", self.successors()
         )
+
+
+REFUSALS = ("nothing", "rate", "token", "key", "request", "disk")
+
+
+class IssuerCounts(Exporter):
+    """Exports `netstack_ring_issuer_*`."""
+
+    def __init__(self) -> None:
+        self.issued = 0
+        self.refused = Counter(dict.fromkeys(REFUSALS, 0))
+
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("netstack_ring_issuer_certificates", "Certificates issued.", self.issued)
+        refused = CounterMetricFamily("netstack_ring_issuer_refusals", "Requests refused, by why.", labels=["reason"])
+        for reason, count in self.refused.items():
+            refused.add_metric([reason], count)
+        yield refused
+
+
+def issuer_counts(registry: CollectorRegistry) -> IssuerCounts:
+    """Those of a registry; the same object each time."""
+    return IssuerCounts.of(registry, "netstack_ring_issuer_certificates")
 
 
 def ring_counts(registry: CollectorRegistry) -> RingCounts:

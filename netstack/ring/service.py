@@ -15,6 +15,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.listen import Endpoint, StreamListener
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import traffic
+from netstack.ring.credentials import Credentials
 from netstack.ring.data_messages import REASONS as FAILURES
 from netstack.ring.data_messages import (
     Claim,
@@ -123,6 +124,7 @@ class RingService(MultiService):
         streams: StreamLimits | None = None,
         identity: Identity | None = None,
         keeper: Keeper | None = None,
+        credentials: Credentials | None = None,
         by_hand: Sequence[int] = (),
         journal_upkeep: bool = False,
         leave: float = 10.0,
@@ -146,8 +148,13 @@ class RingService(MultiService):
         self.links = Links(machine, peer.me, network, codec, self, counts, links, bounds, streams, identity, journal_upkeep)
         counts.successors = lambda: sum(each != peer.me for each in peer.node.successors)
         counts.keys, counts.octets = lambda: len(peer.table), lambda: peer.table.octets
+        counts.missing = lambda: peer.options.copies - 1 - len(peer.arcs.synced.intersection(peer.arcs.holders()[1]))
         self.listeners: list[StreamListener] = []
         self._keeper = keeper
+        self._credentials = credentials
+        if credentials is not None:
+            child: Any = credentials
+            child.setServiceParent(self)
         self._by_hand = by_hand
         self._leave = leave
         self._patience = patience
@@ -362,6 +369,8 @@ class RingService(MultiService):
     async def _join(self) -> None:
         """Try the nodes in turn, until one lets this one in."""
         pause = self.joining.retry
+        if self._credentials is not None:
+            await self._credentials.certified()
         while not (self._stopped or self.placed):
             answered = self._news = False
             for place in self.joining.through:

@@ -1,6 +1,6 @@
 """netstack-ring: a node of the chapter's circle of peers, a distributed hash table (Chord)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,15 @@ from netstack.http.application import ApplicationLimits, ApplicationServer
 from netstack.http.limits import HTTPLimits
 from netstack.http.metrics import requests
 from netstack.http.service import HTTPService
-from netstack.kernel.authority import Leaf, TLSError, authorities
 from netstack.kernel.listen import Endpoint
 from netstack.kernel.machine import Machine
-from netstack.kernel.mutual import MutualTLS
+from netstack.ring.credentials import Renewal
 from netstack.ring.disk import LogLimits, RecordLog
 from netstack.ring.engine import RingOptions
 from netstack.ring.gateway import Gateway, GatewayOptions
 from netstack.ring.identifiers import Circle, Contact
-from netstack.ring.identity import PROFILES, Certified, NotCertified, uri
+from netstack.ring.identity import PROFILES, Certified
+from netstack.ring.issuer import IssuerLimits
 from netstack.ring.links import LinkLimits
 from netstack.ring.metrics import ring_counts
 from netstack.ring.peer import Peer
@@ -30,13 +30,13 @@ from netstack.ring.wire import Codec, WireLimits, is_place
 from netstack.sansio.bounds import positive
 from netstack.taps.bounds import Row, given, number, parameters
 from netstack.taps.resolving import ResolvingOptions
+from netstack.taps.ring_identity import HASHED, authenticated, issuing
 from netstack.taps.standalone import built, endpoints, networks, placed, reason
 
 LISTEN = ("tcp:4160",)
-HASHED = -1
-"""In place of an identifier: it is a hash."""
 _RING, _DATA, _LINKS, _WIRE = RingOptions(successors=4, hurry=1 / 16), DataOptions(), LinkLimits(), WireLimits()
 _BOUNDS, _JOINING, _LOG = StreamBounds(), Joining(), LogLimits()
+_RENEWAL, _ISSUING = Renewal(), IssuerLimits()
 CONNECTIONS = 2000
 NETWORK = "ring"
 ALLOW = ("127.0.0.0/8", "::1/128")
@@ -57,6 +57,18 @@ class Config:
     """Under TLS: "hashed", the identifier is that of the node's key; "given", the one that its certificate is for."""
     authorities: str = ""
     """Those whose certificates nodes have, PEM; by itself those that the machine trusts."""
+    issuer: str = ""
+    """URL of the issuer that this node gets its certificate from."""
+    token: str = field(default="", repr=False)
+    """What it shows the issuer."""
+    renewal: Renewal = _RENEWAL
+    issue: tuple[str, ...] = ()
+    """Where this node is an issuer for others: `tls` endpoints, with the machine's own certificate."""
+    issue_authority: tuple[str, ...] = field(default=(), repr=False)
+    """The certificate and the key that an issuer signs with, PEM."""
+    issue_tokens: str = field(default="", repr=False)
+    """A line for each token."""
+    issuing: IssuerLimits = _ISSUING
     network: str = NETWORK
     """Circles of one width are told apart by it."""
     contact: str = ""
@@ -104,6 +116,7 @@ class Config:
             if endpoint.kind == "udp":
                 raise ValueError(f"http: {endpoint} is a datagram endpoint; expected tcp or tls")
         networks("allow", self.allow)
+        self._check_issuer()
         circle = Circle(self.bits)
         if self.ident != HASHED and not 0 <= self.ident < circle.size:
             raise ValueError(f"ident: expected a number from 0 to {circle.size - 1}, got {self.ident}")
@@ -125,6 +138,23 @@ class Config:
         least = self.data.record_octets + 65536
         if self.wire.frame < least:
             raise ValueError(f"frame: expected at least {least}, a record and what belongs to it, got {self.wire.frame}")
+
+    def _check_issuer(self) -> None:
+        if bool(self.issuer) != bool(self.token):
+            raise ValueError("issuer: expected a token, too (token), and a token is for an issuer alone")
+        if self.issuer and not self.issuer.startswith("https://"):
+            raise ValueError(f"issuer: expected a URL that begins with https://, got {self.issuer!r}")
+        if self.issuer and not self.is_secure:
+            raise ValueError("issuer: a certificate is for tls endpoints; expected --listen tls:PORT")
+        if self.issuer and self.identity == "given" and self.ident == HASHED:
+            raise ValueError("ident: expected the identifier that the token is for")
+        for endpoint in endpoints("issue", self.issue) if self.issue else ():
+            if endpoint.kind != "tls":
+                raise ValueError(f"issue: a token must not cross the network in the clear; expected tls, got {endpoint}")
+        if self.issue and (len(self.issue_authority) != 2 or not self.issue_tokens.strip()):
+            raise ValueError(
+                "issue: expected the authority's certificate and key, and tokens (issue-ca, issue-key, issue-tokens)"
+            )
 
     @property
     def is_secure(self) -> bool:
@@ -150,10 +180,14 @@ def build(config: Config, machine: Machine) -> IService:
     bound = placed(machine, endpoints("listen", config.listen))
     place = config.contact or _place(bound[0])
     circle = Circle(config.bits)
-    ident, identity = config.ident, None
+    plain, counts = machine, ring_counts(machine.registry)
+    ident, identity, credentials = config.ident, None, None
     if config.is_secure:
-        identity = Certified(circle, config.network, "given" if config.identity == "given" else "hashed")
-        machine, ident = _authenticated(config, machine, identity)
+        identity = _certified(config)
+        found = authenticated(
+            machine, identity, ident, config.authorities, counts, config.issuer, config.token, config.renewal
+        )
+        machine, ident, credentials = found.machine, found.ident, found.credentials
     elif ident == HASHED:
         ident = circle.of(place.encode())
     me = Contact(ident, place)
@@ -166,13 +200,14 @@ def build(config: Config, machine: Machine) -> IService:
         Codec.of(circle, config.wire),
         config.network,
         bound,
-        ring_counts(machine.registry),
+        counts,
         replace(config.joining, through=config.join, begin=config.begin),
         config.links,
         config.bounds,
         replace(machine.limits, connections=config.connections, idle=max(300.0, 2 * config.bounds.idle_seconds)),
         keeper=log,
         identity=identity,
+        credentials=credentials,
         by_hand=config.by_hand,
         journal_upkeep=config.journal_upkeep,
         leave=config.leave,
@@ -180,41 +215,21 @@ def build(config: Config, machine: Machine) -> IService:
     )
     if config.http:
         gateway = Gateway(service, GatewayOptions(networks("allow", config.allow), config.names))
-        application = ApplicationServer(gateway, (machine.name,), ApplicationLimits(), requests(machine.registry), None)
-        where = placed(machine, endpoints("http", config.http))
+        application = ApplicationServer(gateway, (machine.name,), ApplicationLimits(), requests(plain.registry), None)
+        where = placed(plain, endpoints("http", config.http))
         limits = replace(config.web, body=max(config.web.body, config.data.value_octets))
-        web: Any = HTTPService(machine, where, application, limits, machine.limits, "netstack")
+        web: Any = HTTPService(plain, where, application, limits, plain.limits, "netstack")
         web.setServiceParent(service)
+    if config.issue:
+        at = placed(plain, endpoints("issue", config.issue))
+        issuer: Any = issuing(plain, at, _certified(config), config.issue_authority, config.issue_tokens, config.issuing)
+        issuer.setServiceParent(service)
     made: IService = service
     return made
 
 
-def _authenticated(config: Config, machine: Machine, identity: Certified) -> tuple[Machine, int]:
-    """The machine with the TLS of nodes, and the identifier that its certificate is for. Raises ValueError."""
-    tls: Any = machine.tls
-    leaves = [leaf for leaf in tls.leaves if _is_node(leaf, identity)]
-    if not leaves:
-        raise ValueError(
-            f"certificate: expected one for {uri(config.network)}{'' if identity.profile == 'hashed' else 'IDENT'}, "
-            "a URI among its alternative names"
-        )
-    ident = identity.ident(leaves[0].certificate)
-    if config.ident not in (HASHED, ident):
-        raise ValueError(f"ident: the certificate is for {ident}, not for {config.ident}")
-    try:
-        trust = authorities(config.authorities.encode()) if config.authorities else tls.trust
-        mutual = MutualTLS(machine.reactor, machine.wall, lambda: leaves[0], trust)
-    except (TLSError, ValueError) as error:
-        raise ValueError(f"authorities: {error}") from None
-    return replace(machine, tls=mutual), ident
-
-
-def _is_node(leaf: Leaf, identity: Certified) -> bool:
-    try:
-        identity.ident(leaf.certificate)
-    except NotCertified:
-        return False
-    return True
+def _certified(config: Config) -> Certified:
+    return Certified(Circle(config.bits), config.network, "given" if config.identity == "given" else "hashed")
 
 
 def _place(endpoint: Endpoint) -> str:
@@ -279,6 +294,13 @@ _ROWS: tuple[Row, ...] = (
     ("bye-seconds", _BOUNDS, "bye_seconds", "Seconds for it to take its leave."),
     ("idle-seconds", _BOUNDS, "idle_seconds", "Seconds without a message; then a connection is given up."),
     ("rate", _BOUNDS, "rate", "Messages of one connection that are read in a second; more wait."),
+    ("renew-part", _RENEWAL, "part", "Part of a certificate's life after which the issuer is asked for a new one."),
+    ("renew-retry", _RENEWAL, "retry", "Seconds until it is asked again; they double."),
+    ("renew-most-retry", _RENEWAL, "most_retry", "Longest such time."),
+    ("renew-timeout", _RENEWAL, "timeout", "Seconds for its answer."),
+    ("issue-seconds", _ISSUING, "seconds", "Seconds that a certificate of this issuer lives."),
+    ("issue-rate", _ISSUING, "rate", "Requests of one network in a minute (429)."),
+    ("issue-request", _ISSUING, "request", "Octets of a request (413)."),
     ("max-frame", _WIRE, "frame", "Octets of a message."),
     ("max-items", _WIRE, "items", "Items of a list in a message."),
     ("join-seconds", _JOINING, "seconds", "Seconds for a node to let this one in."),
@@ -303,6 +325,16 @@ class Options(ResolvingOptions):
         ["ident", None, None, "This node's identifier, such as 5 or 0x1f [default: the hash of its contact]."],
         ["identity", None, "hashed", "Under TLS: hashed, of the node's key, or given, by its certificate."],
         ["ca", None, None, "PEM file of the authorities of nodes' certificates [default: those of --trust]."],
+        [
+            "issuer",
+            None,
+            None,
+            "URL of the issuer of this node's certificate, https://HOST:PORT, in place of --certificate.",
+        ],
+        ["token", None, None, "File with the token for the issuer."],
+        ["issue-ca", None, None, "PEM file of the authority that this node signs with as an issuer."],
+        ["issue-key", None, None, "PEM file of its key."],
+        ["issue-tokens", None, None, "File with a token in each line."],
         ["network", None, NETWORK, "Name of the circle; nodes of others are refused."],
         ["contact", None, None, "HOST:PORT at which others reach this node [default: where it listens]."],
         ["allow", None, ",".join(ALLOW), "Networks of the gateway's clients, with commas between."],
@@ -317,6 +349,7 @@ class Options(ResolvingOptions):
         self.join: list[str] = []
         self.by_hand: list[str] = []
         self.http: list[str] = []
+        self.issue: list[str] = []
         super().__init__()
 
     def opt_join(self, place: str) -> None:
@@ -327,9 +360,16 @@ class Options(ResolvingOptions):
         """Where the gateway listens: KIND:PORT[:interface=ADDRESS], KIND tcp or tls; may be repeated."""
         self.http.append(endpoint)
 
+    def opt_issue(self, endpoint: str) -> None:
+        """Where this node issues certificates to joiners, tls:PORT; may be repeated."""
+        self.issue.append(endpoint)
+
     def opt_shortcut(self, idents: str) -> None:
         """Identifiers of nodes that this one has shortcuts to, N[,N...], as the chapter draws them; may be repeated."""
         self.by_hand += filter(None, (each.strip() for each in idents.split(",")))
+
+    def has_certificate(self) -> bool:
+        return super().has_certificate() or self["issuer"] is not None
 
     def postOptions(self) -> None:
         super().postOptions()
@@ -344,6 +384,13 @@ class Options(ResolvingOptions):
                 ident=_identifier(self["ident"]),
                 identity=self["identity"],
                 authorities=_text("ca", self["ca"]),
+                issuer=self["issuer"] or "",
+                token=_text("token", self["token"]).strip(),
+                renewal=given(_ROWS, _RENEWAL, self),
+                issue=tuple(self.issue),
+                issue_authority=tuple(filter(None, (_text(name, self[name]) for name in ("issue-ca", "issue-key")))),
+                issue_tokens=_text("issue-tokens", self["issue-tokens"]),
+                issuing=given(_ROWS, _ISSUING, self),
                 network=self["network"],
                 contact=(self["contact"] or "").lower(),
                 join=tuple(self.join),

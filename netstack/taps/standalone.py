@@ -92,8 +92,12 @@ class MachineOptions(LayeredOptions):
             HostTLS.from_files(None, lambda: 0.0, self["certificate"], self["key"], self["trust"])
         except TLSError as error:
             raise usage.UsageError(str(error)) from None
-        if self["certificate"] is None and any(Endpoint.parse(text).kind == "tls" for text in self.listen):
+        if not self.has_certificate() and any(Endpoint.parse(text).kind == "tls" for text in self.listen):
             raise usage.UsageError("a tls endpoint needs --certificate and --key")
+
+    def has_certificate(self) -> bool:
+        """Whether tls endpoints have one."""
+        return self["certificate"] is not None
 
     def machine(self) -> Machine:
         """The real machine on this process's reactor; raises UsageError that names the file or option at fault."""

@@ -59,6 +59,21 @@ def test_a_circle_is_settled_within_a_second() -> None:
     assert all(service.placed and service.awaited() == 0 for service in town.services.values())
 
 
+def test_missing_copies_are_counted() -> None:
+    town = settled()
+    town.ask(3, "put", b"a key", b"a value")
+    town.run(15.0)
+    assert sum(service.counts.missing() for service in town.services.values()) == 0
+    for ident in (5, 8):
+        town.hosts[ident].power_off()
+        del town.services[ident]
+    town.run(40.0)
+    assert sum(service.counts.missing() for service in town.services.values()) == 0
+    alone = Town((1,))
+    alone.run(2.0)
+    assert alone.services[1].counts.missing() == 2
+
+
 def test_one_connection_for_each_pair() -> None:
     town = settled()
     for ident in CHAPTER:
