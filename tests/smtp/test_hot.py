@@ -97,6 +97,21 @@ def test_lines_that_came_before_need_no_events() -> None:
         assert side.hot == (len(USUAL) if times else 0)
 
 
+def test_what_a_line_may_do_depends_on_what_came_before() -> None:
+    memo = Memo()
+    usual = HotSide(memo)
+    for line in (b"EHLO a\r\n", *USUAL[1:]):
+        usual.feed(line)
+    binary = HotSide(memo)
+    for line in (b"EHLO a\r\n", b"MAIL FROM:<alice@crepes.fr> BODY=BINARYMIME\r\n", USUAL[2]):
+        assert binary.feed(line).startswith(b"250")
+    assert binary.feed(b"DATA\r\n").startswith(b"503 5.5.1 ")
+    idle = HotSide(memo)
+    for _ in range(LIMITS.idle_commands):
+        assert idle.feed(b"NOOP\r\n").startswith(b"250")
+    assert idle.feed(b"EHLO a\r\n").startswith(b"421 ")
+
+
 def test_the_timer_is_never_due_before_the_one_that_was_set() -> None:
     memo = Memo()
     for _ in range(2):

@@ -65,7 +65,12 @@ class HotServerEngine(ServerEngine):
         elif kind is MailReceived:
             if self._transactions >= self._limits.messages:
                 return None
+        elif kind is MessageBegun:
+            if self._binary:  # DATA brings none (RFC 3030 §3)
+                return None
         elif kind is HelloReceived:
+            if self._idle >= self._limits.idle_commands:
+                return None
             self._idle += 1
         reply = clerk.answer(event)
         if reply.code >= 400:
