@@ -137,8 +137,10 @@ class Queue:
         self._timer: IDelayedCall | None = None
         self._alarm = 0.0
         """What the timer is set for: wall seconds."""
+        self._resting: dict[Deferred[None], None] = {}
+        """Those of them that keep a connection for what may come, the one that does so longest first."""
         self._open_work = 0
-        self._starting = False
+        self._starting = self._waking = False
         self._stopping = False
         self._stopped: list[Deferred[None]] = []
 
@@ -169,7 +171,7 @@ class Queue:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for lane in self._lanes.values():
+        for lane in [*self._lanes.values()]:  # who has nothing more to do leaves at once
             lane.waiting.clear()
             self._rouse(lane)
         stopped: Deferred[None] = Deferred()
@@ -273,14 +275,18 @@ class Queue:
 
     def _wake(self) -> None:
         """Dispatch what is due; set the timer for what is next."""
-        if self._stopping:
-            return
+        if self._stopping or self._waking:
+            return  # an attempt that ended at once: the loop below goes on
         now = self._machine.wall()
-        while self._due and self._due[0][0] <= now:
-            _, number = heapq.heappop(self._due)
-            envelope = self.messages.get(number)
-            if envelope is not None:
-                self._dispatch(number, envelope, now)
+        self._waking = True
+        try:
+            while self._due and self._due[0][0] <= now:
+                _, number = heapq.heappop(self._due)
+                envelope = self.messages.get(number)
+                if envelope is not None:
+                    self._dispatch(number, envelope, now)
+        finally:
+            self._waking = False
         if self._due and (self._timer is None or self._due[0][0] < self._alarm):
             if self._timer is not None:
                 self._timer.cancel()
@@ -331,7 +337,10 @@ class Queue:
             turns -= 1
             local = lane.destination == LOCAL
             most = self.limits.local if local else self.limits.per_destination
-            if lane.waiting and lane.active < most and (local or self._active < self.limits.connections):
+            wanted = bool(lane.waiting) and lane.active < most
+            if wanted and not local and self._active >= self.limits.connections and self._resting:
+                next(iter(self._resting)).cancel()  # a connection that only waits makes room
+            if wanted and (local or self._active < self.limits.connections):
                 lane.active += 1
                 self._active += not local
                 self._open_work += 1
@@ -411,6 +420,7 @@ class Queue:
             return False
         roused: Deferred[None] = Deferred()
         lane.idle.append(roused)
+        self._resting[roused] = None
         timer = self._machine.reactor.callLater(self.limits.keep, roused.cancel)
         try:
             await roused
@@ -418,6 +428,8 @@ class Queue:
             if roused in lane.idle:
                 lane.idle.remove(roused)
             return False
+        finally:
+            del self._resting[roused]
         if timer.active():
             timer.cancel()
         return True

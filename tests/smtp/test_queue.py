@@ -258,6 +258,21 @@ def test_connections_are_used_again_and_bounded() -> None:
     assert len(office.world.opened) == 1
 
 
+def test_many_dead_hosts_whose_attempts_end_at_once() -> None:
+    office = Office(QueueLimits(keep=30, first_retry=60, growth=1, jitter=0, connections=200))
+    domains = [f"d{number}.test" for number in range(400)]
+    office.world.down.update(domains)
+    for domain in domains:
+        office.send(f"bob@{domain}")
+    office.simulation.call(office.host, lambda: office.queue.flush([*office.queue.messages]))
+    office.run(600)  # connections that are kept are used again, one within the other if they could
+    assert office.queue.counts.deferred >= 5 * len(domains)
+    stopped: list[object] = []
+    office.simulation.call(office.host, lambda: office.queue.stop().addCallback(stopped.append))
+    office.run(10)
+    assert stopped == [None]
+
+
 def test_one_attempt_defers_all_that_waits_for_a_dead_host() -> None:
     office = Office(QueueLimits(per_destination=1))
     office.world.takes = 30
