@@ -81,7 +81,8 @@ class Arcs:
         self._since: float | None = None
         """When it began to wait for promises that it needs."""
         self._last_sync = 0.0
-        self._news = False
+        self._news = self._incomplete = False
+        """Something has changed; what had no quorum was taken back, so that its own copy may lack what others took up."""
         self._failures = 0
         """Attempts at a new configuration, one after the other."""
 
@@ -268,8 +269,11 @@ class Arcs:
         before = self.serving
         if before is not None and any(each.owner != self._me and each.epoch > before.epoch for each in configs):
             self._lost(target)
+            self._incomplete = True
         taken = [
-            each for each in configs if _mark(each) not in rights and not (each.owner == self._me and _mark(each) in own)
+            each
+            for each in configs
+            if self._incomplete or (_mark(each) not in rights and not (each.owner == self._me and _mark(each) in own))
         ]
         sources = {each for one in taken for each in (one.owner, *one.holders)} | ({*others} if unknown else set())
         for source in sorted(sources & promised.keys() - {self._me}):
@@ -283,7 +287,7 @@ class Arcs:
         self.serving, self.frozen, self.in_use = config, (), False
         self.synced = set()
         self._rights = [each for each in self._rights if _mark(each) not in rights]
-        self._contested, self._since, self._given = False, None, set()
+        self._contested, self._since, self._given, self._incomplete = False, None, set(), False
         self._former = {each for one in configs for each in (one.owner, *one.holders)} - {self._me, *others}
         return True
 
@@ -396,6 +400,7 @@ class Arcs:
         """Another peer serves this arc now; `handed`: it has all of its keys from this one."""
         if not handed:
             self._lost(self.spans(config))
+            self._incomplete = True
         serving = self.serving
         self._rights = [each for each in self._rights if not overlap(self.spans(each), self.spans(config))]
         if serving is None:
