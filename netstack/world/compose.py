@@ -339,6 +339,7 @@ def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]
         "identity": "given" if "ident" in service.options else "hashed",
         "join": tuple(doors),
         "begin": len(doors) > 0 and own == next(iter(places.values())),
+        "leave": 4.0,  # a world goes down at once: nobody is left to take anything over
         **({"bits": 4, "ring": replace(Config().ring, successors=2)} if textbook else {}),
     }
 
@@ -361,7 +362,7 @@ COMPOSED: Mapping[str, Plugin] = {
         defaults=("cleartext", "authentication", "dane", "mta_sts"),
         leaf=True,
     ),
-    "ring": Plugin(("tcp:4160",), _ring, defaults=("network", "identity", "bits", "ring", "join", "begin")),
+    "ring": Plugin(("tcp:4160",), _ring, defaults=("network", "identity", "bits", "ring", "join", "begin", "leave")),
     "upper": Plugin(("udp:12000", "tcp:12000"), _upper),
 }
 """Every plugin that a world file can name (`model.PLUGINS`)."""
