@@ -22,7 +22,7 @@ _TRACED = ",".join(f"?{name}" for name in [*sorted(WRITES | SYNCS), *f"{_MAKES} 
 _LONGEST = 1 << 26
 """Octets of one call; one that has more is cut off, and not read."""
 
-_LINE = re.compile(r"(\d+) +(\d+\.\d+) (?:<\.\.\. (\w+) resumed>(.*)|(\w+)\((.*)|([+-]{3} .*))", re.DOTALL)
+_LINE = re.compile(r"(\d+) +(\d+\.\d+) (?:<\.\.\. ([\w?]+) resumed>(.*)|([\w?]+)\((.*)|([+-]{3} .*))", re.DOTALL)
 _END = re.compile(r"\) += (-?\w+|\?)([^\"]*)$")
 _DESCRIPTOR = re.compile(r"(?:AT_FDCWD|\b(\d+))<((?:\\x[0-9a-f]{2})*)>(\(deleted\))?")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')

@@ -25,6 +25,8 @@ from tests.processes import ROOT
 
 BOB = "bob@hamburger.edu"
 SESSIONS = 20
+EACH = 5
+"""Messages of a session; then all wait until the store has nothing left to do."""
 
 
 def message(number: int) -> bytes:
@@ -44,10 +46,14 @@ class Heard:
     leaving: set[int] = field(default_factory=set)
     """Those that are being expunged, or are."""
     gone: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
+    """Those that are in their files, and that the ledger knows."""
 
     def line(self, line: bytes) -> None:
         """One that is whole."""
-        if line.endswith(b"\n"):
+        if line == b"=0\n":
+            self.settled |= self.taken
+        elif line.endswith(b"\n"):
             {b"?": self.asked, b"!": self.taken, b"*": self.seen, b"-": self.leaving, b"x": self.gone}[line[:1]].add(
                 int(line[1:])
             )
@@ -84,8 +90,8 @@ async def serve(reactor: Any, directory: str) -> None:
     waiting = [*told["again"]]
     fresh = iter(range(told["next"], told["most"]))
 
-    async def session() -> None:
-        while True:
+    async def session(count: int) -> None:
+        for _ in range(count):
             number = waiting.pop() if waiting else next(fresh, None)
             if number is None:
                 return
@@ -100,7 +106,11 @@ async def serve(reactor: Any, directory: str) -> None:
                 await account.expunge(folder.id, [delivered.uid])
                 say(b"x", number)
 
-    await defer.gatherResults([defer.Deferred.fromCoroutine(session()) for _ in range(SESSIONS)])
+    for _ in range(told["next"], told["most"] + len(waiting), SESSIONS * EACH):
+        await defer.gatherResults([defer.Deferred.fromCoroutine(session(EACH)) for _ in range(SESSIONS)])
+        while not account.idle:
+            await task.deferLater(reactor, 0.05)
+        say(b"=", 0)
     await store.close()
 
 

@@ -18,9 +18,6 @@ from tests.mail.killed import BOB, Heard, begin, mailbox, message, survived
 from tests.mail.stage import Stage
 from tests.processes import ROOT, environment_of
 
-SETTLED = 1.0
-"""Seconds after which a message is in its file, and the ledger knows it."""
-
 
 def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: int = 1) -> Run:
     """A run in which so many messages are delivered, and the store is killed so often in between, at syncs."""
@@ -29,7 +26,7 @@ def recorded(directory: Path, strace: str, messages: int, kills: int = 1, seed: 
     run.root.mkdir()
     for boot in range(kills + 1):
         tracing = Tracing(strace, directory / f"trace-{boot}")
-        killed_at = rng.randint(4, 30) if boot < kills else 0
+        killed_at = rng.randint(4, 60) if boot < kills else 0
         command = tracing.around(sys.executable, "-m", "tests.mail.killed", str(run.root / "state"), killed_at=killed_at)
         with Popen(command, cwd=ROOT, env=environment_of(), stdin=PIPE, stdout=PIPE) as process:
             assert process.stdout is not None
@@ -58,32 +55,29 @@ def replayed(run: Run, cuts: int, seed: int = 1) -> Told:
     """Let the power fail at so many places, two images each."""
     rng = Random(seed)
     told, disk, heard = Told(), Disk(run.root), Heard()
-    times: dict[int, float] = {}
     for moment in moments(run, disk, cuts, rng, _tells):
         if _tells(moment.call) and not moment.ended:
             heard.line(moment.call.data)
-            times |= dict.fromkeys(heard.taken - times.keys(), moment.call.time)
         for left in moment.lefts:
             with TemporaryDirectory(dir=IMAGES) as name:
                 disk.write(Path(name), left, rng)
-                old = {number for number, when in times.items() if when < moment.call.time - SETTLED}
-                _look(Path(name) / "state", heard, old, told, rng.random() < 0.3)
+                _look(Path(name) / "state", heard, told, rng.random() < 0.3)
     return told
 
 
 def _tells(call: Call) -> bool:
     """Whether it prints something."""
-    return call.name == "write" and bool(call.descriptors) and call.descriptors[0][0] == 1 and call.data[:1] in b"?!*-x"
+    return call.name == "write" and bool(call.descriptors) and call.descriptors[0][0] == 1 and call.data[:1] in b"?!*-x="
 
 
-def _look(state: Path, heard: Heard, old: set[int], told: Told, lose_index: bool) -> None:
+def _look(state: Path, heard: Heard, told: Told, lose_index: bool) -> None:
     told.images += 1
     told.taken += len(heard.taken)
     if lose_index:
         _without_index(state)
         have = _have(Stage(state), damaged=True)
-        assert old - heard.leaving <= have.keys(), "lost with the index"
-        told.both += len(old & have.keys())
+        assert heard.settled - heard.leaving <= have.keys(), "lost with the index"
+        told.both += len(heard.settled & have.keys())
         return
     stage = Stage(state)
     survived(_have(stage), heard)
