@@ -101,3 +101,16 @@ def running(*arguments: str, ready: str, count: int = 1, **environment: str) -> 
 def twistd(*arguments: str) -> tuple[str, ...]:
     """The command line of a service in the foreground."""
     return (TWISTD, "--nodaemon", "--pidfile=", *arguments)
+
+
+def family(pid: int) -> set[int]:
+    """A process, its children, and theirs, down to great-grandchildren."""
+    found, parents = {pid}, {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    for _ in range(3):
+        found |= {each for each, parent in parents.items() if parent in found}
+    return found

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from netstack.kernel.authority import Leaf, TLSError
-from netstack.kernel.tls import HostTLS, chain_problem, fresh_context, instant
+from netstack.kernel.tls import HostTLS, chain_problem, instant, leaf_context
 
 
 class MutualTLS(HostTLS):
@@ -82,12 +82,7 @@ class _Creator:
         return self._context
 
     def _made(self, leaf: Leaf) -> SSL.Context:
-        context = fresh_context()
-        context.use_certificate(leaf.certificate)
-        for certificate in leaf.chain:
-            context.add_extra_chain_cert(certificate)
-        context.use_privatekey(leaf.key)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context = leaf_context(leaf)
         context.set_options(SSL.OP_NO_TICKET)
         store = context.get_cert_store()
         if store is None:

@@ -241,12 +241,7 @@ class _ServerCreator:
         return contexts[0]
 
     def _context(self, leaf: Leaf) -> SSL.Context:
-        context = fresh_context()
-        context.use_certificate(leaf.certificate)
-        for certificate in leaf.chain:
-            context.add_extra_chain_cert(certificate)
-        context.use_privatekey(leaf.key)
-        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context = leaf_context(leaf)
         context.set_tlsext_servername_callback(self._choose)
         if self._offered:
             context.set_alpn_select_callback(self._agree)
@@ -377,6 +372,17 @@ def fresh_context() -> SSL.Context:
     context.set_options(SSL.OP_NO_RENEGOTIATION | SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_cipher_list(b"ECDHE+AESGCM:ECDHE+CHACHA20")  # of TLS 1.2; forward secret and authenticated (RFC 9325 §4.2)
+    return context
+
+
+def leaf_context(leaf: Leaf) -> SSL.Context:
+    """Of who shows a certificate."""
+    context = fresh_context()
+    context.use_certificate(leaf.certificate)
+    for certificate in leaf.chain:
+        context.add_extra_chain_cert(certificate)
+    context.use_privatekey(leaf.key)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     return context
 
 

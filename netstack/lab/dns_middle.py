@@ -6,13 +6,12 @@ signed at all. Then a resolver that forwards all questions to its provider's, wi
 (RFC 7858), where he can read nothing, and where a server in the provider's place cannot show the provider's name.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import dns.edns
-import dns.exception
-from dns.message import Message, from_wire
+from dns.message import Message
 from dns.name import from_text
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
@@ -23,11 +22,10 @@ from netstack.dns.dnssec.verify import BOGUS, DENIAL_MISSING, SIGNATURE_MISSING
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 from netstack.lab.forgers import FORGED
-from netstack.sansio import Address
 from netstack.world import loader
 from netstack.world.addresses import addresses
 from netstack.world.session import Session
-from netstack.world.simulated.forging import on_the_wire
+from netstack.world.simulated.forging import Rewrite, of_replies, on_the_wire
 
 ZONE, NAME, RESOLVER, CLIENT = "umass.edu", "gaia.cs.umass.edu", "dns.nyu.edu", "cse.nyu.edu"
 ADDRESS, SIGNED = "the address", "the address, without signatures"
@@ -133,24 +131,17 @@ def measure(bench: Bench) -> Iterator[Claim]:
             yield from forwarding.claims(int(found == [internet.address(NAME)]), int(found == [FORGED]))
 
 
-def rewriter(kind: str) -> Callable[[bytes, Address, Address], bytes | None]:
+def rewriter(kind: str) -> Rewrite:
     """What somebody on the wire does to each datagram."""
 
-    def rewrite(data: bytes, source: Address, destination: Address) -> bytes | None:
-        if source[1] != 53:
-            return data
-        try:
-            message = from_wire(data)
-        except dns.exception.DNSException:
-            return data
+    def change(message: Message) -> None:
         mine = records(from_text(NAME), 86400, "IN", "A", FORGED)
         message.answer = [mine if _is(rrset, NAME, RdataType.A) else rrset for rrset in message.answer]
         dropped = {ADDRESS: (), SIGNED: (RdataType.RRSIG,), DENIED: (RdataType.RRSIG, RdataType.DS)}[kind]
         for section in (message.answer, message.authority):
             section[:] = [it for it in section if it.rdtype not in dropped or not it.name.is_subdomain(from_text(ZONE))]
-        return bytes(message.to_wire())
 
-    return rewrite
+    return of_replies(change)
 
 
 def _is(rrset: RRset, name: str, rdtype: RdataType) -> bool:

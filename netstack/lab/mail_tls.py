@@ -7,12 +7,11 @@ own making. With DANE (RFC 7672) the zone's signed records say who its exchanges
 and that is counted.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import dns.exception
-from dns.message import Message, from_wire
+from dns.message import Message
 from dns.name import from_text
 from dns.rcode import Rcode
 from dns.rdatatype import RdataType
@@ -21,11 +20,10 @@ from dns.rrset import from_text as records
 from netstack.lab.bench import Bench
 from netstack.lab.claims import Claim
 from netstack.lab.post_office import BOB, HERS, HIS, hand_in, mailbox, service, sleep
-from netstack.sansio import Address
 from netstack.smtp.metrics import collector
 from netstack.world.session import Session
 from netstack.world.simulated import Simulation
-from netstack.world.simulated.forging import on_the_wire
+from netstack.world.simulated.forging import of_replies, on_the_wire
 
 TITLE = "Mail between servers, and somebody who stands between them"
 SUBSTRATES = ("simulated",)
@@ -140,28 +138,13 @@ def _attack(internet: Session, case: Case) -> None:
     running: Any = internet
     if case.attack in (MX, HOST):
         internet.flush()
-        on_the_wire(running.running.links.networks[SITE].down, rewriter(case.attack, internet.address(EVIL)))
+        evil = internet.address(EVIL)
+        on_the_wire(running.running.links.networks[SITE].down, of_replies(lambda reply: _forge(reply, case.attack, evil)))
     elif case.attack == CERTIFICATE:
         internet.stop_host(HIS)
         other = Simulation("somebody else").authority
         running.up.host(HIS).leaf = replace(other.issue((HIS,)), chain=(other.certificate,))
         internet.start_host(HIS)
-
-
-def rewriter(attack: str, address: str) -> Callable[[bytes, Address, Address], bytes | None]:
-    """What he does to each datagram: his server in every answer, and no MTA-STS record for who asks for one."""
-
-    def rewrite(data: bytes, source: Address, destination: Address) -> bytes | None:
-        if source[1] != 53:
-            return data
-        try:
-            message = from_wire(data)
-        except dns.exception.DNSException:
-            return data
-        _forge(message, attack, address)
-        return bytes(message.to_wire())
-
-    return rewrite
 
 
 def _forge(message: Message, attack: str, address: str) -> None:

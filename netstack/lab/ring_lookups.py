@@ -87,11 +87,6 @@ def exponential(rng: Random) -> float:
     return min(rng.expovariate(1 / DELAY), TIMEOUT / 2)
 
 
-def unbounded(rng: Random) -> float:
-    """Of 10 000 answers five are late, and who sent them seems gone."""
-    return rng.expovariate(1 / DELAY)
-
-
 def ring(nodes: int, seed: object, options: RingOptions, delay: Callable[[Random], float] = constant) -> RingNetwork:
     """A circle on which everybody knows all that is to be known."""
     network = RingNetwork(delay, seed=Random(f"{seed}").getrandbits(64))

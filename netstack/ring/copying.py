@@ -38,8 +38,8 @@ class Copying:
     """Both sides, of one node."""
 
     def __init__(self, table: Table, options: DataOptions, coordinator: Coordinator, clock: Callable[[], float]) -> None:
-        self.compared = self.pulled = self.pushed = 0
-        """Questions with sums, records that came and that were given."""
+        self.pulled = self.pushed = 0
+        """Records that came, and that were given."""
         self._table = table
         self._options = options
         self._coordinator = coordinator
@@ -51,7 +51,6 @@ class Copying:
         while stack:
             asked, stack = stack[-PARTS:], stack[:-PARTS]
             answer = yield from self._ask(other, _compare(epoch, tuple(asked)))
-            self.compared += 1
             if not isinstance(answer, CompareAnswer) or answer.reason:
                 return False
             for part in answer.parts:

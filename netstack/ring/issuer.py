@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import ip_address
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -182,13 +181,3 @@ def _public_key(body: bytes) -> PublicKey:
     if isinstance(public, EllipticCurvePublicKey) and public.curve.name not in ("secp256r1", "secp384r1", "secp521r1"):
         raise ValueError(f"expected one of NIST's curves, not {public.curve.name}")
     return public
-
-
-def host_names(place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Of HOST:PORT the DNS names and the addresses that a Web server's certificate has to carry."""
-    host = place.rpartition(":")[0].strip("[]")
-    try:
-        ip_address(host)
-    except ValueError:
-        return (host,), ()
-    return (), (host,)

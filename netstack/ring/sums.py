@@ -14,8 +14,6 @@ LEAF = 32
 _FAN = 4
 _WAYS = 1 << _FAN
 _MASK = (1 << 128) - 1
-LAST = (1 << POSITION_BITS) - 1
-"""The greatest place."""
 
 
 class Placed(Protocol):

@@ -65,9 +65,6 @@ class Held:
         """Whether a change is in it."""
         return self.cleared == version or any(entry.version == version for entry in self.values.values())
 
-    def living(self) -> list[tuple[bytes, _Entry]]:
-        return [(name, entry) for name, entry in self.values.items() if not entry.dead]
-
     def ends(self) -> Iterator[float]:
         """When something in it is over."""
         yield from (entry.until for entry in self.values.values())

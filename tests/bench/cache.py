@@ -24,6 +24,7 @@ from pathlib import Path
 
 from tests.bench.http import BROWSER, LOAD_CORE, NAME, SERVER_CORE, TICK, Load, Measured, Subject, free_port
 from tests.bench.http import DISTINCT as ANOTHER_HEAD
+from tests.processes import family
 
 PARTS = ("hits", "misses", "overhead", "tail", "memory", "restart")
 DISTINCT = """
@@ -65,15 +66,7 @@ class Tree(Subject):
     """A server that may have children; their CPU and memory are its own."""
 
     def processes(self) -> list[int]:
-        found, parents = [self.process.pid], {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-        for _ in range(3):
-            found += [pid for pid, parent in parents.items() if parent in found and pid not in found]
-        return found
+        return sorted(family(self.process.pid))
 
     def cpu(self) -> float:
         total = 0

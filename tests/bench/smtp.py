@@ -28,7 +28,7 @@ from tests.bench.mail_store import probe
 from tests.interop.debian import unpacked
 from tests.interop.dns_secure import Trust
 from tests.interop.mail_servers import BOX, PORT, mail_server
-from tests.processes import running, twistd
+from tests.processes import family, running, twistd
 
 BOB = "bob@hamburger.edu"
 POSTFIX = "in_flow_delay = 0\n"
@@ -68,15 +68,7 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds of all its processes, those that have ended as well."""
-        found, parents = {self.pid}, {}
-        for path in Path("/proc").glob("[0-9]*/stat"):
-            try:
-                parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-        for _ in range(3):
-            found |= {pid for pid, parent in parents.items() if parent in found}
-        return sum(map(_spent, found)) / TICK
+        return sum(map(_spent, family(self.pid))) / TICK
 
 
 @dataclass(frozen=True)

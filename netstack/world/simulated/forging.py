@@ -6,6 +6,8 @@ The network between does not filter sources (BCP 38, RFC 2827), as too many real
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from dns.exception import DNSException
+from dns.message import Message, from_wire
 from twisted.logger import Logger
 
 from netstack.sansio import Address
@@ -28,6 +30,22 @@ class Forged:
 
 Rewrite = Callable[[bytes, Address, Address], "bytes | None"]
 """Given a datagram, its sender's address and where it goes: what arrives instead; None: nothing."""
+
+
+def of_replies(change: Callable[[Message], None]) -> Rewrite:
+    """Change name servers' replies; what is none goes on as it is."""
+
+    def rewrite(data: bytes, source: Address, destination: Address) -> bytes | None:
+        if source[1] != 53:
+            return data
+        try:
+            message = from_wire(data)
+        except DNSException:
+            return data
+        change(message)
+        return bytes(message.to_wire())
+
+    return rewrite
 
 
 def on_the_wire(link: Link, rewrite: Rewrite | None) -> None:
