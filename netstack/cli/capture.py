@@ -1,12 +1,11 @@
 """`netstack capture -o FILE`: the messages of a world as packets that Wireshark reads; needs no rights and no interface."""
 
 import argparse
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, BinaryIO
 
 from netstack.cli import render
 from netstack.cli.client import Client
@@ -28,14 +27,11 @@ def run(options: argparse.Namespace) -> int:
                 raise CommandError(f"cannot write {options.output}: {error.strerror}") from error
         notes = sys.stderr if options.output == "-" or options.json else sys.stdout
         capture = stack.enter_context(closing(Capture(stream)))
-        try:
-            for row in recorded(client, options) if options.no_follow else followed(client, options, notes):
-                capture.write(row)
-                messages += 1
-                if not options.no_follow:
-                    capture.flush()
-        except KeyboardInterrupt:  # while a row was written; the file ends well all the same
-            pass
+        for row in recorded(client, options) if options.no_follow else followed(client, options, notes):
+            capture.write(row)
+            messages += 1
+            if not options.no_follow:
+                capture.flush()
     packets = capture.packets
     if options.json and options.output != "-":
         render.print_json({"file": options.output, "messages": messages, "packets": packets})
@@ -52,20 +48,9 @@ def recorded(client: Client, options: argparse.Namespace) -> Iterator[Row]:
 
 def followed(client: Client, options: argparse.Namespace, notes: Any) -> Iterator[Row]:
     """Rows as they are written."""
-    before = signal.signal(signal.SIGTERM, _interrupt)
-    print(f"recording {client.world} into {options.output}; Ctrl-C ends it", file=notes, flush=True)
-    try:
+    with client.cancelled_by_signals():
+        print(f"recording {client.world} into {options.output}; Ctrl-C ends it", file=notes, flush=True)
         for item in client.stream("journal.follow", options.seconds, hosts=options.hosts, octets=True):
             yield row_of(item)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    items, result = client.end_stream()
-    yield from map(row_of, items)
-    if result and result["dropped"]:
-        print(f"netstack: {result['dropped']} messages are missing: they came too fast", file=sys.stderr)
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    if client.result and client.result["dropped"]:
+        print(f"netstack: {client.result['dropped']} messages are missing: they came too fast", file=sys.stderr)

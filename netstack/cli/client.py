@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -13,6 +15,10 @@ from netstack.world.control.paths import control_socket, names_in_use
 
 MOST_LINE = 256 * 1024 * 1024
 """Octets of one answer: a whole journal with its messages' octets fits."""
+PIECE = 256 * 1024
+"""Octets read at a time."""
+LAST = 5.0
+"""Seconds to wait for the next of what was under way when a stream was cancelled."""
 
 
 def choose(name: str | None, environment: Mapping[str, str] = os.environ) -> str:
@@ -43,8 +49,13 @@ class Client:
         except OSError as error:
             self._socket.close()
             raise CommandError(f"{self.world} does not answer on {path}: {error.strerror or error}") from error
-        self._file = self._socket.makefile("rb")
+        self._waiting = bytearray()
+        self._looked = 0
+        """Octets of it that hold no end of a line."""
         self._last = self._streaming = 0
+        self._cancelled = False
+        self.result: Any = None
+        """Of the last stream; None when none came in time."""
 
     def __enter__(self) -> "Client":
         return self
@@ -54,7 +65,6 @@ class Client:
 
     def close(self) -> None:
         """Hang up."""
-        self._file.close()
         self._socket.close()
 
     def timeout(self, seconds: float | None) -> None:
@@ -77,44 +87,53 @@ class Client:
             told(answer["item"])
 
     def stream(self, verb: str, seconds: float | None = None, **arguments: object) -> Iterator[Any]:
-        """Carry out a streaming verb: its items, for so long, or without end.
+        """Carry out a streaming verb: its items, until `seconds` are over or `cancel` is called; `result` is set then.
 
-        Whoever stops iterating calls `end_stream`, or closes the client.
+        What was under way then comes all the same. Whoever stops iterating earlier closes the client.
         """
         end = None if seconds is None else time.monotonic() + seconds
+        self.result = None
         identifier = self._streaming = self._send(verb, arguments)
         while True:
-            left = None if end is None else end - time.monotonic()
-            if left is not None and left <= 0:
-                return
-            self.timeout(left)
+            if end is not None and not self._cancelled and time.monotonic() >= end:
+                self.cancel()
+            self.timeout(LAST if self._cancelled else None if end is None else max(end - time.monotonic(), 0.001))
             try:
                 answer = self._receive()
             except CommandError as error:
-                if error.kind == "timeout":
+                if error.kind != "timeout":
+                    raise
+                if self._cancelled:
                     return
-                raise
+                continue
             if answer.get("id") != identifier:
                 continue
             if "item" not in answer:
+                self.result = answer.get("result")
                 return
             yield answer["item"]
 
-    def end_stream(self, seconds: float = 5.0) -> tuple[list[Any], Any]:
-        """Cancel the stream: the items that were under way, and its result (None when none comes in time)."""
-        items: list[Any] = []
-        self.timeout(seconds)
-        try:
+    def cancel(self) -> None:
+        """End the stream."""
+        if self._streaming and not self._cancelled:
+            self._cancelled = True
             self._send("cancel", {"id": self._streaming})
-            while True:
-                answer = self._receive()
-                if answer.get("id") != self._streaming:
-                    continue
-                if "item" not in answer:
-                    return items, answer.get("result")
-                items.append(answer["item"])
-        except CommandError:
-            return items, None
+
+    @contextmanager
+    def cancelled_by_signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM end the stream instead of the command; a second one ends the command."""
+
+        def caught(number: int, frame: object) -> None:
+            if self._cancelled or not self._streaming:
+                raise KeyboardInterrupt
+            self.cancel()
+
+        before = {each: signal.signal(each, caught) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
 
     def _send(self, verb: str, arguments: Mapping[str, object]) -> int:
         self._last += 1
@@ -127,12 +146,12 @@ class Client:
 
     def _receive(self) -> dict[str, Any]:
         try:
-            line = self._file.readline(MOST_LINE)
+            line = self._line()
         except TimeoutError:
             raise CommandError(f"{self.world} gave no answer in {self._socket.gettimeout():g} s", FAIL, "timeout") from None
         except OSError as error:
             raise CommandError(f"{self.world} went away: {error.strerror or error}") from error
-        if not line.endswith(b"\n"):
+        if line is None:
             raise CommandError(f"{self.world} went away")
         answer: dict[str, Any] = json.loads(line)
         wrong = answer.get("error")
@@ -140,3 +159,15 @@ class Client:
             usage = wrong["kind"] in ("usage", "request")
             raise CommandError(wrong["message"], USAGE if usage else FAIL, wrong["kind"])
         return answer
+
+    def _line(self) -> bytes | None:
+        """The next line, None at the end. What has come of a line stays when it takes too long."""
+        while (found := self._waiting.find(b"\n", self._looked)) < 0:
+            self._looked = len(self._waiting)
+            received = self._socket.recv(PIECE) if self._looked < MOST_LINE else b""
+            if not received:
+                return None
+            self._waiting += received
+        line, self._looked = bytes(self._waiting[:found]), 0
+        del self._waiting[: found + 1]
+        return line

@@ -40,17 +40,15 @@ def nothing(options: argparse.Namespace) -> str:
 def follow(client: Client, options: argparse.Namespace) -> int:
     """Print the rows of a stream; what a slow terminal has missed is said at the end."""
     seen = 0
-    try:
+    with client.cancelled_by_signals():
         for row in client.stream("journal.follow", options.seconds, hosts=options.hosts, protocol=options.protocol):
-            show(row, options.json)
-            seen += 1
-            if options.count is not None and seen >= options.count:
-                break
-    except KeyboardInterrupt:
-        pass
-    _, result = client.end_stream()
-    if result and result["dropped"]:
-        print(f"netstack: {result['dropped']} messages were not shown: they came too fast", file=sys.stderr)
+            if options.count is None or seen < options.count:
+                show(row, options.json)
+                seen += 1
+            if seen == options.count:
+                client.cancel()
+    if client.result and client.result["dropped"]:
+        print(f"netstack: {client.result['dropped']} messages were not shown: they came too fast", file=sys.stderr)
     return FAIL if options.count is not None and seen < options.count else PASS
 
 

@@ -249,9 +249,7 @@ def test_trace_follows(small: dict[str, Any]) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
         assert follower.stdout is not None
         try:
-            for _ in range(50):  # until the follower is known to listen
-                if as_json("inspect", CLIENT)["recording"]:
-                    break
+            until_recorded()
             netstack("resolve", PAGE)
             rows = [json.loads(line) for line in follower.stdout]
             assert follower.wait(20) == 0
@@ -260,14 +258,20 @@ def test_trace_follows(small: dict[str, Any]) -> None:
     assert [row["protocol"] for row in rows] == ["dns", "dns"]
 
 
+def until_recorded() -> None:
+    """Until who follows the journal is known to listen."""
+    for _ in range(100):
+        if as_json("inspect", CLIENT)["recording"]:
+            return
+    pytest.fail("nobody records")
+
+
 def test_capture(small: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "file.pcapng"
     command = [sys.executable, "-m", "netstack.cli", "capture", "-o", str(file), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as capture:
         try:
-            for _ in range(50):
-                if as_json("inspect", CLIENT)["recording"]:
-                    break
+            until_recorded()
             netstack("get", f"http://{PAGE}/")
             capture.send_signal(signal.SIGINT)
             out, _ = capture.communicate(timeout=20)
