@@ -34,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
             if not options.json:
                 out = render.console()
                 out.print(runner.table(result))
+                if drawn := runner.notes(result):
+                    out.print(f"\n{drawn}\n", markup=False, highlight=False, soft_wrap=True)
                 for text in result.not_shown:
                     out.print(f"Not shown: {text}", markup=False)
         if options.plot:

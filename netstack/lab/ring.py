@@ -63,7 +63,8 @@ CASES = (
             (60, (12, 13, 25, 32, 40, 48, 60)), (61, (12, 13, 25, 32, 40, 48, 60, 1)),
         ),
     ),
-    Case("six bits, with shortcuts", 6, SIX_BITS, SHORTCUTS, ((53, (12, 48, 60)),)),
+    Case("six bits, with shortcuts", 6, SIX_BITS, SHORTCUTS, ((53, (12, 48, 60)), (61, (12, 48, 60, 1)))),
+    Case("six bits, with a shortcut from 12 to 48 given by hand", 6, SIX_BITS, BARE, ((53, (12, 48, 60)),), {12: (48,)}),
 )  # fmt: skip
 NEW = 13
 ENTERS_THROUGH = 1
@@ -149,7 +150,9 @@ def _joins(bench: Bench) -> Iterator[Claim]:
 def draw(figure: Any, claims: Sequence[Claim]) -> None:
     """The circles, with the way of each case's first question as it was measured."""
     notes = {claim.claim: claim.note for claim in claims}
-    for axes, case in zip(figure.subplots(2, 3).flat, CASES, strict=True):
+    *circles, unused = figure.subplots(2, 4).flat
+    unused.remove()
+    for axes, case in zip(circles, CASES, strict=True):
         size = 1 << case.bits
 
         def at(ident: int, far: float = 1.0, size: int = size) -> tuple[float, float]:

@@ -13,8 +13,6 @@ from netstack.lab.claims import Claim, Result
 from netstack.lab.registry import MODULES, Lab, NoSuchLab, load
 
 PASS, FAIL, NOTHING = 0, 1, 2
-COLUMN = 60
-"""Characters of a line of a note beyond which it stands below the table."""
 
 
 class NoPlots(Exception):
@@ -102,7 +100,8 @@ def notes(result: Result) -> str:
 
 
 def _wide(note: str) -> bool:
-    return any(len(line) > COLUMN for line in note.splitlines())
+    """Whether it is drawn in lines that a column would break: it stands below the table."""
+    return "\n" in note
 
 
 def plottable() -> None:

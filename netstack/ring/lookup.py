@@ -61,7 +61,8 @@ class LookUp:
         self.timeouts = 0
         self.waiting = 0
         """Answers that are not there yet."""
-        self.asked: set[Contact] = set()
+        self.asked: dict[Contact, None] = {}
+        """In the order in which they were: the first one is whom it went by."""
         self.checked: set[Contact] = set()
         """Of the claims: those that were asked whether they are there."""
         self.claims: dict[Contact, int] = {}
@@ -109,7 +110,7 @@ class LookUp:
         while candidates and len(self.asked) < hops:
             best = candidates.pop()
             if best not in self.asked and best not in gone and best.ident != self.me.ident:
-                self.asked.add(best)
+                self.asked[best] = None
                 return best
         return None
 

@@ -88,7 +88,7 @@ class Known:
         size, me = self._circle.size, self._me.ident
         nodes = self._nodes
         if successors is not self._successors or shortcuts.version != self._version:
-            nodes = [each for each in {*successors, *shortcuts.nodes()} if each.ident != me]
+            nodes = [each for each in dict.fromkeys((*successors, *shortcuts.nodes())) if each.ident != me]
             nodes.sort(key=lambda each: (each.ident - me) % size)
             self._nodes, self._successors, self._version = nodes, successors, shortcuts.version
         end = bisect_left(nodes, (key - me) % size or size, key=lambda each: (each.ident - me) % size)
