@@ -43,8 +43,8 @@ class Node(Seeker):
     """One node. Alone it is a circle of one; `join` brings it into another."""
 
     __slots__ = (
-        "_checking", "_fix_due", "_haste", "_next_finger", "_next_successor", "_notified_at", "_rejoin_due", "_spared",
-        "_stabilize_due", "lost",
+        "_calm", "_checking", "_fix_due", "_haste", "_next_finger", "_next_successor", "_notified_at", "_rejoin_due",
+        "_spared", "_stabilize_due", "lost",
     )  # fmt: skip
 
     def __init__(self, circle: Circle, me: Contact, options: RingOptions, rng: Chance) -> None:
@@ -60,6 +60,8 @@ class Node(Seeker):
         self._notified_at = 0.0
         self._haste = 1.0
         """The part of `stabilize` that the next pause lasts."""
+        self._calm = 1.0
+        """How many times as long pauses are, for nothing has changed."""
         self._next_finger = 0
 
     # What who runs it does
@@ -143,6 +145,11 @@ class Node(Seeker):
             if pending is not None:
                 yield from self._silent(*pending, now)
 
+    def cut_off(self, node: Contact, now: float) -> None:
+        """Who carries messages has lost the connection to a node, which did not say why: a neighbour is looked at."""
+        if self.member and (node in self.successors or node == self.predecessor) and node != self.me:
+            self._check(node, now)
+
     def on_timer(self, now: float) -> Iterator[Event]:
         """Give up what was not answered; look after successor, predecessor, one shortcut, and one of the lost."""
         self._spare_after_a_leap(now)
@@ -158,12 +165,14 @@ class Node(Seeker):
             del self._passed[number]
             yield LookedUp(number, key, None, (self.me.ident,), 1, now - begun)
         if now >= self._stabilize_due:
-            self._stabilize_due = now + self._haste * self._pause(self.options.stabilize)
+            self._stabilize_due = now + self._haste * self._calm * self._pause(self.options.stabilize)
+            if self._haste == 1:
+                self._calm = min(self.options.calm, 1.5 * self._calm)
             self._haste = min(1.0, 2 * self._haste)
             if self.member:
                 yield from self._stabilize(now)
         if self.options.shortcuts and now >= self._fix_due:
-            self._fix_due = now + self._pause(self.options.fix)
+            self._fix_due = now + self._calm * self._pause(self.options.fix)
             if self.member:
                 self._fix(now)
         if self.options.rejoin and now >= self._rejoin_due:
@@ -222,6 +231,8 @@ class Node(Seeker):
         if present is not None and self.circle.distance(start, present.ident) < self.circle.distance(start, node.ident):
             self._check(present, now)
             return
+        if present != node:
+            self._stir(now)
         self.shortcuts[finger] = node
 
     # Answers
@@ -267,6 +278,7 @@ class Node(Seeker):
         known = node == self.predecessor or node in self.successors or node in self.shortcuts.nodes()
         if known:
             self._keep_in_mind(node)
+            self._stir(now)
             yield NodeGone(node)
             yield from self._without(node, now)
         if isinstance(purpose, Asked):
@@ -287,7 +299,11 @@ class Node(Seeker):
         elif self.predecessor is not None:  # two nodes that do not know it yet
             yield from self._heard(self.predecessor, now)
         before = self.predecessor  # which says each time that it is there, as long as it takes this node for its successor
-        if before is not None and before != successor and now - self._notified_at > 1.5 * self.options.stabilize:
+        if (
+            before is not None
+            and before != successor
+            and now - self._notified_at > 1.5 * self._calm * self.options.stabilize
+        ):
             self._check(before, now)
         if len(self.successors) > 1:  # the others in turn
             self._next_successor = self._next_successor % (len(self.successors) - 1) + 1
@@ -356,8 +372,16 @@ class Node(Seeker):
             self._hurry(now)
             yield NeighboursChanged(self.predecessor, tuple(self.successors))
 
+    def _stir(self, now: float) -> None:
+        """Something has changed: pauses are short again."""
+        if self._calm > 1:
+            self._calm = 1.0
+            self._stabilize_due = min(self._stabilize_due, now + self._pause(self.options.stabilize))
+            self._fix_due = min(self._fix_due, now + self._pause(self.options.fix))
+
     def _hurry(self, now: float) -> None:
         """Something has changed, and more may have: look again sooner, then at ever longer pauses."""
+        self._stir(now)
         if self.options.hurry < 1:
             self._haste = self.options.hurry
             self._stabilize_due = min(self._stabilize_due, now + self._haste * self.options.stabilize)
@@ -388,6 +412,8 @@ class Node(Seeker):
         """A node is gone, or has no place on the circle any more."""
         self.shortcuts.forget(node)
         changed = node == self.predecessor
+        if changed or node in self.successors:
+            self._stir(now)
         if changed:
             self.predecessor = None
         if node in self.successors:

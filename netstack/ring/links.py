@@ -97,6 +97,9 @@ class Owner(Protocol):
     def unreachable(self, contact: Contact) -> None:
         """Nobody is there."""
 
+    def cut_off(self, contact: Contact) -> None:
+        """The connection to a node is gone, which it did not say."""
+
     def refused(self, place: str, reason: str, text: str) -> None:
         """A node that was dialed does not talk to this one, or this one to it."""
 
@@ -427,6 +430,9 @@ class Links:
             self._addresses[address] -= 1
             if self._addresses[address] <= 0:
                 del self._addresses[address]
+        link = line.link
+        if link is not None and link.connection is line and not self.stopping:
+            self.owner.cut_off(link.contact)
         self.parted(line)
         if not line.dialed and line.hello is None and not line.refused and self._identity is not None:
             self.counts.refused("identity")  # a handshake without an acceptable certificate

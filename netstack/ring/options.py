@@ -22,6 +22,9 @@ class RingOptions:
     hurry: float = 1.0
     """After neighbours have changed, the part of `stabilize` until the next look, then twice as long up to all of it; 1: no
     hurry, as in the paper."""
+    calm: float = 1.0
+    """How many times as long pauses of `stabilize` and `fix` get, each half as long again as the last, while all stays as it
+    is; 1: none gets longer, as in the chapter."""
     timeout: float = 0.5
     """For an answer."""
     hops: int = 1000
@@ -49,6 +52,8 @@ class RingOptions:
 
     def __post_init__(self) -> None:
         all_positive(self, or_none=("shortcuts", "rejoin", "spread"))
+        if not self.calm >= 1:
+            raise ValueError(f"calm: expected at least 1, got {self.calm}")
         if not self.hurry <= 1:
             raise ValueError(f"hurry: expected more than 0 and at most 1, got {self.hurry}")
         if not self.spread < 1:

@@ -211,6 +211,13 @@ class Peer:
         self._of_node(self.node.unreachable(contact, now.monotonic))
         yield from self._told()
 
+    def cut_off(self, contact: Contact, now: Now) -> Iterator[Event]:
+        """Who carries messages has lost the connection to a peer, which did not say that it ends it."""
+        self._now = now
+        if not self.left:
+            self.node.cut_off(contact, now.monotonic)
+        yield from self._told()
+
     def on_timer(self, now: Now) -> Iterator[Event]:
         """Give up, go on, look after the circle and the copies."""
         self._now = now

@@ -270,6 +270,13 @@ class RingService(MultiService):
         if not self._stopped:
             self._after(self.peer.unreachable(contact, self.machine.now()))
 
+    def cut_off(self, contact: Contact) -> None:
+        self.machine.reactor.callLater(0, self._cut_off, contact)
+
+    def _cut_off(self, contact: Contact) -> None:
+        if not self._stopped:
+            self._after(self.peer.cut_off(contact, self.machine.now()))
+
     def refused(self, place: str, reason: str, text: str) -> None:
         """A node and this one do not talk to each other: said once for each reason."""
         if reason not in ("self", "many") and reason not in self._refusals:

@@ -246,6 +246,7 @@ _ROWS: tuple[Row, ...] = (
     ("fix", _RING, "fix", "Seconds between two looks at one shortcut, in turn."),
     ("spread", _RING, "spread", "Part of these two by which each pause varies."),
     ("hurry", _RING, "hurry", "Part of --stabilize until the next look when neighbours have changed; 1 is no hurry."),
+    ("calm", _RING, "calm", "Times as long that pauses get while nothing changes, at most; 1: they stay as they are."),
     ("timeout", _RING, "timeout", "Seconds for a node's answer; then it is gone."),
     ("max-hops", _RING, "hops", "Nodes asked in one look-up."),
     ("max-lookups", _RING, "lookups", "Look-ups under way at once."),

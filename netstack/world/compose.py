@@ -340,7 +340,7 @@ def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]
         "join": tuple(doors),
         "begin": len(doors) > 0 and own == next(iter(places.values())),
         "leave": 4.0,  # a world goes down at once: nobody is left to take anything over
-        **({"bits": 4, "ring": replace(Config().ring, successors=2)} if textbook else {}),
+        **({"bits": 4, "ring": replace(Config().ring, successors=2, calm=30.0)} if textbook else {}),
     }
 
 
