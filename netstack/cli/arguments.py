@@ -257,19 +257,25 @@ def parser() -> argparse.ArgumentParser:
         zone_freeze.add_argument("zone", metavar="ZONE")
 
     ring = command("ring", "keys of a ring, the way to them, and its nodes")
-    rings = ring.add_subparsers(metavar="put|get|rm|lookup|show|leave", required=True)
+    rings = ring.add_subparsers(metavar="put|get|rm|lookup|show|join|leave", required=True)
     for verb, about in (
         ("put", "keep a value under a key, in the place of all others"),
         ("get", "the values of a key"),
         ("rm", "remove all values of a key"),
         ("lookup", "who is responsible for a key, and the way there"),
         ("show", "what nodes know of the circle"),
+        ("join", "have a node that has left join again, or another circle"),
         ("leave", "have a node hand over what it keeps and go"),
     ):
         sub = more(rings, verb, about)
         sub.set_defaults(module="ring", at=None)
-        if verb in ("show", "leave"):
+        if verb in ("show", "join", "leave"):
             sub.add_argument("host", metavar="HOST", nargs="?" if verb == "show" else None, help="the node")
+            if verb == "join":
+                sub.add_argument(
+                    "--through", action="append", metavar="NODE",
+                    help="a node that is on the circle, a host or HOST:PORT; repeat it (default: the others of the world)",
+                )  # fmt: skip
             continue
         sub.add_argument("--at", metavar="HOST", help="the node that is asked (default: the first)")
         sub.add_argument("key", metavar="KEY", nargs="?" if verb == "lookup" else None)

@@ -1,4 +1,4 @@
-"""`netstack ring put|get|rm|lookup|show|leave`: keys of a ring, the way to them, and its nodes."""
+"""`netstack ring put|get|rm|lookup|show|join|leave`: keys of a ring, the way to them, and its nodes."""
 
 import argparse
 import base64
@@ -17,9 +17,9 @@ def run(options: argparse.Namespace) -> int:
     """As the action says, at a node: that of --at, or the first that is on the circle."""
     with Client(options.name) as client:
         host = getattr(options, "host", None) or options.at or _node(client)
-        return {"put": put, "get": get, "rm": remove, "lookup": look_up, "show": show, "leave": leave}[options.action](
-            client, host, options
-        )
+        return {"put": put, "get": get, "rm": remove, "lookup": look_up, "show": show, "join": join, "leave": leave}[
+            options.action
+        ](client, host, options)
 
 
 def put(client: Client, host: str, options: argparse.Namespace) -> int:
@@ -84,6 +84,11 @@ def show(client: Client, host: str, options: argparse.Namespace) -> int:
             f"{name}  {node['node']['ident']}  before it {before['ident'] if before else '-'}  after it {after}  "
             f"{node['keys']} keys"
         )
+        if not node["placed"]:
+            print(
+                f"  no place on the circle yet. {node['trouble']}".rstrip(". ")
+                + f": `netstack ring join {name}` has it try now"
+            )
         for exponent, each in node["shortcuts"].items() if options.host else ():
             print(f"  shortcut {exponent}: {each['ident']} {each['address']}")
     return PASS
@@ -93,6 +98,24 @@ def leave(client: Client, host: str, options: argparse.Namespace) -> int:
     """A node hands over what it has and goes."""
     found = client.call("ring.leave", host=host)
     return _said(found, options, f"{host} has left the circle")
+
+
+def join(client: Client, host: str, options: argparse.Namespace) -> int:
+    """A node that has left, or has no place yet, comes into the circle that others are in."""
+    places = _places(client)
+    through = []
+    for each in options.through or [name for name in places if name != host]:
+        place = places.get(each, each)
+        if ":" not in place:
+            raise CommandError(
+                f"{each} is no node of the ring that runs; expected one of {', '.join(places) or 'none'}, or HOST:PORT",
+                USAGE, "usage",
+            )  # fmt: skip
+        through.append(place)
+    if not through:
+        raise CommandError(f"no other node runs that {host} could join through: name one with --through HOST:PORT")
+    found = client.call("ring.join", host=host, through=through)
+    return _said(found, options, f"{host} has a place on the circle, before {found['successor']['ident']}")
 
 
 def way(found: dict[str, Any]) -> Iterator[str]:
@@ -114,12 +137,23 @@ def _said(found: Any, options: argparse.Namespace, line: str) -> int:
     return PASS
 
 
+def _places(client: Client) -> dict[str, str]:
+    """Nodes that run, and where they listen."""
+    return {
+        name: _place(service["endpoints"][0])
+        for name, host in client.call("status")["hosts"].items()
+        for service in host["services"]
+        if service["plugin"] == PLUGIN and service["endpoints"]
+    }
+
+
+def _place(endpoint: dict[str, Any]) -> str:
+    address = endpoint["address"]
+    return f"[{address}]:{endpoint['port']}" if ":" in address else f"{address}:{endpoint['port']}"
+
+
 def _nodes(client: Client) -> list[str]:
-    hosts = client.call("status")["hosts"]
-    found = [
-        name for name, host in hosts.items()
-        if any(service["plugin"] == PLUGIN and service["endpoints"] for service in host["services"])
-    ]  # fmt: skip
+    found = list(_places(client))
     if not found:
         raise CommandError("the world has no ring; textbook has one of eight nodes", USAGE, "usage")
     return found

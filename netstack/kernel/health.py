@@ -1,7 +1,8 @@
 """`/livez`, `/readyz` and `/metrics` on one plain port: what kubelet and Prometheus ask for, and nothing more.
 
 A responder of its own, so that a process without a Web server has it too: one GET (RFC 9112 §3) on each connection, then the
-end. Live is a process that answers; ready is one whose listeners are all bound. Neither depends on another host.
+end. Live is a process that answers; ready is one whose listeners are all bound. Neither depends on another host, but for
+a node of a ring: it is ready when it serves its arc.
 """
 
 import re

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -74,10 +75,13 @@ class RecordLog:
         self,
         machine: Machine,
         limits: LogLimits | None = None,
+        longest_away: float = inf,
         directory: str = "records",
         held: Callable[[], Iterable[Record]] = tuple,
     ) -> None:
-        """`held` gives all records as they are now, for snapshots."""
+        """`longest_away`: seconds for which it is known what was removed. `held` gives all records as they are now, for
+        snapshots. Nothing is read or written before `open`.
+        """
         self.commits = self.snapshots = 0
         self.damaged = 0
         """Files that ended in the middle of a frame."""
@@ -86,6 +90,7 @@ class RecordLog:
         self.held = held
         self._machine = machine
         self._limits = limits or LogLimits()
+        self._longest_away = longest_away
         self._directory = directory
         self._number = 0
         self._appender: Appender | None = None
@@ -101,9 +106,13 @@ class RecordLog:
 
     # Opening
 
-    def open(self, longest_away: float) -> list[Record]:
-        """What is kept; nothing when the node was away for longer than it is known what was removed. Blocks."""
+    def open(self) -> list[Record]:
+        """What is kept; nothing when the node was away for longer than it is known what was removed. Blocks.
+
+        Also after `close`, once that has come to its end.
+        """
         disk, wall = self._machine.disk, self._machine.wall()
+        self._closed, self._names, self._size, self._base = False, [], 0, 0
         try:
             names = disk.list(self._directory)
         except FileNotFoundError:
@@ -122,7 +131,7 @@ class RecordLog:
             path = f"{self._directory}/{name}"
             self._names.append(path)
             seen = max(seen, self._read(path, records, wall))
-        if records and wall - seen > longest_away:
+        if records and wall - seen > self._longest_away:
             _log.warn(
                 "the node was away for {days:.1f} days: its {count} keys may hold what was removed since, and are left out",
                 days=(wall - seen) / 86400, count=len(records),

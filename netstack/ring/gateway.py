@@ -331,6 +331,7 @@ def described(service: RingService, nodes: Sequence[Contact] | None = None) -> d
         "bits": peer.circle.bits,
         "node": _told(service, node.me),
         "placed": service.placed,
+        "trouble": service.trouble,
         "predecessor": _told(service, node.predecessor),
         "successors": [_told(service, each) for each in node.successors],
         "shortcuts": {str(each): _told(service, node.shortcuts[each]) for each in node.shortcuts},

@@ -178,6 +178,11 @@ class Line:
         self.links.parted(self)
 
 
+def taken(by: Contact) -> str:
+    """What a node says whose identifier another one has."""
+    return f"identifier {by.ident} is {by.address}'s: stop that node, or give this one another identifier or key"
+
+
 class Links:
     """A node's connections."""
 
@@ -353,7 +358,8 @@ class Links:
         refused = self._judge(line, hello, connection.peer)
         if refused is not None:
             connection.send(refused)
-            self.refusal(line, Refused(refused.reason, refused.text))
+            told = taken(contact) if refused.reason == "taken" else refused.text
+            self.refusal(line, Refused(refused.reason, told))
             return
         if self._identity is not None:
             line.until = self._identity.until(connection.peer)

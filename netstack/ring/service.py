@@ -2,11 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Protocol
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -37,7 +38,8 @@ from netstack.ring.data_messages import (
     Stored,
 )
 from netstack.ring.identifiers import Contact
-from netstack.ring.links import PROTOCOL, Identity, LinkLimits, Links, Unreachable
+from netstack.ring.joining import Acknowledged, Joining, NotJoined
+from netstack.ring.links import PROTOCOL, Identity, LinkLimits, Links, Unreachable, taken
 from netstack.ring.messages import (
     Alone,
     Joined,
@@ -60,7 +62,6 @@ from netstack.ring.records import Record
 from netstack.ring.stream import StreamBounds
 from netstack.ring.wire import Codec
 from netstack.sansio import Event, Now
-from netstack.sansio.bounds import positive
 
 UPKEEP = (
     Neighbours, NeighboursAnswer, Notify, Ping, Pong, Claim, ClaimAnswer, Own, OwnAnswer, Compare, CompareAnswer, Pull,
@@ -71,28 +72,11 @@ RECENT = 32
 """Look-ups of late that a node remembers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Joining:
-    """How a node comes into a circle. Times in seconds."""
-
-    through: tuple[str, ...] = ()
-    """HOST:PORT of nodes, tried in this order; without any the node begins a circle of its own."""
-    begin: bool = False
-    """It begins one where none of them has a place on a circle."""
-    seconds: float = 10.0
-    """For one of them to let it in."""
-    retry: float = 1.0
-    """After none of them did, before they are tried again; doubled each time."""
-    most_retry: float = 30.0
-    """The longest such time."""
-
-    def __post_init__(self) -> None:
-        for name in ("seconds", "retry", "most_retry"):
-            positive(f"join_{name}", getattr(self, name))
-
-
 class Keeper(Protocol):
     """Makes records durable."""
+
+    def open(self) -> Sequence[Record]:
+        """What is kept; from now on more may come, until `close`. Blocks; fails with OSError."""
 
     def keep(self, records: Sequence[Record], dropped: Sequence[bytes]) -> "Deferred[None]":
         """Merge records into what is kept, drop keys; fires when both are durable."""
@@ -106,14 +90,14 @@ class OperationFailed(Exception):
 
 
 class RingService(MultiService):
-    """Runs a `Peer` on a machine. What is asked of it (`look_up`, ...) are Deferreds."""
+    """Runs a `Peer` on a machine, a new one each time that it starts. What is asked of it (`look_up`, ...) are Deferreds."""
 
     log = Logger()
 
     def __init__(
         self,
         machine: Machine,
-        peer: Peer,
+        made: Callable[[Iterable[Record]], Peer],
         codec: Codec,
         network: str,
         endpoints: Sequence[Endpoint],
@@ -130,13 +114,14 @@ class RingService(MultiService):
         leave: float = 10.0,
         patience: float = 60.0,
     ) -> None:
-        """`keeper`: where records are kept; without one they are lost when the process ends. `by_hand`: identifiers of nodes
-        that it has shortcuts to. `leave`: seconds to hand over what it has when it stops. `patience`: for what is asked of
-        it (TimeoutError).
+        """`made`: a peer with records that were kept. `keeper`: where they are kept; without one they are lost when it
+        stops. `by_hand`: identifiers of nodes that it has shortcuts to. `leave`: seconds to hand over what it has when it
+        stops.
+        `patience`: for what is asked of it (TimeoutError).
         """
         super().__init__()  # type: ignore[no-untyped-call]
         self.machine = machine
-        self.peer = peer
+        self.peer = made(())
         self.network = network
         self.counts = counts
         self.joining = joining or Joining()
@@ -144,11 +129,15 @@ class RingService(MultiService):
         self.placed = False
         """Whether it has a place on a circle."""
         self.trouble = ""
-        """Why it never will: its identifier is somebody else's."""
-        self.links = Links(machine, peer.me, network, codec, self, counts, links, bounds, streams, identity, journal_upkeep)
-        counts.successors = lambda: sum(each != peer.me for each in peer.node.successors)
-        counts.keys, counts.octets = lambda: len(peer.table), lambda: peer.table.octets
-        counts.missing = lambda: peer.options.copies - 1 - len(peer.arcs.synced.intersection(peer.arcs.holders()[1]))
+        """Why it has none: somebody else has its identifier."""
+        self._made = made
+        self._linked: Callable[[], Links] = lambda: Links(
+            machine, self.peer.me, network, codec, self, counts, links, bounds, streams, identity, journal_upkeep
+        )
+        self.links = self._linked()
+        counts.successors = lambda: sum(each != self.peer.me for each in self.peer.node.successors)
+        counts.keys, counts.octets = lambda: len(self.peer.table), lambda: self.peer.table.octets
+        counts.missing = self._missing
         self.listeners: list[StreamListener] = []
         self._keeper = keeper
         self._credentials = credentials
@@ -162,7 +151,12 @@ class RingService(MultiService):
         self._joined: Deferred[bool] | None = None
         self._woken: Deferred[None] | None = None
         self._left: Deferred[None] | None = None
-        self._stopped = self._news = False
+        self._stopped = self._news = self._settled = self._used = False
+        self._acknowledged = Acknowledged(self.peer.node)
+        self._stops: list[Deferred[Any]] = []
+        """Of those who wait for it to stop."""
+        self._joins: list[Deferred[None]] = []
+        """Of those who wait for it to join."""
         self._timer: IDelayedCall | None = None
         self._drawing: IDelayedCall | None = None
         self._due = 0.0
@@ -172,14 +166,26 @@ class RingService(MultiService):
         grace = self.links.bounds.bye_seconds + 1.0
         for endpoint in endpoints:
             listener = StreamListener(
-                machine, endpoint, PROTOCOL, self.links.engine, self.links.accepted, served, self.links.streams, grace=grace
-            )
+                machine, endpoint, PROTOCOL, lambda: self.links.engine(), lambda: self.links.accepted(), served,
+                self.links.streams, grace=grace,
+            )  # fmt: skip
             listener.setServiceParent(self)  # type: ignore[no-untyped-call]
             self.listeners.append(listener)
 
     # Life
 
     def startService(self) -> None:
+        """Begin a life: with the records that were kept, and nothing else of an earlier one."""
+        if self._stops:
+            raise RuntimeError(f"{self.machine.name} is still stopping")
+        records = () if self._keeper is None else self._keeper.open()
+        if records or self._used:
+            self.peer, self.links = self._made(records), self._linked()
+        self.trouble = ""
+        self.placed = self._stopped = self._news = self._settled = False
+        self._acknowledged = Acknowledged(self.peer.node)
+        self._refusals, self._unremembered = set(), set()
+        self._used = True
         super().startService()  # type: ignore[no-untyped-call]
         for listener in self.listeners:
             self.log.info(
@@ -194,13 +200,75 @@ class RingService(MultiService):
             self._get_placed()
 
     def stopService(self) -> Deferred[Any]:
-        """Hand over and tell the neighbours, say Bye to all, then close."""
-        left = self._leave_circle() if self.placed else succeed(None)
-        return left.addCallback(lambda _: self._end())
+        """Hand over and tell the neighbours, say Bye to all, then close. Who asks again meanwhile waits for the same."""
+        stopped: Deferred[Any] = Deferred()
+        if not self.running and not self._stops:
+            stopped.callback(None)
+            return stopped
+        self._stops.append(stopped)
+        if len(self._stops) == 1:
+            left = self._leave_circle() if self.placed and not self._stopped else succeed(None)
+            left.addCallback(lambda _: self._end())
+            left.addBoth(self._ended)
+        return stopped
 
     def awaited(self) -> int:
-        """1 until the node has a place on the circle: a world that has just begun waits for it."""
-        return int(self.running and not self.placed and not self._stopped)
+        """1 until the node has a place and both neighbours know it: a world that has just begun waits for it."""
+        if not self.running or self._stopped or self._settled:
+            return 0
+        self._settled = self.placed and (not self.joining.through or self._acknowledged.by_both())
+        return int(not self._settled)
+
+    def not_ready(self) -> list[str]:
+        """What it lacks until others may send it their questions: a place on the circle, and its arc."""
+        if not self.placed or self.peer.left:
+            return [f"{self.machine.name} has no place on the circle {self.network}. {self.trouble}".strip()]
+        return [] if self.peer.arcs.serving is not None else [f"{self.machine.name} does not serve its arc yet"]
+
+    async def join(self, through: Sequence[str]) -> None:
+        """Join a circle through these nodes, HOST:PORT: for a node that has left, has no place yet, or is alone on a circle.
+
+        Raises NotJoined; the node is then as it was before.
+        """
+        name = self.machine.name
+        if self._stops or self._joins:
+            doing = "leaving" if self._stops else "joining"
+            raise NotJoined(f"{name} is {doing} already: ask again in a moment")
+        if self.running and self.placed and self.peer.node.successors[0] != self.peer.me:
+            raise NotJoined(f"{name} has a place on the circle {self.network}: have it leave that first")
+        before, was_running, was_placed = self.joining, self.running and not self._stopped, self.placed
+        if not was_running:
+            await self.stopService()  # one that has stopped because somebody has its identifier still listens
+        self.joining = replace(before, through=tuple(through), begin=False)
+        joined: Deferred[None] = Deferred()
+        self._joins.append(joined)
+        try:
+            if not was_running:
+                self._start_again()
+            elif was_placed:
+                self._begin_to_join()
+            else:
+                self._news = True
+                self._wake()
+            await joined
+        except Exception as error:
+            self.joining = before
+            self._joins.clear()
+            if self._stopped or not was_running:
+                await self.stopService()
+                if was_running:
+                    self._start_again()
+            elif was_placed:
+                self.peer.alone(self.machine.now())
+                self._after(())
+                self._get_placed()
+            if isinstance(error, NotJoined | OSError | CannotListenError):
+                raise NotJoined(f"{name} has not joined: {error}") from None
+            raise
+
+    def _start_again(self) -> None:
+        self.privilegedStartService()  # type: ignore[no-untyped-call]
+        self.startService()
 
     # What is asked of it
 
@@ -256,6 +324,8 @@ class RingService(MultiService):
     def received(self, sender: Contact, message: Message, upkeep: bool) -> None:
         if not self._stopped:
             self._after(self.peer.receive(sender, message, self.machine.now()), upkeep)
+            if not self._settled:
+                self._acknowledged.heard(sender, message)
 
     def placed_other(self, contact: Contact) -> None:
         """Another node has got a place: one that waits for it may join."""
@@ -282,9 +352,10 @@ class RingService(MultiService):
         if reason not in ("self", "many") and reason not in self._refusals:
             self._refusals.add(reason)
             self.log.warn("{name} and {place} do not talk: {text}", place=place, name=self.machine.name, text=text)
-        if reason == "taken" and not self.placed and not self._stopped:
+        if reason == "taken" and not (self.placed or self._stopped):
             self.trouble = text
-            self._stop_node()
+            self._not_joined(text)
+            self._stop_node()  # or it would join beside the other one
 
     # Steps of the peer
 
@@ -345,6 +416,8 @@ class RingService(MultiService):
         elif isinstance(event, Misbehaved):
             self.counts.faults[event.fault] += 1
         elif isinstance(event, Joined | JoinFailed):
+            if isinstance(event, JoinFailed) and event.taken_by is not None:
+                self._taken(event.taken_by)
             joined, self._joined = self._joined, None
             if joined is not None:
                 joined.callback(isinstance(event, Joined))
@@ -380,28 +453,51 @@ class RingService(MultiService):
             await self._credentials.certified()
         while not (self._stopped or self.placed):
             answered = self._news = False
-            for place in self.joining.through:
+            joining, problems = self.joining, ["there is none but the node itself"]
+            for place in joining.through:
                 if place == self.peer.me.address:
                     continue
+                self.trouble = ""
                 try:
                     contact, placed = await self.links.find(place)
                 except Unreachable as error:
                     self.log.debug("{name} does not join through {error}", name=self.machine.name, error=error)
+                    problems.append(str(error))
                     continue
                 answered = True
                 if placed and await self._join_through(contact):
                     self._get_placed()
                     return
+                silent = f"it did not let {self.machine.name} in within {self.joining.seconds:g} s"
+                problems.append(f"{place}: {self.trouble or silent if placed else 'it has no place on a circle itself'}")
             if self.joining.begin:
                 self.peer.alone(self.machine.now())
                 self._after(())
                 self._get_placed()
                 return
+            if joining is self.joining and self._joins:
+                self._not_joined("; ".join(problems[1:] or problems))
+                continue
             if not answered:
                 places = ", ".join(self.joining.through)
                 self.log.warn("{name} reaches none of {places}; it tries again", name=self.machine.name, places=places)
             await self._sleep(pause)
             pause = min(2 * pause, self.joining.most_retry)
+
+    def _taken(self, by: Contact) -> None:
+        """A node of the circle has this one's identifier."""
+        if by == self.peer.me:
+            return  # of an earlier life, which the others do not know to be over
+        self.trouble = taken(by)
+        if self.trouble not in self._refusals:
+            self._refusals.add(self.trouble)
+            self.log.warn("{name} does not join: {text}", name=self.machine.name, text=self.trouble)
+
+    def _not_joined(self, why: str) -> None:
+        """Who had it join hears why it did not."""
+        joins, self._joins = self._joins, []
+        for each in joins:
+            each.errback(NotJoined(why))
 
     async def _join_through(self, contact: Contact) -> bool:
         joined = self._joined = Deferred()
@@ -431,6 +527,10 @@ class RingService(MultiService):
 
     def _get_placed(self) -> None:
         self.placed = self.links.placed = True
+        self.trouble = ""
+        joins, self._joins = self._joins, []
+        for each in joins:
+            each.callback(None)
         self.log.info("{name} has a place on the circle {network}", name=self.machine.name, network=self.network)
         self.links.announce()
         if self._by_hand:
@@ -469,14 +569,28 @@ class RingService(MultiService):
         stopped.addBoth(lambda _: ended)
         return stopped.addBoth(lambda _: None if self._keeper is None else self._keeper.close())
 
+    def _ended(self, result: Any) -> Any:
+        """All who waited for it to stop hear that it has; the first one also what went wrong."""
+        self.placed = False
+        stops, self._stops = self._stops, []
+        for each in stops:
+            each.callback(result if each is stops[0] else None)
+
+    def _missing(self) -> int:
+        """Copies of the arc's keys that others should have."""
+        peer = self.peer
+        return peer.options.copies - 1 - len(peer.arcs.synced.intersection(peer.arcs.holders()[1]))
+
     def _stop_node(self) -> "Deferred[Any]":
         self._stopped = True
+        self._not_joined("it stops")
         self._wake()
         if self._joined is not None:
             self._told(JoinFailed(self.peer.me))
         for call in (self._timer, self._drawing):
             if call is not None and call.active():
                 call.cancel()
+        self._timer = self._drawing = None
         for done in tuple(self._waiting.values()):
             done.cancel()
         return self.links.stop()

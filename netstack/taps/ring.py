@@ -20,11 +20,12 @@ from netstack.ring.gateway import Gateway, GatewayOptions
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.identity import PROFILES, Certified
 from netstack.ring.issuer import IssuerLimits
+from netstack.ring.joining import Joining
 from netstack.ring.links import LinkLimits
 from netstack.ring.metrics import ring_counts
 from netstack.ring.peer import Peer
 from netstack.ring.records import DataOptions
-from netstack.ring.service import Joining, RingService
+from netstack.ring.service import RingService
 from netstack.ring.stream import StreamBounds
 from netstack.ring.wire import Codec, WireLimits, is_place
 from netstack.sansio.bounds import positive
@@ -191,12 +192,10 @@ def build(config: Config, machine: Machine) -> IService:
     elif ident == HASHED:
         ident = circle.of(place.encode())
     me = Contact(ident, place)
-    log = RecordLog(machine, config.log)
-    peer = Peer(circle, me, config.ring, config.data, machine.rng, log.open(config.data.tombstone))
-    log.held = lambda: (held.record(machine.reactor.seconds()) for held in peer.table)
+    log = RecordLog(machine, config.log, config.data.tombstone)
     service: Any = RingService(
         machine,
-        peer,
+        lambda kept: Peer(circle, me, config.ring, config.data, machine.rng, kept),
         Codec.of(circle, config.wire),
         config.network,
         bound,
@@ -213,6 +212,7 @@ def build(config: Config, machine: Machine) -> IService:
         leave=config.leave,
         patience=config.patience,
     )
+    log.held = lambda: (held.record(machine.reactor.seconds()) for held in service.peer.table)
     if config.http:
         gateway = Gateway(service, GatewayOptions(networks("allow", config.allow), config.names))
         application = ApplicationServer(gateway, (machine.name,), ApplicationLimits(), requests(plain.registry), None)
@@ -438,4 +438,5 @@ def makeService(options: Options) -> IService:
     """For twistd."""
     machine = options.machine()
     options.hold_state(machine)
-    return options.with_health(built(lambda: build(options.config(), machine)), machine)
+    service: Any = built(lambda: build(options.config(), machine))
+    return options.with_health(service, machine, service.not_ready)

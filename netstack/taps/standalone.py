@@ -135,10 +135,10 @@ class MachineOptions(LayeredOptions):
             root = machine.disk.root
             self.held = built(lambda: hold(root))
 
-    def with_health(self, service: IService, machine: Machine) -> IService:
+    def with_health(self, service: IService, machine: Machine, not_ready: Callable[[], Sequence[str]] = tuple) -> IService:
         """The service, and beside it the health port where one is asked for; what cannot be bound ends the process.
 
-        A worker's is its parent's.
+        A worker's is its parent's. `not_ready`: what the service lacks beside its endpoints.
         """
         both: Any = Bound()  # type: ignore[no-untyped-call]
         service.setServiceParent(both)
@@ -146,7 +146,7 @@ class MachineOptions(LayeredOptions):
         if machine.worker is not None:
             beside = WorkerService(machine.worker, machine.reactor, machine.registry, lambda: unbound(service))
         elif self["health"]:
-            beside = health_listener(machine, self["health"], lambda: unbound(service))
+            beside = health_listener(machine, self["health"], lambda: [*unbound(service), *not_ready()])
         if beside is not None:
             beside.setServiceParent(both)
         together: IService = both

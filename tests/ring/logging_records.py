@@ -25,7 +25,7 @@ def main(directory: str, first: int) -> None:
     machine = real_machine("node", state_directory=directory)
     table = Table(DataOptions())
     log = RecordLog(machine, LIMITS, held=lambda: [held.record(0.0) for held in table])
-    for record in log.open(1e9):
+    for record in log.open():
         table.merge(record, 0.0)
     print("found", log.damaged, *(f"{held.key.decode().split()[1]}:{held.newest.counter}" for held in table), flush=True)
     numbers = count(first)

@@ -42,8 +42,8 @@ class Host:
 
     def open(self, longest_away: float = DAY) -> None:
         self.table = Table(DataOptions())
-        self.log = RecordLog(self.simulation.machine(self.host), self.limits, held=self.held)
-        for each in self.log.open(longest_away):
+        self.log = RecordLog(self.simulation.machine(self.host), self.limits, longest_away, held=self.held)
+        for each in self.log.open():
             self.table.merge(each, self.now)
 
     @property
@@ -166,7 +166,7 @@ def test_who_was_away_too_long_begins_without() -> None:
     node.host.boot()
     node.open()
     assert len(node.table) == 0
-    assert len(node.log.open(DAY)) == 0
+    assert len(node.log.open()) == 0
 
 
 def test_bounds() -> None:

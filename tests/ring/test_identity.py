@@ -15,10 +15,11 @@ from netstack.ring.credentials import public_der
 from netstack.ring.engine import RingOptions
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.identity import Certified, NotCertified, uri
+from netstack.ring.joining import Joining
 from netstack.ring.metrics import ring_counts
 from netstack.ring.peer import Peer
 from netstack.ring.records import DataOptions
-from netstack.ring.service import Joining, RingService
+from netstack.ring.service import RingService
 from netstack.ring.wire import Codec
 from netstack.taps.ring import Config, build
 from netstack.world.simulated import Simulation
@@ -104,10 +105,10 @@ class Circles:
             trust = (self.simulation.authority.certificate,)
             machine = replace(machine, tls=MutualTLS(machine.reactor, machine.wall, lambda: chosen, trust))
             me = Contact(ident, "192.0.2.99:4160")
-            peer = Peer(CIRCLE, me, RingOptions(), DataOptions(), machine.rng)
+            made_of = lambda kept: Peer(CIRCLE, me, RingOptions(), DataOptions(), machine.rng, kept)  # noqa: E731
             service: Any = RingService(
-                machine, peer, Codec(CIRCLE), network, [Endpoint("tls", 4160, "192.0.2.99")], ring_counts(machine.registry),
-                Joining((self.services[0].peer.me.address,)), identity=Anybody(),
+                machine, made_of, Codec(CIRCLE), network, [Endpoint("tls", 4160, "192.0.2.99")],
+                ring_counts(machine.registry), Joining((self.services[0].peer.me.address,)), identity=Anybody(),
             )  # fmt: skip
             made.append(service)
             service.privilegedStartService()

@@ -12,12 +12,15 @@ from twisted.logger import formatEvent, globalLogPublisher
 
 from netstack.ring.data_messages import DataMessage
 from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.joining import NotJoined
 from netstack.ring.links import LinkLimits
+from netstack.ring.messages import JoinFailed
 from netstack.ring.stream import REASONS, StreamBounds
 from netstack.ring.wire import MAGIC, Codec, Hello, Refusal
 from tests.ring.town import CHAPTER, PORT, Town
 
 SETTLED = 2.0
+TAKEN = "identifier 8 is 192.0.2.9:4160's: stop that node, or give this one another identifier or key"
 
 
 def settled(**options: Any) -> Town:
@@ -199,6 +202,75 @@ def test_leaving_politely() -> None:
     assert [each for host in town.hosts.values() for each in host.reactor.streams] == []
 
 
+def test_who_asks_again_while_it_stops_waits_for_the_same() -> None:
+    town = settled()
+    eight, host = town.services[8], town.hosts[8]
+    town.hosts[10].power_off()  # whom it would hand over to
+    begun = town.simulation.now
+    first, second = (town.simulation.call(host, eight.stopService) for _ in range(2))
+    town.run(0.0)
+    assert (first.done, second.done) == (False, False)
+    town.run(15.0)
+    assert (first.done, second.done) == (True, True)
+    town.ask(8, "stopService")
+    assert town.simulation.now - begun < 15.1
+    assert not eight.running
+
+
+def test_a_node_that_has_left_joins_again() -> None:
+    town = settled()
+    town.ask(3, "put", b"a key", b"a value")
+    for _ in range(2):
+        town.ask(8, "stopService")
+        with pytest.raises(NotJoined, match=r"node8 has not joined: 192.0.2.14:4160: "):
+            join(town, 8, 13)
+        assert not town.services[8].running
+        join(town, 8, 3)
+        assert town.services[8].placed
+        with pytest.raises(NotJoined, match=r"node8 has a place on the circle test: have it leave that first"):
+            join(town, 8, 1)
+        town.run(SETTLED + 1.0)
+        assert town.successors() == neighbours(CHAPTER)
+        assert town.ask(8, "get", b"a key").values[0].data == b"a value"
+
+
+def join(town: Town, ident: int, through: int, host: Any = None) -> None:
+    service = town.services[ident]
+    places = [town.contact(through).address]
+    town.simulation.ask(host or town.hosts[ident], lambda: Deferred.fromCoroutine(service.join(places)), within=60.0)
+
+
+def test_a_circle_of_one_joins_another() -> None:
+    town = settled()
+    town.add(13)
+    town.run(1.0)
+    with pytest.raises(NotJoined, match="has not joined"):
+        join(town, 13, 14)
+    assert town.services[13].placed
+    assert town.services[13].not_ready() == []
+    join(town, 13, 1)
+    town.run(SETTLED + 1.0)
+    assert town.successors() == neighbours((*CHAPTER[:-1], 13, 15))
+
+
+def test_an_identifier_that_a_node_of_the_circle_has() -> None:
+    """Met on the way to its place, or named by others at the end of it."""
+    town = settled()
+    eight, logged = town.services[8], list[str]()
+    with capturing(logged):
+        town.add(8, town.contact(1).address, address="192.0.2.99")
+        town.run(3.0)
+        late = town.services[8]
+        assert (late.placed, late.trouble) == (False, TAKEN)
+        assert late.not_ready() == [f"node8192.0.2.99 has no place on the circle test. {TAKEN}"]
+        with pytest.raises(NotJoined, match=r"node8192.0.2.99 has not joined: .*stop that node"):
+            join(town, 8, 1, town.hosts[8])
+        for _ in range(2):
+            late._told(JoinFailed(town.contact(1), town.contact(8)))
+    assert logged.count(f"node8192.0.2.99 does not join: {TAKEN}") == 1
+    assert eight.placed
+
+
 # Strangers
 
 
@@ -206,7 +278,7 @@ def test_leaving_politely() -> None:
     ("ident", "network", "reason", "text"),
     [
         (9, "other", "network", "this is network 'other', not 'test'"),
-        (8, "test", "taken", "identifier 8 is 192.0.2.99:4160's: choose another one"),
+        (8, "test", "taken", TAKEN),
     ],
 )
 def test_nodes_that_do_not_fit_are_not_let_in(ident: int, network: str, reason: str, text: str) -> None:

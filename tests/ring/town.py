@@ -5,11 +5,12 @@ from typing import Any
 from netstack.kernel.listen import Endpoint
 from netstack.ring.engine import RingOptions
 from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.joining import Joining
 from netstack.ring.links import LinkLimits
 from netstack.ring.metrics import ring_counts
 from netstack.ring.peer import Peer
 from netstack.ring.records import DataOptions
-from netstack.ring.service import Joining, RingService
+from netstack.ring.service import RingService
 from netstack.ring.stream import StreamBounds
 from netstack.ring.wire import Codec
 from netstack.world.simulated import Simulation
@@ -48,9 +49,9 @@ class Town:
             machine = self.simulation.machine(host)
             me = Contact(ident, f"{machine.address}:{PORT}")
             data = DataOptions(copies=min(3, self.options.successors + 1))
-            peer = Peer(self.circle, me, self.options, data, machine.rng)
+            made = lambda kept: Peer(self.circle, me, self.options, data, machine.rng, kept)  # noqa: E731
             service: Any = RingService(
-                machine, peer, Codec(self.circle), network, [Endpoint("tcp", PORT, machine.address)],
+                machine, made, Codec(self.circle), network, [Endpoint("tcp", PORT, machine.address)],
                 ring_counts(machine.registry), Joining(through, begin), self.limits, self.bounds,
             )  # fmt: skip
             self.services[ident] = service

@@ -1,4 +1,4 @@
-"""What a control client can ask of nodes of the ring: keys, look-ups, what a node knows, and to leave."""
+"""What a control client can ask of nodes of the ring: keys, look-ups, what a node knows, to leave and to join."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,7 +10,7 @@ from netstack.world.running import RunningHost
 
 Arguments = Mapping[str, Any]
 PLUGIN = "ring"
-ONE = ("ring.show", "ring.get", "ring.put", "ring.remove", "ring.leave")
+ONE = ("ring.show", "ring.get", "ring.put", "ring.remove", "ring.leave", "ring.join")
 """Verbs of one host."""
 
 
@@ -36,6 +36,7 @@ class RingVerbs:
             "ring.remove": self.remove,
             "ring.lookup": self.look_up,
             "ring.leave": self.leave,
+            "ring.join": self.join,
         }
 
     async def show(self, arguments: Arguments, stream: Stream) -> object:
@@ -90,13 +91,32 @@ class RingVerbs:
         await _service(self._host(arguments)).stopService()
         return {"left": True}
 
+    async def join(self, arguments: Arguments, stream: Stream) -> object:
+        """{"host", "through": ["HOST:PORT", ...]} -> {"joined": true, "successor"}: it has a place on their circle."""
+        from netstack.ring.joining import NotJoined
+        from netstack.ring.wire import is_place
 
-def _service(host: RunningHost) -> Any:
+        service = _service(self._host(arguments), running=False)
+        through = arguments.get("through")
+        if not isinstance(through, list) or not through or not all(isinstance(each, str) for each in through):
+            raise ControlError('through: expected a list of "HOST:PORT"', "usage")
+        for each in through:
+            if not is_place(each):
+                raise ControlError(f"through: expected HOST:PORT, an IPv6 address in brackets, got {each!r}", "usage")
+        try:
+            await service.join(through)
+        except NotJoined as failed:
+            raise ControlError(str(failed)) from None
+        after = service.peer.node.successors[0]
+        return {"joined": True, "successor": {"ident": after.ident, "address": after.address}}
+
+
+def _service(host: RunningHost, running: bool = True) -> Any:
     for each in host.services:
         if each.plugin == PLUGIN:
             found: Any = each.service
-            if not found.running:
-                raise ControlError(f"{host.name} has left the circle")
+            if running and not found.running:
+                raise ControlError(f"{host.name} has left the circle: `netstack ring join {host.name}` brings it back")
             return found
     raise ControlError(f"{host.name} is no node of the ring", "usage")
 
