@@ -92,6 +92,11 @@ def head(octets: bytes, limits: HeadLimits = LIMITS, start: int = 0, end: int | 
     return Head(tuple(fields), start + after, whole=found is not None or most == stop)
 
 
+def is_broken(octets: bytes, of: Head) -> bool:
+    """Whether a line that is no field ends a message's head: others may read on behind it."""
+    return bool(of.fields) and 0 < of.body < len(octets) and not octets.endswith((b"\n\r\n", b"\n\n"), 0, of.body)
+
+
 def decoded(value: bytes, most: int = 1000) -> str:
     """A value for people: encoded words (RFC 2047) and UTF-8 decoded, controls taken out, at most so many characters."""
     text = value[: 4 * most].decode("utf-8", "replace")

@@ -69,6 +69,15 @@ class Directory:
         """Who has a mailbox under this very address."""
         return self.accounts.find(mailbox)
 
+    def may_write_as(self, name: str, mailbox: Mailbox) -> bool:
+        """Whether an account may send in the name of an address: its own, or that of an alias whose mail it gets."""
+        account = self.account(mailbox)
+        if account is not None:
+            return account.name == name
+        alias = self.aliases.get(mailbox.key)
+        targets = () if alias is None else alias.targets
+        return any((found := self.account(each)) is not None and found.name == name for each in targets)
+
     def find(self, mailbox: Mailbox) -> Found:
         """What an address of ours stands for; raises NoSuchUser."""
         found = self._found.get(mailbox)

@@ -37,6 +37,8 @@ class Receptions:
         """Connections under TLS by version."""
         self.lost: Counter[str] = Counter()
         """Connections that ended in the middle of a message, by how far it was: "envelope" or "data"."""
+        self.mismatches: Counter[str] = Counter()
+        """Messages in somebody else's name, refused, by where that stood: "mail" (MAIL FROM), "from", "sender"."""
         self.proved: Counter[tuple[str, str]] = Counter()
         """Messages and signatures by method (spf, dkim, dmarc) and result (RFC 8601 §2.7)."""
 
@@ -89,6 +91,9 @@ class MailCollector(Exporter):
         lost = CounterMetricFamily(
             "netstack_smtp_connections_lost", "Connections that ended within a message.", labels=[*kind, "stage"]
         )
+        mismatches = CounterMetricFamily(
+            "netstack_smtp_sender_mismatches", "Refused, in somebody else's name.", labels=[*kind, "field"]
+        )
         proved = CounterMetricFamily(
             "netstack_smtp_authentication", "Messages, and of DKIM signatures, judged.", labels=["method", "result"]
         )
@@ -99,13 +104,14 @@ class MailCollector(Exporter):
             recipients.add_metric([name], counts.recipients.cumulated(), counts.recipients.seconds)
             counted: tuple[tuple[CounterMetricFamily, Counter[Any]], ...] = (
                 (refused, counts.refusals), (logins, counts.logins), (secured, counts.secured), (lost, counts.lost),
+                (mismatches, counts.mismatches),
             )  # fmt: skip
             for family, values in counted:
                 for value, count in sorted(values.items()):
                     family.add_metric([name, str(value)], count)
             for key, count in sorted(counts.proved.items()):
                 proved.add_metric(key, count)
-        yield from (taken, octets, sizes, recipients, refused, logins, secured, lost, proved)
+        yield from (taken, octets, sizes, recipients, refused, logins, secured, lost, mismatches, proved)
 
     def _queued(self) -> Iterator[Metric]:
         queue = self.queue

@@ -269,7 +269,8 @@ class Conversation:
                 return Reply(530, ("log in first",), "5.7.0")
             if event.sender is None:
                 return Reply(550, ("reports come from servers",), "5.7.1")
-            if not reception.options.any_sender and not self._is_own(event.sender):
+            if not reception.options.any_sender and not reception.directory.may_write_as(client.account, event.sender):
+                reception.counts.mismatches["mail"] += 1
                 return Reply(553, (f"{event.sender} is not an address of {client.account}",), "5.7.1")
         elif (refusal := reception.admission.message(client.address)) is not None:
             return refusal
@@ -279,15 +280,6 @@ class Conversation:
         reception.coming += 1
         sender = event.sender if event.sender is not None else "<>"
         return Reply(250, (f"{sender} Sender ok",), "2.1.0")
-
-    def _is_own(self, sender: Mailbox) -> bool:
-        directory = self._reception.directory
-        account = directory.account(sender)
-        if account is not None:
-            return account.name == self._client.account
-        alias = directory.aliases.get(sender.key)  # who gets an alias's mail may write in its name
-        targets = () if alias is None else alias.targets
-        return any((found := directory.account(each)) is not None and found.name == self._client.account for each in targets)
 
     def _recipient(self, event: RecipientReceived) -> Reply:
         reception, transaction = self._reception, self._transaction

@@ -41,6 +41,7 @@ from netstack.smtp.reception import Check, Reception, ReceptionLimits, Reception
 from netstack.smtp.routes import Route
 from netstack.smtp.service import Door, SMTPService
 from netstack.smtp.spool import SpoolLimits
+from netstack.smtp.submitting import Authorship, ShortLines
 from netstack.smtp.tlspolicy import Policies
 from netstack.taps.bounds import given, number, parameters
 from netstack.taps.mail_bounds import (
@@ -89,6 +90,8 @@ class Config:
     """Log-ins are taken without TLS, too."""
     any_sender: bool = False
     """Who has logged in may write in anybody's name."""
+    any_author: bool = False
+    """In anybody's name in From and Sender alone; the envelope's sender is his own."""
     verify: bool = False
     """VRFY says who is here."""
     routes: tuple[str, ...] = ()
@@ -178,12 +181,13 @@ def build(config: Config, machine: Machine) -> IService:
     fetch = _Fetcher(machine, config.sts) if config.mta_sts else None
     policies = Policies(machine, fetch, config.dane, config.sts)
     smtp = replace(config.smtp, addresses=config.addresses)
+    mime = replace(config.mime, head=config.heads)
     connections = replace(machine.limits, connections=config.connections.connections, idle=config.connections.idle)
     courier = Courier(
         machine,
         CourierOptions(
             machine.name, own_names, config.by_hand, config.starttls and not config.hello, not config.hello, config.chunking,
-            config.courier, smtp, replace(config.mime, head=config.heads), connections,
+            config.courier, smtp, mime, connections,
         ),
         traffic(machine.registry, PROTOCOL, "client"),
         policies,
@@ -214,8 +218,12 @@ def build(config: Config, machine: Machine) -> IService:
         checks: list[Check] = []
         if kind == "mx" and config.authentication:
             checks.append(Verifying(machine, machine.name, config.dmarc, authenticating, counts.proved))
-        elif kind == "submission" and config.dkim:
-            checks.append(Signing(machine, config.signing_keys))
+        elif kind == "submission":
+            if not (config.any_sender or config.any_author):
+                checks.append(Authorship(directory, counts.mismatches, config.heads))
+            checks.append(ShortLines(machine, mime))
+            if config.dkim:
+                checks.append(Signing(machine, config.signing_keys))
         admission = Admission(machine, config.admission)
         straight = Straight(directory, store)
         reception = Reception(machine, options, directory, queue, authenticator, counts, checks, admission, straight)
@@ -281,6 +289,7 @@ class Options(ResolvingOptions):
     optFlags = [
         ["cleartext", None, "Take log-ins without TLS, too."],
         ["any-sender", None, "Who has logged in may write in anybody's name."],
+        ["any-author", None, "The same, but that the envelope's sender is an address of his own."],
         ["verify", None, "VRFY says who is here."],
         ["hello", None, "Say HELO to other servers, and use no extension."],
         ["chunking", None, "Send by BDAT where the other server takes it."],
@@ -353,6 +362,7 @@ class Options(ResolvingOptions):
                 tuple(self.relays),
                 bool(self["cleartext"]),
                 bool(self["any-sender"]),
+                bool(self["any-author"]),
                 bool(self["verify"]),
                 tuple(self.routes),
                 bool(self["hello"]),

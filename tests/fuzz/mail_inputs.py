@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 from netstack.mail import sasl
@@ -65,12 +66,16 @@ def message(rng: Random) -> str:
             assert at <= inside.start <= inside.end <= part.end
             at = inside.end
         waiting += part.parts
+    with suppress(CannotDowngrade):
+        shorter = downgraded(octets, seven=False)
+        assert not needs(shorter).binary
+        assert shorter is octets or needs(octets).binary
     try:
         out = downgraded(octets)
     except CannotDowngrade as error:
         return error.status
     found = needs(out)
-    assert (found.eight_bits, found.utf8) == (False, False)
+    assert (found.eight_bits, found.utf8, found.binary) == (False, False, False)
     assert b"\0" not in out and not bare_line_end(out)  # noqa: PT018
     return "as it is" if out == octets else "one part" if parts == 1 else "parts"
 

@@ -1,5 +1,6 @@
 """Parts of messages, judged by the standard library's parser; bombs; seven bits out of eight."""
 
+import base64
 import email
 import email.policy
 import time
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netstack.mail.downgrade import CannotDowngrade, downgraded, needs
+from netstack.mail.downgrade import CannotDowngrade, downgraded, has_long_line, needs
 from netstack.mail.limits import HeadLimits, MimeLimits
 from netstack.mail.mime import Part, content_encoding, content_type, structure
 
@@ -292,6 +293,76 @@ def test_binary(body: bytes) -> None:
     out = downgraded(octets)
     assert not needs(out).binary
     assert email.message_from_bytes(out).get_payload(decode=True) == body
+
+
+LONG = b"ketchup and pickles, " * 100
+B64 = base64.b64encode(bytes(range(256)) * 10)
+QP = b"=C3=A9=0A " * 200 + b"x"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"Subject: x\r\n", LONG),
+        (b"Subject: x\r\n", LONG + b"\r\ncaf\xc3\xa9\r\n" + LONG),
+        (b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n", "é ".encode() * 900),
+        (b"Content-Type: application/json\r\n", b'{"a": ' + b"1" * 3000 + b"}"),
+        (b"Content-Type: image/gif\r\nContent-Transfer-Encoding: base64\r\n", B64),
+        (b"Content-Type: text/plain\r\nContent-Transfer-Encoding: Quoted-Printable\r\n", QP),
+    ],
+)
+@pytest.mark.parametrize("seven", [True, False])
+@pytest.mark.parametrize("inside", [False, True])
+def test_long_lines_become_shorter_and_say_the_same(head: bytes, body: bytes, seven: bool, inside: bool) -> None:
+    octets = head + b"\r\n" + body
+    if inside:
+        octets = MULTIPART + b"--b\r\n" + octets + b"\r\n--b\r\n\r\ncaf\xc3\xa9\r\n--b--\r\n"
+    out = downgraded(octets, seven=seven)
+    assert max(map(len, out.split(b"\r\n"))) <= 998
+    assert out.isascii() or not seven
+    assert (b"caf\xc3\xa9" in out) is (inside and not seven)
+
+    def payload(of: bytes) -> bytes:
+        message = email.message_from_bytes(of)
+        part = message.get_payload(0) if inside else message
+        octets = part.get_payload(decode=True)  # type: ignore[union-attr]
+        assert isinstance(octets, bytes)
+        return octets
+
+    assert payload(out) == payload(octets)
+    assert downgraded(out, seven=seven) == out
+
+
+def test_long_fields_are_folded() -> None:
+    to = b"To: " + b", ".join(b"somebody%d@hamburger.edu" % number for number in range(200))
+    octets = b"From: a@b.test\r\n" + to + b"\r\nX: y\r\n\r\nx\r\n"
+    out = downgraded(octets, seven=False)
+    assert max(map(len, out.split(b"\r\n"))) <= 998
+    assert out.replace(b"\r\n ", b" ") == octets
+
+
+@pytest.mark.parametrize(
+    ("octets", "status"),
+    [
+        (SIGNED.replace(b"plain", LONG), "5.6.3"),
+        (SIGNED.replace(b"signed", b"encrypted").replace(b"plain", LONG), "5.6.3"),
+        (b"Subject: " + b"x" * 1000 + b"\r\n\r\nx", "5.6.0"),
+        (b"Content-Type: multipart/mixed\r\n\r\n" + LONG, "5.6.3"),
+    ],
+)
+def test_long_lines_that_stay(octets: bytes, status: str) -> None:
+    with pytest.raises(CannotDowngrade) as refused:
+        downgraded(octets, seven=False)
+    assert refused.value.status == status
+
+
+@pytest.mark.parametrize("length", [0, 1, 997, 998, 999, 1000, 1001, 1996, 5000])
+@pytest.mark.parametrize("before", [b"", b"a\r\n", b"a" * 998 + b"\r\n", b"a\r\n" * 999])
+@pytest.mark.parametrize("after", [b"", b"\r\n", b"\r\nb\r\n"])
+def test_lines_that_are_long(before: bytes, length: int, after: bytes) -> None:
+    octets = before + b"x" * length + after
+    assert has_long_line(octets) is (max(map(len, octets.split(b"\r\n"))) > 998)
+    assert has_long_line(octets, len(before)) is (length > 998)
 
 
 @given(st.lists(st.sampled_from([*PIECES, b"caf\xc3\xa9\r\n", b"x" * 1200]), max_size=20).map(b"".join))

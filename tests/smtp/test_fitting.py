@@ -16,6 +16,8 @@ SIGNED = b"Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9
 INSIDE = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nSubject: é\r\n\r\nx\r\n--b--\r\n".encode()
 NUL = b"Content-Type: image/gif\r\nContent-Transfer-Encoding: binary\r\n\r\n\0\1\n"
 NUL_IN_TEXT = b"Subject: x\r\n\r\na\r\n\0.\r\nb\r\n"
+LONG = b"Subject: x\r\n\r\n" + b"ketchup " * 200 + b"\r\n"
+LONG_SIGNED = SIGNED.replace(b"\xc3\xa9", b"x" * 1000)
 ALICE, JUERGEN = parse_mailbox("alice@crepes.fr"), parse_mailbox("jürgen@crepes.fr", utf8=True)
 ALL = "SIZE 8BITMIME SMTPUTF8 CHUNKING BINARYMIME"
 
@@ -62,6 +64,10 @@ def of(content: bytes, offered: str, people: list[Mailbox | None], body: str = "
         (INSIDE, "8BITMIME", [ALICE], "", True, "5.6.7"),
         (SIGNED, "8BITMIME", [ALICE], "", False, [("BODY", "8BITMIME")]),
         (SIGNED, "", [ALICE], "", False, "5.6.3"),
+        (LONG, ALL, [ALICE], "", False, "seven bits"),
+        (LONG, "", [ALICE], "8BITMIME", False, "seven bits"),
+        (LONG, ALL, [ALICE], "BINARYMIME", False, [("SIZE", str(len(LONG))), ("BODY", "BINARYMIME")]),
+        (LONG_SIGNED, ALL, [ALICE], "", False, "5.6.3"),
         (NUL, "CHUNKING BINARYMIME", [ALICE], "BINARYMIME", False, [("BODY", "BINARYMIME")]),
         (NUL, "8BITMIME BINARYMIME", [ALICE], "BINARYMIME", False, "seven bits"),
         (NUL, "8BITMIME CHUNKING", [ALICE], "BINARYMIME", False, "seven bits"),
@@ -79,12 +85,23 @@ def test_what_a_server_gets(
     if expected == "seven bits":
         assert form.content.isascii()
         assert b"\0" not in form.content
+        assert max(map(len, form.content.split(b"\r\n"))) <= 998
         assert not form.parameters({})
         assert not form.chunked
     else:
         assert form.content is content
         assert form.chunked is (body == "BINARYMIME")
         assert form.parameters(dict.fromkeys(offered.split(), "")) == expected
+
+
+def test_eight_bits_stay_where_only_lines_are_long() -> None:
+    parts = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa9\r\n--b\r\n\r\n%s\r\n--b--\r\n" % (
+        b"x" * 999
+    )
+    form = of(parts, ALL, [ALICE])
+    assert form.body == "8BITMIME"
+    assert b"\xc3\xa9" in form.content
+    assert max(map(len, form.content.split(b"\r\n"))) <= 998
 
 
 @pytest.mark.parametrize(("size", "fits"), [("", True), ("0", True), ("23", True), ("22", False), ("22x", True)])

@@ -229,7 +229,7 @@ def test_what_a_program_leaves_out_is_added(town: Town) -> None:
     assert town.ask(submitted, town, "alice@crepes.fr", content=b"hi\r\n").code == 250
     assert (
         town.ask(
-            submitted, town, "alice@crepes.fr", content=b"From: a@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
+            submitted, town, "alice@crepes.fr", content=b"From: alice@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
         ).code
         == 250
     )
@@ -238,7 +238,7 @@ def test_what_a_program_leaves_out_is_added(town: Town) -> None:
     assert first.startswith("From: <alice@crepes.fr>\r\nDate: ")
     assert "\r\nMessage-ID: <" in first
     assert first.endswith("@mail.crepes.fr>\r\n\r\nhi\r\n")
-    assert second == "From: a@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
+    assert second == "From: alice@crepes.fr\r\nDate: x\r\nMessage-ID: <y>\r\n\r\nhi\r\n"
 
 
 EIGHT = (

@@ -23,8 +23,9 @@ from netstack.smtp.metrics import Receptions, collector
 from netstack.smtp.mta_sts import NoPolicy, STSLimits
 from netstack.smtp.offer import Offer
 from netstack.smtp.queue import LOCAL, Job, Outcome, Queue, Session
-from netstack.smtp.reception import Reception, ReceptionOptions
+from netstack.smtp.reception import Check, Reception, ReceptionOptions
 from netstack.smtp.service import Door, SMTPService
+from netstack.smtp.submitting import Authorship, ShortLines
 from netstack.smtp.tlspolicy import Policies
 from netstack.smtp.wire import Reply
 from netstack.world.simulated import Simulation
@@ -120,8 +121,11 @@ class Office:
         for kind, port in (("mx", 25), ("submission", 587)):
             counts = metrics.receptions.setdefault(kind, Receptions())
             options = ReceptionOptions(machine.name, kind)  # type: ignore[arg-type]
+            checks: list[Check] = []
+            if kind == "submission":
+                checks = [Authorship(directory, counts.mismatches), ShortLines(machine)]
             reception = Reception(
-                machine, options, directory, queue, authenticator, counts, (), Admission(machine, self.admission)
+                machine, options, directory, queue, authenticator, counts, checks, Admission(machine, self.admission)
             )
             mechanisms = ("PLAIN", "LOGIN") if kind == "submission" else ()
             offer = _Offer(machine.name, starttls=True, mechanisms=mechanisms, without=self.without)

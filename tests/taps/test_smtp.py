@@ -57,7 +57,7 @@ def test_options_become_a_config(tmp_path: Path) -> None:
         "--domain", "fast.edu", "--accounts", f"{tmp_path}/accounts", "--aliases", f"{tmp_path}/aliases", "--listen",
         "tcp:2525", "--submission", "tcp:2587", "--relay-for", "10.0.0.0/8", "--route", ".crepes.fr=relay.test:2525",
         "--dkim", f"hamburger.edu:s1={tmp_path}/key.pem", "--catch-all", "bob@hamburger.edu", "--cleartext",
-        "--any-sender", "--verify", "--hello", "--chunking", "--no-starttls", "--no-dane", "--no-mta-sts",
+        "--any-sender", "--any-author", "--verify", "--hello", "--chunking", "--no-starttls", "--no-dane", "--no-mta-sts",
         "--no-authentication", "--no-dmarc", "--max-message", "10", "--lifetime", "3600", "--max-path", "300",
         "--max-head", "1000", "--max-parts", "7", "--spf-void", "3", "--greylist-remembered", "9", "--sts-refresh",
         "60", "--max-exchanges", "3", "--idle", "2.5",
@@ -65,7 +65,8 @@ def test_options_become_a_config(tmp_path: Path) -> None:
     assert found == Config(
         domains=("hamburger.edu", "fast.edu"), accounts=(NOBODY.strip(),), aliases=(ALIASES.strip(),),
         listen=("tcp:2525",), submission=("tcp:2587",), relay_for=("10.0.0.0/8",), routes=(".crepes.fr=relay.test:2525",),
-        dkim=(("hamburger.edu", "s1", key),), catch_all="bob@hamburger.edu", cleartext=True, any_sender=True, verify=True,
+        dkim=(("hamburger.edu", "s1", key),), catch_all="bob@hamburger.edu", cleartext=True, any_sender=True,
+        any_author=True, verify=True,
         hello=True, chunking=True, starttls=False, dane=False, mta_sts=False, authentication=False, dmarc=False,
         smtp=SMTPLimits(message=10), queue=QueueLimits(lifetime=3600.0), addresses=AddressLimits(path=300),
         heads=HeadLimits(octets=1000), mime=MimeLimits(parts=7), spf=SPFLimits(void=3),
@@ -87,7 +88,8 @@ def test_mx_submission_or_both() -> None:
 def test_defaults_are_secure() -> None:
     found = of()
     assert found == Config(("hamburger.edu",))
-    assert (found.cleartext, found.any_sender, found.verify, found.relay_for) == (False, False, False, ())
+    assert (found.cleartext, found.any_sender, found.any_author, found.verify) == (False, False, False, False)
+    assert found.relay_for == ()
     assert (found.starttls, found.dane, found.mta_sts, found.authentication, found.dmarc) == (True,) * 5
 
 

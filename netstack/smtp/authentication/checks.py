@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from netstack.kernel.machine import Machine
 from netstack.mail.limits import HeadLimits
-from netstack.mail.message import Field, Head, head
+from netstack.mail.message import Field, head, is_broken
 from netstack.sansio.bounds import all_positive
 from netstack.smtp.authentication import dkim, dmarc, results, spf
 from netstack.smtp.authentication.lookup import TemporaryError, texts
@@ -57,7 +57,7 @@ class Verifying:
         fields, body = of.fields, content[of.body :]
         kept = [each for each in fields if not results.is_forged(each, self._name)]
         cleaned = b""
-        if len(kept) < len(fields) or _broken(content, of):
+        if len(kept) < len(fields) or is_broken(content, of):
             cleaned = b"".join(each.raw for each in kept) + b"\r\n" + body
         if client.account:
             return Verdict(results.field(self._name, None, "", "", (), None, client.account), content=cleaned)
@@ -108,11 +108,6 @@ class Verifying:
 
             found.append(await self._machine.offload(verify, COST))
         return found
-
-
-def _broken(content: bytes, of: Head) -> bool:
-    """Whether a line that is no field ends the head: others may read on, so the empty line that is missing is put there."""
-    return 0 < of.body < len(content) and not content.endswith((b"\n\r\n", b"\n\n"), 0, of.body) and bool(of.fields)
 
 
 @dataclass(frozen=True, slots=True)
