@@ -167,7 +167,7 @@ class RemoteSession:
             return await self._open(host, address, port, starttls, demand)
         except _NoTLS as error:
             courier.failed_tls += 1
-            if demand.level is not Level.NONE and not demand.testing:
+            if demand.binding:
                 if courier.policies is not None:
                     result = "validation-failure" if error.reply is None else "starttls-not-supported"
                     courier.policies.count(demand.kind, result)
@@ -190,8 +190,10 @@ class RemoteSession:
             else:
                 courier.in_the_clear += 1
             self._judge(dialogue, host, demand)
-        except DialogueError:
+        except DialogueError as error:
             dialogue.quit()
+            if demand.binding and error.reply is not None and (dialogue.peer is None or dialogue.peer.security is None):
+                error.reply = Reply(454, (f"said without TLS: {error.reply}",), "4.7.5")  # by whoever is on the wire
             raise
         return dialogue
 
@@ -285,7 +287,7 @@ def _outcome(reply: Reply, host: str, dsn: bool) -> Outcome:
 
 def _of_connection(error: DialogueError, host: str) -> Outcome:
     """What a connection that failed means: a server that is not there may be there later; one that refuses us says so."""
-    if error.reply is not None:
+    if error.reply is not None and error.reply.code >= 400:
         found = _outcome(error.reply, host, False)
         return Outcome(found.fate, found.status, found.said, host)
     return Outcome(Fate.WAITING, "4.4.1", f"{host}: {error}", host)

@@ -54,6 +54,11 @@ class Demand:
     """The policy is tried: what is wrong is counted, and the mail sent (RFC 8461 §5)."""
 
     @property
+    def binding(self) -> bool:
+        """Mail waits rather than go to a host that does not prove it."""
+        return self.level is not Level.NONE and not self.testing
+
+    @property
     def kind(self) -> str:
         """Of the policy that it follows from."""
         return STS if self.level is Level.STS else TLSA

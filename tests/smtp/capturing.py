@@ -78,7 +78,7 @@ class _Server(Protocol):
         self._buffer = rest
         self._captured.commands.append(line)
         verb = line.split(b" ")[0].upper().decode("latin-1")
-        if verb == "EHLO":
+        if verb == "EHLO" and verb not in self._captured.replies:
             offered = [each.encode() for each in self._captured.extensions]
             self._say(*(b"250-" + each for each in (b"elsewhere.test", *offered)), b"250 HELP")
         elif verb == "DATA":
