@@ -115,8 +115,8 @@ class Arcs:
             return None
         known = tuple(Known(each, in_use) for each, in_use in self.claims.known(config.start, config.end))
         spans, serving = self.spans(config), self.serving
-        mine = serving is not None and overlap(without(self.spans(serving), self.frozen), spans)
-        if serving is not None and mine and not self.leaving and (question.taking or serving.epoch >= config.epoch):
+        mine = [each for each in (serving, *self._rights) if each is not None and overlap(self.spans(each), spans)]
+        if not self.leaving and any(question.taking or each.epoch >= config.epoch for each in mine):
             return ClaimAnswer(question.number, OWNED, known)
         if not config.epoch:
             return ClaimAnswer(question.number, "", known)
@@ -353,7 +353,7 @@ class Arcs:
         return all_agree
 
     def _now_in_use(self, serving: Config) -> None:
-        self.in_use = True
+        self.in_use = self._news = True
         self.claims.promise(serving, True, self._clock())
         for each in sorted({*serving.holders, *self._former} - {self._me}):
             self._tell(each, _claim(serving, False, True))
