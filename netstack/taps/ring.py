@@ -65,6 +65,8 @@ class Config:
     renewal: Renewal = _RENEWAL
     issue: tuple[str, ...] = ()
     """Where this node is an issuer for others: `tls` endpoints, with the machine's own certificate."""
+    issue_only: bool = False
+    """It is an issuer and no node."""
     issue_authority: tuple[str, ...] = field(default=(), repr=False)
     """The certificate and the key that an issuer signs with, PEM."""
     issue_tokens: str = field(default="", repr=False)
@@ -78,6 +80,8 @@ class Config:
     """HOST:PORT of nodes to join through."""
     begin: bool = False
     """It begins a circle where none of these has a place on one."""
+    begin_first: bool = False
+    """The same, if it is itself the first of `join`: so several can have one command line."""
     shortcuts: tuple[str, ...] = ()
     """Identifiers to which it has shortcuts, as the chapter draws them; beside the finger table, if it has that."""
     journal_upkeep: bool = False
@@ -127,7 +131,7 @@ class Config:
             for place in places:
                 if not is_place(place):
                     raise ValueError(f"{key}: expected HOST:PORT, an IPv6 address in brackets, got {place!r}")
-        if self.begin and not self.join:
+        if (self.begin or self.begin_first) and not self.join:
             raise ValueError("begin: expected nodes to join through (join); without them a node begins a circle anyway")
         _ = self.by_hand
         for key in ("leave", "patience", "connections"):
@@ -152,6 +156,8 @@ class Config:
         for endpoint in endpoints("issue", self.issue) if self.issue else ():
             if endpoint.kind != "tls":
                 raise ValueError(f"issue: a token must not cross the network in the clear; expected tls, got {endpoint}")
+        if self.issue_only and not self.issue:
+            raise ValueError("issue_only: expected endpoints of the issuer (issue)")
         if self.issue and (len(self.issue_authority) != 2 or not self.issue_tokens.strip()):
             raise ValueError(
                 "issue: expected the authority's certificate and key, and tokens (issue-ca, issue-key, issue-tokens)"
@@ -177,7 +183,9 @@ class Config:
 
 
 def build(config: Config, machine: Machine) -> IService:
-    """The service, a RingService."""
+    """The service: a RingService, or an issuer alone."""
+    if config.issue_only:
+        return _issuer(config, machine)
     bound = placed(machine, endpoints("listen", config.listen))
     place = config.contact or _place(bound[0])
     circle = Circle(config.bits)
@@ -200,7 +208,7 @@ def build(config: Config, machine: Machine) -> IService:
         config.network,
         bound,
         counts,
-        replace(config.joining, through=config.join, begin=config.begin),
+        replace(config.joining, through=config.join, begin=config.begin or (config.begin_first and config.join[0] == place)),
         config.links,
         config.bounds,
         replace(machine.limits, connections=config.connections, idle=max(300.0, 2 * config.bounds.idle_seconds)),
@@ -221,11 +229,15 @@ def build(config: Config, machine: Machine) -> IService:
         web: Any = HTTPService(plain, where, application, limits, plain.limits, "netstack")
         web.setServiceParent(service)
     if config.issue:
-        at = placed(plain, endpoints("issue", config.issue))
-        issuer: Any = issuing(plain, at, _certified(config), config.issue_authority, config.issue_tokens, config.issuing)
+        issuer: Any = _issuer(config, plain)
         issuer.setServiceParent(service)
     made: IService = service
     return made
+
+
+def _issuer(config: Config, machine: Machine) -> IService:
+    at = placed(machine, endpoints("issue", config.issue))
+    return issuing(machine, at, _certified(config), config.issue_authority, config.issue_tokens, config.issuing)
 
 
 def _certified(config: Config) -> Certified:
@@ -319,7 +331,9 @@ class Options(ResolvingOptions):
     )
     optFlags = [
         ["begin", None, "Begin a circle where none of the nodes of --join has a place on one."],
+        ["begin-first", None, "The same, if it is the first of --join itself: so all nodes may have one command line."],
         ["no-shortcuts", None, "Keep no finger table."],
+        ["issue-only", None, "Be an issuer and no node."],
     ]
     optParameters = [
         ["bits", None, 160, "Bits of identifiers, 4 to 160; the same at all nodes.", int],
@@ -389,6 +403,7 @@ class Options(ResolvingOptions):
                 token=_text("token", self["token"]).strip(),
                 renewal=given(_ROWS, _RENEWAL, self),
                 issue=tuple(self.issue),
+                issue_only=bool(self["issue-only"]),
                 issue_authority=tuple(filter(None, (_text(name, self[name]) for name in ("issue-ca", "issue-key")))),
                 issue_tokens=_text("issue-tokens", self["issue-tokens"]),
                 issuing=given(_ROWS, _ISSUING, self),
@@ -396,6 +411,7 @@ class Options(ResolvingOptions):
                 contact=(self["contact"] or "").lower(),
                 join=tuple(self.join),
                 begin=bool(self["begin"]),
+                begin_first=bool(self["begin-first"]),
                 shortcuts=tuple(self.by_hand),
                 leave=self["leave"],
                 patience=self["patience"],
@@ -439,4 +455,4 @@ def makeService(options: Options) -> IService:
     machine = options.machine()
     options.hold_state(machine)
     service: Any = built(lambda: build(options.config(), machine))
-    return options.with_health(service, machine, service.not_ready)
+    return options.with_health(service, machine, getattr(service, "not_ready", tuple))

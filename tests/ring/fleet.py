@@ -1,5 +1,8 @@
 """Nodes of a ring as processes on loopback: one process imports everything and forks; each has a directory and a gateway.
 
+Secure ones have TLS among them, with identifiers that are hashes of their keys and certificates that an issuer gives them as
+they join, a process of its own.
+
 `Fleet` is used by tests; `python -m tests.ring.fleet` is the process that forks.
 """
 
@@ -21,7 +24,7 @@ from typing import Any
 
 from tests.processes import ROOT, environment_of
 
-PORT, GATEWAY = 4160, 8160
+PORT, GATEWAY, ISSUER = 4160, 8160, 4161
 BITS = 160
 TROUBLE = (b"Traceback", b"Unhandled", b"#error", b"#critical")
 
@@ -58,7 +61,8 @@ class Answer:
 class Fleet:
     """Nodes that come and go. `settings` are fields of the ring's and the data's options."""
 
-    def __init__(self, directory: Path, **settings: Any) -> None:
+    def __init__(self, directory: Path, secure: bool = False, tokens: int = 128, **settings: Any) -> None:
+        """`tokens`: that the issuer of `secure` nodes knows, one for each node that is ever started."""
         self.directory = directory
         self.settings = settings
         self.nodes: dict[str, Process] = {}
@@ -70,12 +74,40 @@ class Fleet:
             [sys.executable, "-m", "tests.ring.fleet"],
             cwd=ROOT, env=environment_of(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
+        self.tokens = [f"a-token-of-node-{number}-of-the-fleet" for number in range(1, tokens + 1)] if secure else []
+        self.issuer: Process | None = self._issue() if secure else None
+
+    def _issue(self) -> Process:
+        """Start the issuer."""
+        from netstack.kernel.authority import Authority
+
+        address = f"{self._net}.200.1"
+        self.web, self.authority = (
+            Authority.kept(self.directory / "authorities" / name, time.time, f"{name} of the fleet")
+            for name in ("web", "nodes")
+        )
+        leaf = self.web.issue((), (address,))
+        folder = self.directory / "authorities"
+        issuer = Process("issuer", address, self.directory / "issuer.log", place=f"{address}:{ISSUER}")
+        told = {
+            "name": "issuer", "address": address, "state": str(self.directory / "issuer"), "log": str(issuer.log),
+            "leaf": [each.decode() for each in leaf.pem()], "tokens": "\n".join(self.tokens),
+            "authority": [(folder / "nodes" / each).read_text() for each in ("ca.pem", "ca.key")], "settings": {},
+        }  # fmt: skip
+        issuer.pid = self._fork(told)["pid"]
+        return issuer
+
+    def _fork(self, told: Mapping[str, Any]) -> Any:
+        assert self._parent.stdin is not None
+        assert self._parent.stdout is not None
+        print(json.dumps(told), file=self._parent.stdin, flush=True)
+        return json.loads(self._parent.stdout.readline())
 
     def __enter__(self) -> "Fleet":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.kill(list(self.nodes.values()))
+        self.kill([*self.nodes.values(), *([self.issuer] if self.issuer else [])])
         assert self._parent.stdin is not None
         self._parent.stdin.close()
         self._parent.wait(10)
@@ -87,17 +119,19 @@ class Fleet:
         """So many more, which join through some that are there."""
         return [self._start() for _ in range(count)]
 
-    def _start(self) -> Process:
-        assert self._parent.stdin is not None
-        assert self._parent.stdout is not None
+    def _start(self, **more: Any) -> Process:
         number = self._count = self._count + 1
         name = f"node{number}"
         address = f"{self._net}.{number // 250}.{number % 250 + 1}"
         through = [f"{each.address}:{PORT}" for each in list(self.nodes.values())[:3]]
         node = Process(name, address, self.directory / f"{name}.log", place=f"{address}:{PORT}")
         told = {"name": name, "address": address, "state": str(self.directory / name), "log": str(node.log), "join": through}
-        print(json.dumps(told | {"settings": self.settings}), file=self._parent.stdin, flush=True)
-        answer = json.loads(self._parent.stdout.readline())
+        if self.issuer is not None:
+            told |= {
+                "issuer": f"https://{self.issuer.place}", "token": self.tokens[number - 1], "trust": self.web.pem().decode(),
+                "authorities": self.authority.pem().decode(),
+            }  # fmt: skip
+        answer = self._fork(told | {"settings": self.settings} | more)
         node.pid, node.ident = answer["pid"], int(answer["ident"])
         self.nodes[name] = node
         return node
@@ -229,7 +263,7 @@ def run_node(told: Mapping[str, Any]) -> None:
     from netstack.kernel.real import real_machine
 
     machine = real_machine(told["name"], (told["address"],), told["state"])
-    service = composed(machine, told)
+    service = issuer_of(machine, told) if "tokens" in told else composed(machine, told)
     service.privilegedStartService()
     service.startService()
 
@@ -247,25 +281,54 @@ def composed(machine: Any, told: Mapping[str, Any]) -> Any:
     """A node of netstack-ring."""
     from dataclasses import replace
 
+    from netstack.kernel.authority import authorities
+    from netstack.kernel.tls import HostTLS
     from netstack.taps.ring import Config, build
 
     settings, default = dict(told["settings"]), Config()
+    secure = {}
+    if "issuer" in told:
+        trust = authorities(told["trust"].encode())
+        machine.tls = HostTLS(machine.reactor, machine.wall, (), trust)
+        secure = {name: told[name] for name in ("issuer", "token", "authorities")}
     config = Config(
-        listen=(f"tcp:{PORT}:interface={told['address']}",),
+        listen=(f"{'tls' if secure else 'tcp'}:{PORT}:interface={told['address']}",),
         http=(f"tcp:{GATEWAY}:interface={told['address']}",),
         network="fleet",
         join=tuple(told["join"]),
         data=replace(default.data, **settings.pop("data", {})),
         ring=replace(default.ring, **settings),
+        **secure,
     )
     return build(config, machine)
 
 
-def ident_of(address: str) -> int:
-    """A hash of where the node is, as the tap takes by itself."""
+def issuer_of(machine: Any, told: Mapping[str, Any]) -> Any:
+    """netstack-ring as an issuer alone."""
+    from netstack.kernel.authority import Leaf
+    from netstack.kernel.tls import HostTLS
+    from netstack.ring.issuer import IssuerLimits
+    from netstack.taps.ring import Config, build
+
+    machine.tls = HostTLS(machine.reactor, machine.wall, (Leaf.from_pem(*(each.encode() for each in told["leaf"])),))
+    config = Config(
+        network="fleet", issue_only=True, issue=(f"tls:{ISSUER}:interface={told['address']}",),
+        issue_authority=tuple(told["authority"]), issue_tokens=told["tokens"], issuing=IssuerLimits(rate=1000.0),
+    )  # fmt: skip
+    return build(config, machine)
+
+
+def ident_of(told: Mapping[str, Any]) -> int:
+    """A hash of where the node is, as the tap takes by itself; or of its key, which is made here."""
+    from netstack.kernel.real import real_machine
+    from netstack.ring.credentials import kept_key, public_der
     from netstack.ring.identifiers import Circle
 
-    return Circle(BITS).of(f"{address}:{PORT}".encode())
+    circle = Circle(BITS)
+    if "issuer" not in told:
+        return circle.of(f"{told['address']}:{PORT}".encode())
+    machine = real_machine(told["name"], (told["address"],), told["state"], reactor=object())
+    return circle.of_public_key(public_der(kept_key(machine)))
 
 
 def main() -> None:
@@ -277,6 +340,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who is killed is gone at once
     for line in sys.stdin:
         told = json.loads(line)
+        ident = ident_of(told)
         pid = os.fork()
         if pid == 0:
             try:
@@ -293,7 +357,7 @@ def main() -> None:
             finally:
                 sys.stdout.flush()
                 os._exit(0)
-        print(json.dumps({"pid": pid, "ident": str(ident_of(told["address"]))}), flush=True)
+        print(json.dumps({"pid": pid, "ident": str(ident)}), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ import pytest
 from tests.ring.fleet import Fleet, Process
 
 NODES, COPIES = 64, 3
+TOGETHER = 8
+"""Nodes that are started at once."""
 KEYS = [f"key{number}" for number in range(500)]
 
 pytestmark = pytest.mark.timeout(900)
@@ -38,8 +40,9 @@ def lost(fleet: Fleet, there: list[Process], killed: set[str]) -> list[str]:
 
 def nodes_settled(fleet: Fleet) -> list[Process]:
     begun = time.monotonic()
-    fleet.start(NODES - len(fleet.nodes))
-    fleet.settle(60)
+    while len(fleet.nodes) < NODES:
+        fleet.start(min(TOGETHER, NODES - len(fleet.nodes)))
+        fleet.settle(60)
     print(f"\n{NODES} nodes settled {time.monotonic() - begun:.1f} s after the first was started", end="")
     return fleet.ordered()
 

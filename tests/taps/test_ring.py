@@ -33,9 +33,10 @@ def test_every_kind_of_option_reaches_the_config() -> None:
         "--listen=tcp:7", "--bits=6", "--ident=0x1f", "--network=mine", "--contact=Node1.test:7", "--join=Node2.test:7",
         "--join=[::1]:8", "--begin", "--no-shortcuts", "--shortcut=12,48", "--shortcut", "60", "--successors=3",
         "--stabilize=2", "--timeout=0.2", "--copies=2", "--ttl=inf", "--max-value=1000", "--rate=10", "--idle-seconds=9",
-        "--max-links=5", "--max-frame=400000", "--join-retry=2", "--max-connections=7", "--leave=3",
+        "--max-links=5", "--max-frame=400000", "--join-retry=2", "--max-connections=7", "--leave=3", "--begin-first",
     ).config()  # fmt: skip
     assert (config.listen, config.bits, config.ident, config.network) == (("tcp:7",), 6, 31, "mine")
+    assert config.begin_first
     assert (config.contact, config.join, config.begin) == ("node1.test:7", ("node2.test:7", "[::1]:8"), True)
     assert config.by_hand == (12, 48, 60)
     assert config.ring == RingOptions(3, shortcuts=False, stabilize=2, timeout=0.2, hurry=1 / 16)
@@ -51,6 +52,7 @@ def test_every_kind_of_option_reaches_the_config() -> None:
     ("arguments", "said"),
     [
         (["--listen=udp:7"], "listen: udp:7 is a datagram endpoint"),
+        (["--issue-only"], "issue_only: expected endpoints of the issuer"),
         (["--http=udp:7"], "http: udp:7 is a datagram endpoint"),
         (["--allow=everybody"], "allow: expected networks"),
         (["--bits=3"], "bits: expected 4 to 160, got 3"),
