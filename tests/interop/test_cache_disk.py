@@ -13,6 +13,7 @@ from tests.addresses import own_address
 from tests.cache.stores import KIB, MIB, body_of
 from tests.interop.programs import need
 from tests.processes import ROOT, TWISTD, Running, running
+from tests.taps.test_workers import HEALTH, metrics
 
 SIZES = {"small.bin": 1000, "inline.bin": 40 * KIB, "large.bin": 3 * MIB}
 
@@ -36,18 +37,17 @@ def test_a_restart_loses_nothing_that_was_written(tmp_path: Path, ending: signal
         os.utime(files / name, (time.time() - 30 * 86400,) * 2)
     cache = command(
         "netstack-cache", address, 3128, tmp_path / "cache", "--resolver=127.0.0.1:9", "--reach=127.0.0.0/8",
-        f"--store-disk={64 * MIB}", f"--store-inline={64 * KIB}",
+        f"--store-disk={64 * MIB}", f"--store-inline={64 * KIB}", f"--health={HEALTH}",
     )  # fmt: skip
     origin = command("netstack-origin", address, 8080, tmp_path / "origin", f"--site={address}={files}")
     proxy, urls = f"http://{address}:3128", [f"http://{address}:8080/{name}" for name in SIZES]
-    store = tmp_path / "cache" / "store"
     first = Running(cache, {**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         first.wait_for("serves HTTP on")
         with running(*origin, ready="serves HTTP on"):
             for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
                 assert curl(proxy, url) == body_of(number, size)
-        while sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) < sum(SIZES.values()):
+        while metrics(address)['netstack_cache_store_events_total{event="written"}'] < len(SIZES):
             first.wait_a_little()
         assert curl(proxy, urls[2], "-r", "1000-1999") == body_of(2, 3 * MIB)[1000:2000], "by sendfile, and a part alone"
         first.process.send_signal(ending)
@@ -56,6 +56,8 @@ def test_a_restart_loses_nothing_that_was_written(tmp_path: Path, ending: signal
         first.end()
     assert not first.trouble()
     with running(*cache, ready="serves HTTP on") as second:
+        while metrics(address)["netstack_cache_objects"] < len(SIZES):  # tables are read while it serves
+            second.wait_a_little()
         for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
             got = curl(proxy, url, "-D", str(tmp_path / "head"))
             assert got == body_of(number, size), (tmp_path / "head").read_text()
