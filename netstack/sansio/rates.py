@@ -5,7 +5,7 @@ from collections.abc import Hashable
 from ipaddress import ip_address, ip_network
 
 REMEMBERED = 100_000
-"""Buckets; the ones used longest ago are forgotten."""
+"""Buckets, where nobody says how many."""
 _IPV4_PREFIX, _IPV6_PREFIX = 24, 56
 """As BIND's rate-limit has them."""
 
@@ -17,8 +17,10 @@ class Rates:
     until that is paid.
     """
 
-    def __init__(self, rate: float, window: float = 0.0) -> None:
+    def __init__(self, rate: float, window: float = 0.0, remembered: int = REMEMBERED) -> None:
+        """`remembered`: buckets; the ones used longest ago are forgotten."""
         self.rate = rate
+        self.remembered = remembered
         self.window = window
         self._buckets: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
         """Tokens, and when they were counted."""
@@ -32,7 +34,7 @@ class Rates:
         tokens = min(self.rate, tokens + (now - when) * self.rate)
         left = max(tokens - 1.0, -self.rate * self.window - 1.0) if self.window or tokens >= 1.0 else tokens
         self._buckets[key] = (left, now)
-        if len(self._buckets) > REMEMBERED:
+        if len(self._buckets) > self.remembered:
             self._buckets.popitem(last=False)
         return tokens >= 1.0
 

@@ -18,6 +18,8 @@ class AdmissionLimits:
     """Messages of one client's address in a minute: 450."""
     account_rate: float = 1000.0
     """Recipients of one account's mail in a minute: 450."""
+    counted: int = 100_000
+    """Clients, and accounts, whose mail is counted; those who sent longest ago are forgotten."""
     greylist_seconds: float = 0.0
     """A client, sender and recipient that were never seen together are sent away for so long: 450."""
     greylist_kept: float = 36 * 86400.0
@@ -35,8 +37,8 @@ class Admission:
     def __init__(self, machine: Machine, limits: AdmissionLimits) -> None:
         self.limits = limits
         self._seconds = machine.reactor.seconds
-        self._clients = Rates(limits.client_rate)
-        self._accounts = Rates(limits.account_rate)
+        self._clients = Rates(limits.client_rate, remembered=limits.counted)
+        self._accounts = Rates(limits.account_rate, remembered=limits.counted)
         self._met: OrderedDict[tuple[object, str, str], tuple[float, bool]] = OrderedDict()
         """Triplet -> when it was first seen, or last once it has come again."""
 

@@ -3,9 +3,11 @@
 What a server or the network says becomes an Outcome for each recipient: for good (5yz), for now (4yz), or done.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
+from typing import Literal
 
 from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
@@ -24,6 +26,9 @@ from netstack.smtp.routes import MOST_EXCHANGES, NoRoute, Route, route
 from netstack.smtp.tlspolicy import Demand, Level, Policies
 from netstack.smtp.wire import Reply, encode_xtext
 
+Stage = Literal["queue", "connection", "transmission"]
+STAGES: tuple[Stage, ...] = ("queue", "connection", "transmission")
+"""Of a message to another server: from its arrival to this attempt, to a server that takes mail, to its last reply."""
 _NO_DEMAND = Demand(Level.NONE)
 
 
@@ -65,20 +70,23 @@ class Courier:
     """Opens the ways to other servers for the queue; one for each host."""
 
     def __init__(
-        self, machine: Machine, options: CourierOptions, traffic: Traffic, policies: Policies | None = None
+        self,
+        machine: Machine,
+        options: CourierOptions,
+        traffic: Traffic,
+        policies: Policies | None = None,
+        timed: Callable[[Stage, float], None] = lambda stage, seconds: None,
     ) -> None:
-        """`policies` say what servers have to prove; without them nobody has to."""
+        """`policies` say what servers have to prove; without them nobody has to. `timed` is told how long the stages took of
+        each message that was sent."""
         self.machine = machine
         self.policies = policies
         self.options = options
         self.traffic = traffic
         self.rng = Random(machine.rng.getrandbits(64))
-        self.secured = self.in_the_clear = self.failed_tls = 0
-        """Connections by what became of TLS."""
-
-    def by_tls(self) -> dict[str, int]:
-        """Connections by what became of TLS, for the metrics."""
-        return {"secured": self.secured, "cleartext": self.in_the_clear, "failed": self.failed_tls}
+        self.timed = timed
+        self.by_tls: Counter[tuple[str, str]] = Counter()
+        """Connections by what became of TLS ("secured", "cleartext", "failed"), and its version."""
 
     def session(self, destination: str) -> "RemoteSession":
         """The way to a domain."""
@@ -106,10 +114,18 @@ class RemoteSession:
 
     async def deliver(self, job: Job) -> Sequence[Outcome]:
         """Send a message, over the connection there is or a new one. Raises Unreachable."""
+        wall, timed = self._courier.machine.wall, self._courier.timed
+        begun = wall()
         dialogue = self._dialogue
         if dialogue is None:
             dialogue = self._dialogue = await self._connect()
-        return await self._send(dialogue, job)
+        connected = wall()
+        outcomes = await self._send(dialogue, job)
+        for stage, seconds in zip(
+            STAGES, (begun - job.envelope.arrived, connected - begun, wall() - connected), strict=True
+        ):
+            timed(stage, max(0.0, seconds))
+        return outcomes
 
     # Connecting
 
@@ -166,7 +182,7 @@ class RemoteSession:
         try:
             return await self._open(host, address, port, starttls, demand)
         except _NoTLS as error:
-            courier.failed_tls += 1
+            courier.by_tls["failed", ""] += 1
             if demand.binding:
                 if courier.policies is not None:
                     result = "validation-failure" if error.reply is None else "starttls-not-supported"
@@ -186,9 +202,10 @@ class RemoteSession:
             accepted(await dialogue.hello(options.name, options.extended))
             if starttls and "STARTTLS" in dialogue.extensions:
                 await self._secure(dialogue)
-                courier.secured += 1
+                security = None if dialogue.peer is None else dialogue.peer.security
+                courier.by_tls["secured", "" if security is None else security.version] += 1
             else:
-                courier.in_the_clear += 1
+                courier.by_tls["cleartext", ""] += 1
             self._judge(dialogue, host, demand)
         except DialogueError as error:
             dialogue.quit()

@@ -5,12 +5,21 @@ from dataclasses import dataclass, field, fields
 
 from netstack.mail.accounts import Account, Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
+from netstack.sansio.bounds import all_positive
 from netstack.smtp.queue import LOCAL
 
-DEEPEST = 10
-"""Aliases of aliases."""
-REMEMBERED = 10_000
-"""Addresses whose meaning is remembered; then all are forgotten."""
+
+@dataclass(frozen=True, slots=True)
+class DirectoryLimits:
+    """Bounds of looking an address up."""
+
+    depth: int = 10
+    """Aliases of aliases; what is deeper is nobody."""
+    remembered: int = 10_000
+    """Addresses whose meaning is remembered; then all are forgotten."""
+
+    def __post_init__(self) -> None:
+        all_positive(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Directory:
     """Who reads the mail to postmaster; the first account without one."""
     catch_all: Mailbox | None = None
     """Who gets what nobody has the address of; then no address is unknown."""
+    limits: DirectoryLimits = field(default_factory=DirectoryLimits)
 
     _found: dict[Mailbox, Found] = field(default_factory=dict, init=False, repr=False, compare=False)
     """Addresses that were asked for."""
@@ -87,7 +97,7 @@ class Directory:
         lists: dict[Mailbox, tuple[Mailbox, ...]] = {}
         self._expand(mailbox, mailboxes, lists, set(), 0)
         found = Found(tuple(mailboxes), tuple(lists.items()), mailboxes.keys() != {mailbox} or bool(lists))
-        if len(self._found) >= REMEMBERED:
+        if len(self._found) >= self.limits.remembered:
             self._found.clear()
         self._found[mailbox] = found
         return found
@@ -104,7 +114,7 @@ class Directory:
             mailboxes[mailbox] = None
             return
         key = mailbox.key
-        if key in seen or depth > DEEPEST:
+        if key in seen or depth > self.limits.depth:
             return
         seen.add(key)
         alias = self.aliases.get(key)

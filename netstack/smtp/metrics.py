@@ -1,7 +1,7 @@
 """The metrics of this house, shaped as postfix_exporter has them: plain integers, exported when scraped."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -16,10 +16,14 @@ CODES = frozenset({
     421, 450, 451, 452, 454, 455, 500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 550, 551, 552, 553, 554, 555, 556,
 })  # fmt: skip
 """Of refusals; any other is counted as 0."""
+MECHANISMS = frozenset({"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"})
+"""Of log-ins; any other is counted as "other"."""
 BOUNDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 5 * 86400.0)
 """Seconds from a message's arrival to the end of its way."""
 
 
+STAGES = (0.001, 0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 86400.0)
+"""Seconds of one stage of it."""
 SIZES = tuple(float(1 << power) for power in range(10, 27, 2))
 """Octets of a message, from a KiB to 64 MiB."""
 RECIPIENTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)
@@ -31,8 +35,11 @@ class Receptions:
     def __init__(self) -> None:
         self.messages = self.octets = 0
         self.sizes, self.recipients = Durations(SIZES), Durations(RECIPIENTS)
+        self.seconds = Durations(STAGES)
+        """From MAIL to the message being safe."""
         self.refusals: Counter[int] = Counter()
-        self.logins: Counter[str] = Counter()
+        self.logins: Counter[tuple[str, str]] = Counter()
+        """By result and mechanism."""
         self.secured: Counter[str] = Counter()
         """Connections under TLS by version."""
         self.lost: Counter[str] = Counter()
@@ -42,8 +49,9 @@ class Receptions:
         self.proved: Counter[tuple[str, str]] = Counter()
         """Messages and signatures by method (spf, dkim, dmarc) and result (RFC 8601 §2.7)."""
 
-    def taken(self, octets: int, recipients: int) -> None:
-        """A message that is ours now."""
+    def taken(self, octets: int, recipients: int, seconds: float) -> None:
+        """A message that is ours now, so long after its MAIL."""
+        self.seconds.add(max(0.0, seconds))
         self.messages += 1
         self.octets += octets
         self.sizes.add(octets)
@@ -53,9 +61,9 @@ class Receptions:
         """A command or message that got this reply."""
         self.refusals[code if code in CODES else 0] += 1
 
-    def logged_in(self, successfully: bool) -> None:
+    def logged_in(self, successfully: bool, mechanism: str) -> None:
         """A log-in that came to an end."""
-        self.logins["ok" if successfully else "failed"] += 1
+        self.logins["ok" if successfully else "failed", mechanism if mechanism in MECHANISMS else "other"] += 1
 
 
 class MailCollector(Exporter):
@@ -65,14 +73,20 @@ class MailCollector(Exporter):
         self.receptions: dict[str, Receptions] = {}
         self.delays: dict[Fate, Durations] = {}
         self.queue: Queue | None = None
-        self.tls: Callable[[], dict[str, int]] = dict
-        """Connections to other servers by what became of TLS."""
+        self.tls: Mapping[tuple[str, str], int] = {}
+        """Connections to other servers by what became of TLS, and its version."""
+        self.stages: dict[str, Durations] = {}
+        """Of messages that were sent to other servers."""
         self.policies: dict[tuple[str, str], int] = {}
         """Those to servers that had to prove who they are, by kind of policy and result (RFC 8460 §4.3)."""
 
     def delayed(self, fate: Fate, seconds: float) -> None:
         """How long a recipient's mail took, whatever became of it."""
         self.delays.setdefault(fate, Durations(BOUNDS)).add(seconds)
+
+    def timed(self, stage: str, seconds: float) -> None:
+        """How long a stage of a message's way to another server took."""
+        self.stages.setdefault(stage, Durations(STAGES)).add(seconds)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._received()
@@ -86,7 +100,8 @@ class MailCollector(Exporter):
         sizes = HistogramMetricFamily("netstack_smtp_message_size_bytes", "Octets of one.", labels=kind)
         recipients = HistogramMetricFamily("netstack_smtp_message_recipients", "Recipients of one.", labels=kind)
         refused = CounterMetricFamily("netstack_smtp_rejections", "Commands and messages refused.", labels=[*kind, "code"])
-        logins = CounterMetricFamily("netstack_smtp_logins", "Log-ins.", labels=[*kind, "result"])
+        logins = CounterMetricFamily("netstack_smtp_logins", "Log-ins.", labels=[*kind, "result", "mechanism"])
+        seconds = HistogramMetricFamily("netstack_smtp_reception_seconds", "From MAIL to a message's 250.", labels=kind)
         secured = CounterMetricFamily("netstack_smtp_server_tls", "Connections under TLS.", labels=[*kind, "version"])
         lost = CounterMetricFamily(
             "netstack_smtp_connections_lost", "Connections that ended within a message.", labels=[*kind, "stage"]
@@ -101,17 +116,20 @@ class MailCollector(Exporter):
             taken.add_metric([name], counts.messages)
             octets.add_metric([name], counts.octets)
             sizes.add_metric([name], counts.sizes.cumulated(), counts.sizes.seconds)
+            seconds.add_metric([name], counts.seconds.cumulated(), counts.seconds.seconds)
             recipients.add_metric([name], counts.recipients.cumulated(), counts.recipients.seconds)
             counted: tuple[tuple[CounterMetricFamily, Counter[Any]], ...] = (
-                (refused, counts.refusals), (logins, counts.logins), (secured, counts.secured), (lost, counts.lost),
+                (refused, counts.refusals), (secured, counts.secured), (lost, counts.lost),
                 (mismatches, counts.mismatches),
             )  # fmt: skip
             for family, values in counted:
                 for value, count in sorted(values.items()):
                     family.add_metric([name, str(value)], count)
+            for key, count in sorted(counts.logins.items()):
+                logins.add_metric([name, *key], count)
             for key, count in sorted(counts.proved.items()):
                 proved.add_metric(key, count)
-        yield from (taken, octets, sizes, recipients, refused, logins, secured, lost, mismatches, proved)
+        yield from (taken, octets, sizes, recipients, seconds, refused, logins, secured, lost, mismatches, proved)
 
     def _queued(self) -> Iterator[Metric]:
         queue = self.queue
@@ -139,15 +157,22 @@ class MailCollector(Exporter):
         yield delays
 
     def _sent(self) -> Iterator[Metric]:
-        tls = CounterMetricFamily("netstack_smtp_client_tls", "Connections to other servers by TLS.", labels=["result"])
-        for result, count in self.tls().items():
-            tls.add_metric([result], count)
+        tls = CounterMetricFamily(
+            "netstack_smtp_client_tls", "Connections to other servers by TLS.", labels=["result", "version"]
+        )
+        for key, count in sorted(self.tls.items()):
+            tls.add_metric(key, count)
+        stages = HistogramMetricFamily(
+            "netstack_smtp_client_stage_seconds", "Stages of a message's way to another server.", labels=["stage"]
+        )
+        for stage, durations in self.stages.items():
+            stages.add_metric([stage], durations.cumulated(), durations.seconds)
         policies = CounterMetricFamily(
             "netstack_smtp_client_policies", "Connections under a policy, fetches that failed.", labels=["policy", "result"]
         )
         for key, count in sorted(self.policies.items()):
             policies.add_metric(key, count)
-        yield from (tls, policies)
+        yield from (tls, stages, policies)
 
 
 def collector(registry: CollectorRegistry) -> MailCollector:

@@ -99,6 +99,8 @@ class Transaction:
     recipients: list[tuple[RecipientReceived, Sequence[Mailbox]]]
     lists: list[tuple[Mailbox, Sequence[Mailbox]]]
     content: list[bytes]
+    begun: float = 0.0
+    """When MAIL came: wall seconds."""
     octets: int = 0
 
 
@@ -183,13 +185,14 @@ class Reception:
 class Conversation:
     """One connection: who it is, and the message that is coming in."""
 
-    __slots__ = ("_client", "_exchange", "_reception", "_transaction")
+    __slots__ = ("_client", "_exchange", "_mechanism", "_reception", "_transaction")
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._client = Client(Peer(("", 0), ("", 0)))
         self._transaction: Transaction | None = None
         self._exchange: sasl.Server | None = None
+        self._mechanism = ""
 
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, ContentReceived):
@@ -276,7 +279,7 @@ class Conversation:
             return refusal
         if reception.octets + event.size > reception.options.limits.memory:
             return Reply(452, ("too much is coming in, try again later",), "4.3.1")
-        self._transaction = Transaction(event, [], [], [])
+        self._transaction = Transaction(event, [], [], [], reception.machine.wall())
         reception.coming += 1
         sender = event.sender if event.sender is not None else "<>"
         return Reply(250, (f"{sender} Sender ok",), "2.1.0")
@@ -404,7 +407,7 @@ class Conversation:
             if not is_there:
                 return self._queue(transaction, content, number, now, patient=False)
             reception.queue.delivered(now)
-            return self._accepted(content, number, 1)
+            return self._accepted(transaction, content, number, 1)
 
         return straight.deliver(account, transaction.mail.sender, content, number, now, patient).addCallback(delivered)
 
@@ -424,10 +427,11 @@ class Conversation:
         except SpoolFull as error:
             return succeed(_not_kept(error))
         recipients = sum(len(each.recipients) for each in envelopes)
-        return kept.addCallbacks(lambda _: self._accepted(content, number, recipients), _not_kept)
+        return kept.addCallbacks(lambda _: self._accepted(transaction, content, number, recipients), _not_kept)
 
-    def _accepted(self, content: bytes, number: int, recipients: int) -> Reply:
-        self._reception.counts.taken(len(content), recipients)
+    def _accepted(self, transaction: Transaction, content: bytes, number: int, recipients: int) -> Reply:
+        reception = self._reception
+        reception.counts.taken(len(content), recipients, reception.machine.wall() - transaction.begun)
         return Reply(250, (f"Message accepted for delivery, {number:X}",), OK)
 
     def _completed(self, transaction: Transaction, content: bytes, now: float) -> bytes:
@@ -480,6 +484,7 @@ class Conversation:
         authenticator, security = self._reception.authenticator, self._client.peer.security
         try:
             if isinstance(event, AuthenticationBegun):
+                self._mechanism = event.mechanism
                 self._exchange = authenticator.server(event.mechanism, security)
                 step = self._exchange.begin(event.initial)
             elif self._exchange is None:
@@ -496,9 +501,9 @@ class Conversation:
         self._exchange = None
         if isinstance(step, sasl.Success):
             self._client.account = step.name
-            self._reception.counts.logged_in(True)
+            self._reception.counts.logged_in(True, self._mechanism)
             return Answer(Reply(235, ("welcome",), "2.7.0"))
-        self._reception.counts.logged_in(False)
+        self._reception.counts.logged_in(False, self._mechanism)
         if isinstance(step, sasl.Failure) and step.malformed:
             return Answer(Reply(501, (step.reason,), "5.5.2"))
         return Answer(Reply(535, ("the name or the password is wrong",), "5.7.8"))

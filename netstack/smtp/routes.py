@@ -61,7 +61,7 @@ async def route(
     if not records:  # the domain itself, as if it were its exchange (§5.1)
         return Route((domain,))
     found = _exchanges(records)
-    if found == [(0, "")]:
+    if [host for _, host in found] == [""]:  # whatever its preference
         raise NoRoute(f"the domain {domain} takes no mail (null MX)", "5.1.10")  # RFC 7505 §4.2
     ours = [preference for preference, host in found if host in own_names]
     if ours:

@@ -18,7 +18,7 @@ COST = 0.001
 """Seconds that making lines shorter takes, in the simulation alone."""
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"|\\.', re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
-_ADDRESS = re.compile(r"([^\s<>,;:@()]+)@([^\s<>,;:@()]+)")
+_ADDRESS = re.compile(r"(?<![^\s<>,;:@()])([^\s<>,;:@()]+)@([^\s<>,;:@()]+)")
 _AFTER = re.compile(r">\s*[^\s,;>]|<[^<>]*<")
 _NESTED = 10
 """Comments in comments of a From field."""

@@ -8,6 +8,7 @@ from netstack.smtp.admission import AdmissionLimits
 from netstack.smtp.authentication.checks import AuthenticationLimits
 from netstack.smtp.authentication.spf import SPFLimits
 from netstack.smtp.courier import CourierLimits
+from netstack.smtp.directory import DirectoryLimits
 from netstack.smtp.limits import QueueLimits, SMTPLimits
 from netstack.smtp.mta_sts import STSLimits
 from netstack.smtp.reception import ReceptionLimits
@@ -15,7 +16,7 @@ from netstack.smtp.spool import SpoolLimits
 from netstack.taps.bounds import Row
 
 SMTP, QUEUE, SPOOL, RECEPTION = SMTPLimits(), QueueLimits(), SpoolLimits(), ReceptionLimits()
-AUTHENTICATING, ADMISSION, STS = AuthenticationLimits(), AdmissionLimits(), STSLimits()
+AUTHENTICATING, ADMISSION, STS, DIRECTORY = AuthenticationLimits(), AdmissionLimits(), STSLimits(), DirectoryLimits()
 ADDRESSES, HEADS, MIME, SPF, COURIER = AddressLimits(), HeadLimits(), MimeLimits(), SPFLimits(), CourierLimits()
 CREDENTIALS, STORE, CONNECTIONS = CredentialLimits(), StoreLimits(), StreamLimits(connections=1000, idle=900.0)
 ROWS: tuple[Row, ...] = (
@@ -60,6 +61,15 @@ ROWS: tuple[Row, ...] = (
     ("account-rate", ADMISSION, "account_rate", "Recipients of one account's mail in a minute (450); 0 for any number."),
     ("greylist", ADMISSION, "greylist_seconds", "Seconds that strangers are sent away for (450); 0 is none."),
     ("greylist-kept", ADMISSION, "greylist_kept", "Seconds that who came again is known."),
+    ("rates-remembered", ADMISSION, "counted", "Clients, and accounts, whose mail is counted for these."),
+    ("alias-depth", DIRECTORY, "depth", "Aliases of aliases."),
+    ("addresses-remembered", DIRECTORY, "remembered", "Addresses here whose meaning is remembered."),
+    (
+        "dmarc-steps",
+        AUTHENTICATING,
+        "dmarc_steps",
+        "Names of an author's domain, upwards, at which a DMARC record is looked for.",
+    ),
     ("signatures", AUTHENTICATING, "signatures", "DKIM signatures of a message that are looked at."),
     ("greylist-remembered", ADMISSION, "greylist_remembered", "Strangers that are remembered."),
     ("spf-lookups", SPF, "lookups", "DNS look-ups of an SPF record."),

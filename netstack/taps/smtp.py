@@ -30,7 +30,7 @@ from netstack.smtp.authentication.dkim import PrivateKey
 from netstack.smtp.authentication.spf import SPFLimits
 from netstack.smtp.courier import Courier, CourierLimits, CourierOptions
 from netstack.smtp.dialogue import PROTOCOL
-from netstack.smtp.directory import Directory, parse_aliases, parse_domains
+from netstack.smtp.directory import Directory, DirectoryLimits, parse_aliases, parse_domains
 from netstack.smtp.limits import QueueLimits, SMTPLimits
 from netstack.smtp.local import LocalSession, Straight
 from netstack.smtp.metrics import Receptions, collector
@@ -51,6 +51,7 @@ from netstack.taps.mail_bounds import (
     CONNECTIONS,
     COURIER,
     CREDENTIALS,
+    DIRECTORY,
     HEADS,
     MIME,
     QUEUE,
@@ -130,6 +131,7 @@ class Config:
     sts: STSLimits = STS
     courier: CourierLimits = COURIER
     store: StoreLimits = STORE
+    addressing: DirectoryLimits = DIRECTORY
     connections: StreamLimits = CONNECTIONS
 
     def __post_init__(self) -> None:
@@ -152,7 +154,7 @@ class Config:
         accounts = _parsed("accounts", lambda: Accounts.parse(self.accounts, domains))
         aliases = _parsed("aliases", lambda: parse_aliases(self.aliases))
         catch_all = _parsed("catch_all", lambda: _mailbox(self.catch_all))
-        return Directory(accounts, domains | accounts.domains, aliases, catch_all=catch_all)
+        return Directory(accounts, domains | accounts.domains, aliases, catch_all=catch_all, limits=self.addressing)
 
     @property
     def signing_keys(self) -> list[SigningKey]:
@@ -191,6 +193,7 @@ def build(config: Config, machine: Machine) -> IService:
         ),
         traffic(machine.registry, PROTOCOL, "client"),
         policies,
+        metrics.timed,
     )  # fmt: skip
     authenticating = replace(config.authenticating, spf=config.spf, heads=config.heads)
     metrics.tls, metrics.policies = courier.by_tls, policies.counts
@@ -389,6 +392,7 @@ class Options(ResolvingOptions):
                 sts=given(ROWS, STS, self),
                 courier=given(ROWS, COURIER, self),
                 store=given(ROWS, STORE, self),
+                addressing=given(ROWS, DIRECTORY, self),
                 connections=given(ROWS, CONNECTIONS, self),
             )
         except ValueError as error:

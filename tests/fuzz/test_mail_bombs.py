@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from netstack.mail.addresses import Mailbox
-from netstack.mail.downgrade import CannotDowngrade, downgraded, needs
+from netstack.mail.downgrade import CannotDowngrade, downgraded, has_long_line, needs
 from netstack.mail.envelope import envelope
 from netstack.mail.message import head
 from netstack.mail.mime import structure
@@ -17,6 +17,7 @@ from netstack.smtp.authentication import dkim, dmarc
 from netstack.smtp.authentication.results import is_forged
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.notices import Kind, notice
+from netstack.smtp.submitting import authors_of
 from netstack.smtp.wire import DataReader, DotStuffer, bare_line_end
 
 SECONDS = 2.0
@@ -92,6 +93,17 @@ def _downgraded(octets: bytes) -> None:
         downgraded(octets)
 
 
+def _shortened(octets: bytes) -> None:
+    with suppress(CannotDowngrade):
+        assert not has_long_line(downgraded(octets, seven=False))
+
+
+def _own_authors(octets: bytes) -> None:
+    for value in (head(octets).get(b"from") or b"", octets):
+        with suppress(ValueError):
+            authors_of(value.decode("latin-1"))
+
+
 def _verified(octets: bytes) -> None:
     found = head(octets)
     signature = dkim.sign(octets, KEY, "crepes.fr", "x", 1e9)
@@ -128,6 +140,8 @@ STAGES: dict[str, Callable[[bytes], object]] = {
     "structure": structure,
     "needs": needs,
     "downgraded": _downgraded,
+    "lines": _shortened,
+    "authors of a submission": _own_authors,
     "envelope": lambda octets: envelope(head(octets)),
     "summary": summary,
     "DKIM": _verified,

@@ -47,7 +47,7 @@ def sink(address: str) -> Iterator[list[bytes]]:
         server.shutdown()
 
 
-def _answered(host: Host) -> float:
+def answered(host: Host) -> float:
     """How long the greeting and EHLO's reply take somebody else."""
     started = time.monotonic()
     with smtplib.SMTP(host.address, MX, "crepes.fr", timeout=60) as client:
@@ -66,11 +66,11 @@ def test_they_pass_and_nobody_waits(tmp_path: Path) -> None:
                 with suppress(smtplib.SMTPDataError):  # refused, and said so
                     client.sendmail(BOB, [BOB, "x@sink.test"], bomb, ["BODY=8BITMIME"])
                     taken += 1
-                longest = max(longest, _answered(host))
+                longest = max(longest, answered(host))
         for _ in range(1500):  # each is in the mailbox, and at the sink or in a report of what it could not have
             if len(found) + host.count() >= 2 * taken:
                 break
-            longest = max(longest, _answered(host))
+            longest = max(longest, answered(host))
             host.process.wait_a_little()
         spent = host.process.cpu() - before
         print(

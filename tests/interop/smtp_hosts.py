@@ -94,9 +94,20 @@ class Host:
 
 @contextmanager
 def mail_host(
-    directory: Path, *options: str, users: Sequence[str] = (BOB, EVE), address: str = "", password: str = PASSWORD
+    directory: Path,
+    *options: str,
+    users: Sequence[str] = (BOB, EVE),
+    address: str = "",
+    password: str = PASSWORD,
+    authentication: bool = False,
+    resolver: str = "127.0.0.1:9",
 ) -> Iterator[Host]:
-    """mail.hamburger.edu with MX, STARTTLS on the submission port, and implicit TLS; nothing wrong may be in its log."""
+    """mail.hamburger.edu with MX, STARTTLS on the submission port, and implicit TLS; nothing wrong may be in its log.
+
+    `authentication`: it looks at SPF, DKIM and DMARC, asking the resolver.
+    """
+    if not authentication:
+        options = ("--no-authentication", *options)
     address = address or own_address()
     trust = Trust(directory, NAME)
     lines = [account_line(new_account(user, password, bytes(16))) for user in users]
@@ -106,7 +117,7 @@ def mail_host(
         "netstack-smtp", f"--name={NAME}", f"--address={address}", "--domain=hamburger.edu", f"--state={state}",
         f"--accounts={directory}/accounts", f"--listen=tcp:{MX}", f"--submission=tcp:{SUBMISSION}",
         f"--submission=tls:{SUBMISSIONS}", f"--certificate={trust.certificate}", f"--key={trust.key}",
-        f"--trust={trust.ca}", "--no-authentication", "--resolver=127.0.0.1:9", *options,
+        f"--trust={trust.ca}", f"--resolver={resolver}", *options,
     )  # fmt: skip
     with running(*command, ready="takes mail on") as process:
         yield Host(address, state, trust, process)

@@ -108,7 +108,7 @@ class Office:
         own = frozenset({machine.name})
         policies = self.policies = Policies(machine, self.fetch, limits=self.sts)
         options = CourierOptions(machine.name, own, smtp=SMTP)
-        courier = Courier(machine, options, traffic(machine.registry, "smtp", "client"), policies)
+        courier = Courier(machine, options, traffic(machine.registry, "smtp", "client"), policies, metrics.timed)
 
         metrics.tls, metrics.policies = courier.by_tls, policies.counts
 

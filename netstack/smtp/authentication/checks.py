@@ -24,6 +24,8 @@ class AuthenticationLimits:
 
     signatures: int = 5
     """DKIM signatures that are looked at, from the top."""
+    dmarc_steps: int = dmarc.MOST_STEPS
+    """Names at which a DMARC record is looked for, from the author's domain up."""
     spf: SPFLimits = field(default_factory=SPFLimits)
     heads: HeadLimits = field(default_factory=HeadLimits)
     """A head that goes beyond is refused: 554."""
@@ -63,7 +65,7 @@ class Verifying:
             return Verdict(results.field(self._name, None, "", "", (), None, client.account), content=cleaned)
         checked = await self._spf(client, transaction)
         signatures = await self._dkim(fields, body)
-        judged = await dmarc.judge(self._machine.resolver, fields, checked, signatures)
+        judged = await dmarc.judge(self._machine.resolver, fields, checked, signatures, self._limits.dmarc_steps)
         if (counts := self._counts) is not None:
             found = [("spf", checked.result), *(("dkim", each.result) for each in signatures), ("dmarc", judged.result)]
             counts.update(found)

@@ -19,7 +19,7 @@ from netstack.smtp.authentication.lookup import TemporaryError, texts
 Result = Literal["none", "pass", "fail", "temperror", "permerror"]
 Policy = Literal["none", "quarantine", "reject"]
 MOST_STEPS = 8
-"""Labels that are walked up."""
+"""Names of a domain that are looked at, from the domain itself to the top."""
 LONGEST_FROM, MOST_DOMAINS = 4096, 4
 """Octets of a From field that is looked at, and domains of its authors."""
 _POLICIES: tuple[Policy, ...] = ("none", "quarantine", "reject")
@@ -70,7 +70,11 @@ def author_domains(fields: Sequence[Field]) -> list[str]:
 
 
 async def judge(
-    resolver: Resolver, fields: Sequence[Field], checked: spf.Checked | None, signatures: Sequence[dkim.Verdict]
+    resolver: Resolver,
+    fields: Sequence[Field],
+    checked: spf.Checked | None,
+    signatures: Sequence[dkim.Verdict],
+    steps: int = MOST_STEPS,
 ) -> Judged:
     """`checked` is SPF's result for the domain of the envelope's sender, or of HELO where there is none.
 
@@ -82,25 +86,25 @@ async def judge(
     except ValueError as error:
         doubtful = any(field.name == b"from" for field in fields)
         return Judged("permerror", "", "reject" if doubtful else "none", str(error))
-    judged = [await _judge_one(resolver, domain, checked, signatures) for domain in domains]
+    judged = [await _judge_one(resolver, domain, checked, signatures, steps) for domain in domains]
     return max(judged, key=lambda each: (_POLICIES.index(each.policy), _RESULTS.index(each.result)))
 
 
 async def _judge_one(
-    resolver: Resolver, domain: str, checked: spf.Checked | None, signatures: Sequence[dkim.Verdict]
+    resolver: Resolver, domain: str, checked: spf.Checked | None, signatures: Sequence[dkim.Verdict], steps: int
 ) -> Judged:
     try:
-        record = await discover(resolver, domain)
+        record = await discover(resolver, domain, steps)
         if record is None:
             return Judged("none", domain)
         if (
             checked is not None
             and checked.result == "pass"
-            and await _aligned(resolver, domain, checked.domain, record.strict_spf)
+            and await _aligned(resolver, domain, checked.domain, record.strict_spf, steps)
         ):
             return Judged("pass", domain)
         for signature in signatures:
-            if signature.result == "pass" and await _aligned(resolver, domain, signature.domain, record.strict_dkim):
+            if signature.result == "pass" and await _aligned(resolver, domain, signature.domain, record.strict_dkim, steps):
                 return Judged("pass", domain)
     except TemporaryError as error:
         return Judged("temperror", domain, reason=str(error))
@@ -114,20 +118,20 @@ async def _judge_one(
     )
 
 
-async def discover(resolver: Resolver, domain: str) -> Record | None:
+async def discover(resolver: Resolver, domain: str, steps: int = MOST_STEPS) -> Record | None:
     """The record that holds for a domain: its own, or that of its organizational domain."""
     own = await _record(resolver, domain)
     if own is not None:
         return own
-    organization = await organizational(resolver, domain)
+    organization = await organizational(resolver, domain, steps)
     return await _record(resolver, organization) if organization != domain else None
 
 
-async def organizational(resolver: Resolver, domain: str) -> str:
+async def organizational(resolver: Resolver, domain: str, steps: int = MOST_STEPS) -> str:
     """The domain of whoever runs a domain: the highest one with a record, below a public suffix that says so."""
     highest = domain
     below = domain
-    for name in _upwards(domain):
+    for name in _upwards(domain, steps):
         record = await _record(resolver, name)
         if record is not None:
             if record.public_suffix == "n":
@@ -139,10 +143,10 @@ async def organizational(resolver: Resolver, domain: str) -> str:
     return highest
 
 
-def _upwards(domain: str) -> list[str]:
+def _upwards(domain: str, steps: int) -> list[str]:
     labels = domain.split(".")
     names = [".".join(labels[at:]) for at in range(len(labels) - 1)]  # not the TLD alone
-    return names if len(names) <= MOST_STEPS else [names[0], *names[-(MOST_STEPS - 1) :]]
+    return names if len(names) <= steps else [names[0], *names[len(names) - steps + 1 :]]
 
 
 async def _record(resolver: Resolver, domain: str) -> Record | None:
@@ -167,8 +171,8 @@ def _policy(text: str) -> Policy:
     return "reject" if lower == "reject" else "quarantine" if lower == "quarantine" else "none"
 
 
-async def _aligned(resolver: Resolver, author: str, proved: str, strict: bool) -> bool:
+async def _aligned(resolver: Resolver, author: str, proved: str, strict: bool, steps: int) -> bool:
     proved = proved.lower().rstrip(".")
     if author == proved or strict:
         return author == proved
-    return await organizational(resolver, author) == await organizational(resolver, proved)
+    return await organizational(resolver, author, steps) == await organizational(resolver, proved, steps)
