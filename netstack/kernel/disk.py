@@ -210,7 +210,7 @@ class RealDisk:
         self._count = itertools.count()
         self._durable: set[str] = set()
         """Paths whose names are known to be on the disk."""
-        self._syncers = ThreadPoolExecutor(_SYNCING, "sync") if above is None else above._syncers
+        self._syncers: ThreadPoolExecutor = ThreadPoolExecutor(_SYNCING, "sync") if above is None else above._syncers
         """Threads, made when they are needed."""
 
     def below(self, path: str) -> "RealDisk":

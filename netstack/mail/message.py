@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from email.errors import HeaderParseError
 from email.header import decode_header
 from email.utils import parsedate_tz
+from functools import lru_cache
 
 from netstack.mail.limits import HeadLimits
 
@@ -118,11 +119,17 @@ def identifiers(value: bytes, most: int = 50) -> list[bytes]:
 
 def date_of(value: bytes) -> float | None:
     """Seconds since 1970 of a Date field (RFC 5322 §3.3), None where it is none."""
+    return _date_of(value[:200])
+
+
+@lru_cache(64)
+def _date_of(value: bytes) -> float | None:
+    """Messages that come together were often written in the same second."""
     usual = _DATE.fullmatch(value)
     if usual is not None and (month := _MONTH.get(usual[2])) is not None:
         seconds = timegm((int(usual[3]), month, int(usual[1]), int(usual[4]), int(usual[5]), int(usual[6] or 0)))
         return float(seconds - int(usual[7] + b"1") * (int(usual[8]) * 3600 + int(usual[9]) * 60))
-    found = parsedate_tz(value[:200].decode("ascii", "replace"))
+    found = parsedate_tz(value.decode("ascii", "replace"))
     if found is None:
         return None
     try:

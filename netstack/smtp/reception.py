@@ -54,6 +54,8 @@ from netstack.smtp.spool import SpoolFull
 from netstack.smtp.wire import Reply
 
 OK = "2.0.0"
+PATIENCE = 2
+"""A message waits for those that are coming in unless so many times as many wait already to be kept."""
 _CIRCLES = Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
@@ -178,8 +180,11 @@ class Reception:
         """Whether mail for anybody is taken from this client."""
         if client.account:
             return True
+        networks = self.options.relay_for
+        if not networks:
+            return False
         address = ip_address(client.address)
-        return any(address in network for network in self.options.relay_for)
+        return any(address in network for network in networks)
 
 
 class Conversation:
@@ -397,7 +402,7 @@ class Conversation:
         number = reception.queue.next_number()
         separator = b"" if _FIELD.match(content) else b"\r\n"  # the chapter's message has no header, and must not become one
         content = b"".join((self._received(transaction, number, now), added, separator, content))
-        patient = reception.coming >= reception.keeping
+        patient = PATIENCE * reception.coming >= reception.keeping
         straight = reception.straight
         account = None if straight is None else self._only_mailbox(transaction, straight)
         if straight is None or account is None:

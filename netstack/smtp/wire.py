@@ -72,8 +72,8 @@ def encode_reply(reply: Reply) -> bytes:
     texts = [f"{reply.enhanced} {line}" if reply.enhanced else line for line in reply.lines or ("",)]
     lines = []
     for text in texts:
-        clean = "".join(sign if sign.isprintable() else "?" for sign in text).encode("utf-8", "replace")
-        lines.append(clean[:500])
+        clean = text if text.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in text)
+        lines.append(clean.encode("utf-8", "replace")[:500])
     code = b"%d" % reply.code
     return b"".join([code + b"-" + line + b"\r\n" for line in lines[:-1]]) + code + b" " + lines[-1] + b"\r\n"
 
