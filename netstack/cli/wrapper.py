@@ -198,6 +198,27 @@ def swaks(table: Table, arguments: Sequence[str]) -> list[str]:
     return ["--server", address, "--port", port, "--local-interface", table["address"], *changed]
 
 
+def msmtp(table: Table, arguments: Sequence[str]) -> list[str]:
+    """`msmtp --host=NAME [--port=PORT]`: the name is kept for the check of the certificate. Its own file is not changed."""
+    given = dict(argument.partition("=")[::2] for argument in arguments)
+    name = given.get("--host", "")
+    address = address_of(table, name)
+    if address is None:
+        if arguments and not name:
+            print(
+                "netstack: say which server: msmtp's file is not changed (--host=HOST, then --port, --auth, ...)",
+                file=sys.stderr,
+            )
+        return list(arguments)
+    secure = given.get("--tls") in ("", "on") and given.get("--tls-starttls") == "off"
+    port = port_of(table, given.get("--port", "465" if secure else "25"))
+    changed = [argument for argument in arguments if argument.partition("=")[0] not in ("--host", "--port")]
+    found = [f"--host={address}", f"--port={port}", f"--source-ip={table['address']}"]
+    found += [] if "--tls-trust-file" in given else [f"--tls-trust-file={table['ca']}"]
+    found += [] if address == name or "--tls-host-override" in given else [f"--tls-host-override={name}"]
+    return [*found, *changed]
+
+
 def openssl(table: Table, arguments: Sequence[str]) -> list[str]:
     """`openssl s_client -connect HOST:PORT`: the name is kept for SNI and the check of the certificate."""
     changed = list(arguments)
@@ -277,6 +298,7 @@ PROGRAMS: Mapping[str, Callable[[Table, Sequence[str]], list[str]]] = {
     "google-chrome": chromium,
     "wget": wget,
     "swaks": swaks,
+    "msmtp": msmtp,
     "ping": strange,
 }
 

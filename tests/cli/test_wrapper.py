@@ -26,6 +26,7 @@ TABLE = {
 }
 PROXIED = TABLE | {"proxy": {"host": "cache.someschool.edu", "address": "127.53.3.9", "port": 11128}}
 OWN = ["-b", "127.53.3.2"]
+MSMTP = ["--host=127.53.9.1", "--source-ip=127.53.3.2", "--tls-trust-file=/ca.pem", "--tls-host-override=cnn.com"]
 SWAKS, LOCAL = ["--server", "127.53.9.1", "--port"], ["--local-interface", "127.53.3.2"]
 
 
@@ -65,6 +66,15 @@ SWAKS, LOCAL = ["--server", "127.53.9.1", "--port"], ["--local-interface", "127.
         ("swaks", ["--server", "cnn.com", "-p", "587", "--tls"], [*SWAKS, "8587", *LOCAL, "--tls"]),
         ("swaks", ["--server", "cnn.com", "--tlsc"], [*SWAKS, "8465", *LOCAL, "--tlsc"]),
         ("swaks", ["--server", "192.0.2.1:25", "--to", "x"], ["--server", "192.0.2.1:25", "--to", "x"]),
+        ("msmtp", ["--host=cnn.com", "x@y.test"], [*MSMTP[:1], "--port=8025", *MSMTP[1:], "x@y.test"]),
+        ("msmtp", ["--host=cnn.com", "--port=587", "--tls"], [*MSMTP[:1], "--port=8587", *MSMTP[1:], "--tls"]),
+        (
+            "msmtp",
+            ["--host=cnn.com", "--tls", "--tls-starttls=off"],
+            [*MSMTP[:1], "--port=8465", *MSMTP[1:], "--tls", "--tls-starttls=off"],
+        ),
+        ("msmtp", ["--host=192.0.2.1"], ["--host=192.0.2.1"]),
+        ("msmtp", ["x@y.test"], ["x@y.test"]),
         (
             "openssl",
             ["s_client", "-connect", "cnn.com:443"],

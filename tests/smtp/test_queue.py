@@ -350,6 +350,7 @@ TABLE = {
     ("hamburger.edu", "MX"): ["20 b.hamburger.edu.", "10 a.hamburger.edu.", "20 c.hamburger.edu.", "30 mail.crepes.fr."],
     ("crepes.fr", "MX"): ["10 mail.crepes.fr."],
     ("nomail.test", "MX"): ["0 ."],
+    ("nomail2.test", "MX"): ["10 ."],
     ("host.test", "A"): ["192.0.2.9"],
 }
 
@@ -370,6 +371,7 @@ TABLE = {
         ("by.hand.test", {("smart.test",)}),
         ("crepes.fr", "5.4.6"),
         ("nomail.test", "5.1.10"),
+        ("nomail2.test", "5.1.10"),
         ("no.such.test", "5.1.2"),
     ],
 )
