@@ -3,24 +3,33 @@
 One task looks at the node's neighbours whenever they change. It hands an arc over to a predecessor that has come, takes one
 over from one that is gone, and replaces holders, each time with a greater epoch (see `claims`); then it makes the
 holders' copies agree with its own, and again every `sync` seconds.
+
+A node without an arc asks clockwise who serves its place. Who does hands over: to all that wait inside its arc, one part
+after the other, each to its node, and serves the rest meanwhile. Nobody serves what it was not handed over, or promised by
+enough of those who have its copies; of these it goes on without those that have been silent, or without memory of it,
+for `patience`, and never against one that answers.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from netstack.ring.claims import Claims, Config, Span, enough, overlap, spans_of, to_be_asked, without
+from netstack.ring.claims import Claims, Config, Heard, Mark, Span, enough, mark_of, overlap, spans_of, without
 from netstack.ring.copying import Copying
 from netstack.ring.data_messages import Claim, ClaimAnswer, DataMessage, Known, Own, OwnAnswer
 from netstack.ring.engine import Node
 from netstack.ring.identifiers import Contact
+from netstack.ring.patience import Patience
 from netstack.ring.records import DataOptions
 from netstack.ring.tasks import Answers, Ask, Pause, Wait, Work
 
 Steps = Generator[Wait, Any, bool]
-Mark = tuple[int, Contact]
-"""The epoch and owner of a configuration: what it is known by."""
 OWNED, PROMISED = "owned", "promised"
-"""Why a claim is refused: the answerer serves the arc itself; it has promised a greater epoch."""
+"""Why a claim is refused: the answerer serves the arc itself, or is to; it has promised a greater epoch."""
+FAR, STEP = 64, 8
+"""Nodes that are asked who serves a place, clockwise; at once."""
+JOINERS = 64
+"""Nodes that wait for a part of its arc, and that got one, as far as a node remembers."""
 ROUNDS = 8
 """Of one attempt, each of which has learned of more configurations, or of greater epochs."""
 
@@ -52,7 +61,7 @@ class Arcs:
         """Holders that agreed with this node's copy in this configuration."""
         self.joining = False
         self.founder = False
-        """It began a circle: arcs that nobody knows of are its own."""
+        """It begins a circle: until it has an arc, what nobody knows of is its own."""
         self.leaving = False
         self.forced = 0
         """Configurations that were taken up without all whose promise they needed: `patience` was over."""
@@ -77,9 +86,16 @@ class Arcs:
         """What it handed over, and was not told that it arrived: it is no longer its own."""
         self._former: set[Contact] = set()
         """Those that had to do with earlier configurations."""
+        self._joiners: dict[Contact, None] = {}
+        """Nodes that wait for a part of what it serves."""
+        self._handed: list[tuple[Config, Contact]] = []
+        """Which parts it gave to whom of late."""
+        self._ahead: Contact | None = None
+        """Who said last that it serves this node's place."""
+        self._nobody_knows = False
+        """Where it asked last who serves something, all who might know have answered, or are gone."""
         self._contested = False
-        self._since: float | None = None
-        """When it began to wait for promises that it needs."""
+        self._patience = Patience(clock, options)
         self._last_sync = 0.0
         self._news = self._incomplete = False
         """Something has changed; what had no quorum was taken back, so that its own copy may lack what others took up."""
@@ -108,29 +124,52 @@ class Arcs:
             self._contested = True
             self.wake()
 
+    def owner_of(self, position: int) -> Contact | None:
+        """Who serves a place that this peer does not, or is to, as far as it knows."""
+        claim = self.claims.at(position)
+        if claim is not None and claim.owner != self._me:
+            return claim.owner
+        return self._given_to([(position, position)])
+
+    def heard(self, node: Contact) -> None:
+        """It is there."""
+        self.gone.discard(node)
+        self._patience.ended(node)
+
     def claimed(self, sender: Contact, question: Claim) -> ClaimAnswer | None:
         """Another peer wants an arc, or has it."""
-        config = question.config
+        config, number, me = question.config, question.number, self._me
         if config.owner != sender:
             return None
         known = tuple(Known(each, in_use) for each, in_use in self.claims.known(config.start, config.end))
         spans, serving = self.spans(config), self.serving
-        mine = [each for each in (serving, *self._rights) if each is not None and overlap(self.spans(each), spans)]
-        if not self.leaving and any(question.taking or each.epoch >= config.epoch for each in mine):
-            return ClaimAnswer(question.number, OWNED, known)
         if not config.epoch:
-            return ClaimAnswer(question.number, "", known)
+            is_mine = not self.leaving and overlap(self._mine(), spans)
+            if is_mine and config.start == (sender.ident - 1) % self._node().circle.size and len(self._joiners) < JOINERS:
+                self._joiners[sender] = None
+                self.wake()
+            owner = me if is_mine else self._given_to(spans)
+            after = tuple(each for each in self._node().successors if each != me)
+            return ClaimAnswer(number, OWNED if is_mine else "", known, serving is None, owner, after)
+        served = serving is not None and overlap(without(self.spans(serving), self.frozen), spans)
+        if not self.leaving and (
+            (question.taking and overlap(self._mine(), spans))
+            or (served and serving is not None and serving.epoch >= config.epoch)
+        ):
+            return ClaimAnswer(number, OWNED, known)
         if not self.claims.promise(config, question.in_use, self._clock()):
-            return ClaimAnswer(question.number, PROMISED, known)
-        if serving is not None and overlap(self.spans(serving), spans):
+            return ClaimAnswer(number, PROMISED, known)
+        if overlap(self._mine(), spans):
             self._lose(config)
-        return ClaimAnswer(question.number, "", known)
+        elif serving is None and overlap(spans, spans_of((me.ident - 1) % (1 << self._bits), me.ident, self._bits)):
+            self.wake()
+        return ClaimAnswer(number, "", known, serving is None)
 
     def given(self, sender: Contact, question: Own) -> OwnAnswer:
         """An arc is handed over to this peer."""
         if question.config.owner != sender or not self.claims.holds(sender, question.config.epoch) or self.leaving:
             return OwnAnswer(question.number, PROMISED)
-        if all(_mark(each) != _mark(question.config) for each in self._rights):
+        if question.config not in self._rights:
             self._rights = [*self._rights[-8:], question.config]
         self.wake()
         return OwnAnswer(question.number, "")
@@ -152,48 +191,80 @@ class Arcs:
     def _round(self) -> Generator[Wait, Any, float]:
         """Do what is due; seconds until something is again."""
         options, again = self._options, self._options.again
-        before = self._node().predecessor
-        serving = self.serving
-        comes = (
-            before is not None
-            and serving is not None
-            and self._node().circle.within(serving.start, before.ident, self._me.ident)
-        )
-        if before is not None and comes and self.in_use and (yield from self.hand_over(before, before.ident)):
-            return 0.0
-        others = self._others()
-        start = self._start()
-        if start is None:
-            return options.sync
-        if not self._is_new(start, others):
-            self._since = None
-        elif not (yield from self._take_up(start, others)):
-            self._failures += 1
-            return again * self._vary() * float(1 << min(self._failures, 4))
-        self._failures = 0
-        if self.serving is not None and not self.leaving:
-            if (self._clock() - self._last_sync >= options.sync or not self.in_use or self._unsynced()) and not (
-                yield from self._synchronize()
-            ):
-                return again
-            return again if comes else max(again, self._last_sync + options.sync - self._clock())
-        return options.sync
+        comes = self._comes()
+        if comes is not None and self.in_use:
+            if (yield from self.hand_over(comes, comes.ident)):
+                return 0.0
+            self._joiners.pop(comes, None)
+        others, start = self._others(), self._start()
+        if start is None and not self.founder:
+            if self.joining:
+                return options.sync
+            place = (self._me.ident - 1) % self._node().circle.size
+            if not (yield from self._nobody_serves(others, Heard(place, self._me.ident, self._bits), place)):
+                return 4 * again * self._vary()  # it will be handed over
+        elif start is not None and self._is_new(start, others) and not (yield from self._take_up(start, others)):
+            return self._pause()
+        if self.serving is not None and not self.in_use and not self.leaving and not (yield from self._synchronize()):
+            return again
+        further, failed = self._further(start), False
+        if further is not None and not self.leaving:
+            if (yield from self._take_up(further, others)):
+                return 0.0
+            failed = True
+        pause = self._pause() if failed else options.sync
+        if self.serving is None or self.leaving:
+            return pause if failed else 4 * again
+        if not failed:
+            self._failures = 0
+        if (self._clock() - self._last_sync >= options.sync or self._unsynced()) and not (yield from self._synchronize()):
+            return again
+        return min(pause, again if comes else max(again, self._last_sync + options.sync - self._clock()))
+
+    def _pause(self) -> float:
+        """After an attempt that failed."""
+        self._failures += 1
+        return self._options.again * self._vary() * float(1 << min(self._failures, 4))
+
+    def _comes(self) -> Contact | None:
+        """To whom the first part of what it serves is to be handed over: the predecessor, or one that waits for it."""
+        serving, circle, before = self.serving, self._node().circle, self._node().predecessor
+        if serving is None:
+            return None
+        inside = [each for each in self._joiners if circle.within(serving.start, each.ident, self._me.ident)]
+        self._joiners = dict.fromkeys(inside)
+        if before is not None and circle.within(serving.start, before.ident, self._me.ident):
+            inside.append(before)
+        return min(inside, key=lambda each: circle.distance(serving.start, each.ident), default=None)
 
     def _others(self) -> list[Contact]:
         """Who is to have copies."""
         return [each for each in self._node().successors if each != self._me][: self._options.copies - 1]
 
+    def _length(self, start: int) -> int:
+        return self._node().circle.distance(start, self._me.ident) or self._node().circle.size
+
     def _start(self) -> int | None:
-        """Where the arc begins that it is to serve, or serves and has to hand over; None where that is not known."""
-        node, size = self._node(), self._node().circle.size
-        starts = [each.start for each in self._rights]
-        if self.serving is not None:
-            starts.append(self.serving.start)
+        """Where the arc begins that it serves or was handed over; None without one that reaches to its place."""
+        parts, reaches = [*self._rights, *([] if self.serving is None else [self.serving])], self._node().circle.reaches
+        found, at = None, self._me.ident
+        while True:
+            starts = [each.start for each in parts if reaches(each.start, at, each.end)]
+            at = max(starts, key=self._length, default=at)
+            if not starts or (found is not None and self._length(at) <= self._length(found)):
+                return found
+            found = at
+
+    def _further(self, start: int | None) -> int | None:
+        """Where the arc begins that would be its own if nobody served it; None where it is no longer than that."""
+        node = self._node()
         if node.predecessor is not None:
-            starts.append(node.predecessor.ident)
+            beyond = node.predecessor.ident
         elif node.successors[0] == self._me and not self.joining:
-            starts.append(self._me.ident)
-        return max(starts, key=lambda start: (self._me.ident - start) % size or size, default=None)
+            beyond = self._me.ident
+        else:
+            return None
+        return beyond if start is None or self._length(beyond) > self._length(start) else None
 
     def _is_new(self, start: int, others: Sequence[Contact]) -> bool:
         serving = self.serving
@@ -202,7 +273,7 @@ class Arcs:
             or serving.start != start
             or {*serving.holders} != {*others}
             or self._contested
-            or bool(self._rights)
+            or any(overlap(self.spans(each), self.spans(serving)) for each in self._rights)
         )
 
     def _unsynced(self) -> bool:
@@ -210,108 +281,133 @@ class Arcs:
 
     def _take_up(self, start: int, others: Sequence[Contact]) -> Steps:
         """A new configuration: promises, then data if the owner is gone."""
-        target = spans_of(start, self._me.ident, self._bits)
-        rights = {_mark(each) for each in self._rights}
-        known: dict[Mark, tuple[Config, bool]] = {}
+        me, known = self._me, Heard(start, self._me.ident, self._bits)
+        target = known.target
+        used = [each for each in self._rights if overlap(self.spans(each), target)]
+        rights = {mark_of(each) for each in used}
         if self.serving is not None:
-            if _mark(self.serving) not in self._given:
-                rights.add(_mark(self.serving))
-            self._learn(known, self.serving, self.in_use)
+            if mark_of(self.serving) not in self._given:
+                rights.add(mark_of(self.serving))
+            known.learn(self.serving, self.in_use)
             yield from self._before(others)
-        for each in self._rights:
-            self._learn(known, each, True)
-        own: set[Mark] = set()
-        for each, in_use in self.claims.known(start, self._me.ident):
-            self._learn(known, each, in_use)
-            own.add(_mark(each))
-        if self._is_taking(target, known, rights):
-            if not (yield from self._nobody_serves(start, others, known)):
+        for each in used:
+            known.learn(each, True)
+        own = self._learn_own(start, known)
+        if known.is_taking(rights, me):
+            if not (yield from self._nobody_serves(others, known, start)):
                 return False
-            if self._unknown(target, known) and not self.founder and not self._is_over():
+            if known.unknown() and not self.founder and not self._nobody_knows:
                 return False  # somebody has it, or had it
-        config, promised = self._ballot(start, others, known), {self._me: own}
+        config, promised = self._ballot(start, others, known), {me: own}
         asked_already: set[Contact] = set()
         for _ in range(ROUNDS):
             if not self.claims.promise(config, False, self._clock()):
-                for each, in_use in self.claims.known(start, self._me.ident):
-                    self._learn(known, each, in_use)
-                config, promised = self._ballot(start, others, known), {self._me: own}
+                self._learn_own(start, known)
+                config, promised = self._ballot(start, others, known), {me: own}
                 continue
-            asked = self._to_ask(target, known, others) - promised.keys() - asked_already
+            asked = ({*others} | known.nodes()) - {me} - promised.keys() - asked_already
             if not asked:
                 break
-            taking, there = self._is_taking(target, known, rights), asked - self.gone
+            taking, there = known.is_taking(rights, me), asked - self.gone
             answers: Answers = yield Ask(
                 [(each, _claim(config, taking)) for each in sorted(asked)], self._options.timeout, until=_no_more(there)
             )
             refused = False
             for who, answer in answers.came:
                 for one in answer.known:
-                    self._learn(known, one.config, one.in_use)
+                    known.learn(one.config, one.in_use)
                 if answer.reason == OWNED:
-                    self._since = None
                     self._yield_to(known)
                     return False
                 if answer.reason:
                     refused = True
                 else:
-                    promised[who] = {_mark(one.config) for one in answer.known}
+                    promised[who] = {mark_of(one.config) for one in answer.known}
             asked_already |= asked
             if refused:
-                config, promised, asked_already = self._ballot(start, others, known), {self._me: own}, set()
-        configs = self._configs(target, known)
-        lacking = [each for each in configs if not self._is_enough(*known[_mark(each)], rights, promised)]
-        unknown = self._unknown(target, known)
-        if unknown and not (self.founder and promised.keys() >= {*others}):
-            lacking.append(config)
-        if lacking and not self._is_over():
+                config, promised, asked_already = self._ballot(start, others, known), {me: own}, set()
+        else:
+            return False  # others want it, too
+        lacking = [each for each in known.configs() if not self._is_enough(each, known, rights, promised)]
+        if any(not self._is_enough(each, known, rights, promised, self._excused(each, known, promised)) for each in lacking):
             return False
-        before = self.serving
-        if before is not None and any(each.owner != self._me and each.epoch > before.epoch for each in configs):
+        unknown, forced = known.unknown(), bool(lacking)
+        if unknown and not (self.founder and promised.keys() >= {*others}):
+            if not self._patience.is_over(start):
+                return False
+            forced = True
+        before, configs = self.serving, known.configs()
+        if before is not None and any(each.owner != me and each.epoch > before.epoch for each in configs):
             self._lost(target)
             self._incomplete = True
         taken = [
             each
             for each in configs
-            if self._incomplete or (_mark(each) not in rights and not (each.owner == self._me and _mark(each) in own))
+            if self._incomplete or (mark_of(each) not in rights and not (each.owner == me and mark_of(each) in own))
         ]
         sources = {each for one in taken for each in (one.owner, *one.holders)} | ({*others} if unknown else set())
-        for source in sorted(sources & promised.keys() - {self._me}):
-            if not (yield from self._copying.agree(source, config.epoch, target)) and not self._is_over():
-                return False
+        for source in sorted(sources & promised.keys() - {me}):
+            if not (yield from self._copying.agree(source, config.epoch, target)):
+                if not self._patience.is_over((source, None)):
+                    return False
+                forced = True
+            else:
+                self._patience.ended((source, None))
         if not self.claims.promise(config, False, self._clock()):
             return False
-        if lacking:
-            self.forced += 1
+        self.forced += forced
         self.taken += bool(taken)
         self.serving, self.frozen, self.in_use = config, (), False
         self.synced = set()
-        self._rights = [each for each in self._rights if _mark(each) not in rights]
-        self._contested, self._since, self._given, self._incomplete = False, None, set(), False
-        self._former = {each for one in configs for each in (one.owner, *one.holders)} - {self._me, *others}
+        self._rights = [each for each in self._rights if not overlap(self.spans(each), target)]
+        self._contested, self._given, self._incomplete, self.founder = False, set(), False, False
+        self._former = {each for one in configs for each in (one.owner, *one.holders)} - {me, *others}
         return True
 
-    def _nobody_serves(self, start: int, others: Sequence[Contact], known: dict[Mark, tuple[Config, bool]]) -> Steps:
-        """Ask who serves an arc, without wanting any promise yet: who does will hand it over."""
-        target, asked = spans_of(start, self._me.ident, self._bits), {self._me}
-        question = Config(start, self._me.ident, 0, self._me, ())
-        for _ in range(ROUNDS):
-            more = self._to_ask(target, known, others) - asked
+    def _nobody_serves(self, others: Sequence[Contact], known: Heard, start: int) -> Steps:
+        """Ask who serves an arc, without wanting any promise yet: who does will hand it over.
+
+        Those who have to do with it are asked and, while nobody knows whose it was, the nodes from here on clockwise.
+        """
+        me, distance = self._me, self._node().circle.distance
+        question = _claim(Config(start, me.ident, 0, me, ()), True)
+        self._learn_own(start, known)
+        asked, silent = {me}, False
+        named, after = {*others}, {*self._node().successors}
+        has_arcs = self.serving is not None
+        if self._ahead is not None:
+            named = {self._ahead}
+        while len(asked) < FAR:
+            more = named - asked
             if not more:
-                return True
+                more = (known.nodes() | {*others}) - asked
+            if not more and known.unknown() and not self.founder:
+                more = {*sorted(after - asked, key=lambda each: distance(me.ident, each.ident))[:STEP]}
+            if not more:
+                break
             asked |= more
             answers: Answers = yield Ask(
-                [(each, _claim(question, True)) for each in sorted(more)],
-                self._options.timeout,
-                until=_no_more(more - self.gone),
+                [(each, question) for each in sorted(more)], self._options.timeout, until=_no_more(more - self.gone)
             )
-            for _, answer in answers.came:
+            for who, answer in answers.came:
                 for one in answer.known:
-                    self._learn(known, one.config, one.in_use)
+                    known.learn(one.config, one.in_use)
+                has_arcs |= not answer.waiting
+                after.update(answer.after[:STEP])
+                if answer.owner is not None:
+                    named.add(answer.owner)
+                if answer.reason == OWNED:
+                    self._ahead = who
             if any(answer.reason == OWNED for _, answer in answers.came):
-                self._since = None
+                self._patience.ended(start)
                 self._yield_to(known)
                 return False
+            for each in more - {who for who, _ in answers.came}:
+                silent = not self._patience.is_over(each) or silent
+        lost = self._ahead is not None and self._ahead in asked and self._patience.is_over(self._ahead)
+        self._nobody_knows = not silent and (has_arcs or lost)
+        if not self._nobody_knows:
+            self._patience.ended(start)
         return True
 
     def _before(self, others: Sequence[Contact]) -> Generator[Wait, Any, None]:
@@ -337,7 +433,9 @@ class Arcs:
                 all_agree = False
                 continue
             answer: ClaimAnswer = answers.came[0][1]
-            if answer.reason or (each in self.synced and _mark(serving) not in {_mark(one.config) for one in answer.known}):
+            if answer.reason or (
+                each in self.synced and mark_of(serving) not in {mark_of(one.config) for one in answer.known}
+            ):
                 self._contested = True
                 return False
             if not (yield from self._copying.agree(each, serving.epoch, self.spans(serving))):
@@ -379,13 +477,18 @@ class Arcs:
         if not (yield from self._copying.agree(to, part.epoch, spans)) or self.serving != serving:
             self.frozen = ()
             return False
-        self._given.add(_mark(part))
+        self._given.add(mark_of(part))
         answers = yield Ask([(to, lambda n: Own(n, part))], self._options.timeout)
         if not answers.came or answers.came[0][1].reason:
             self._contested = True  # it may have it, or not
             return False
-        self._given.discard(_mark(part))
+        self._given.discard(mark_of(part))
         self.handed += 1
+        self._handed = [*self._handed[1 - JOINERS :], (part, to)]
+        self._joiners.pop(to, None)
+        for each in self._joiners:
+            if self._node().circle.within(part.start, each.ident, end):
+                self._tell(each, _claim(part, False, True))  # somebody else has it now
         if self.serving == serving:
             self._lose(part, handed=True)
         self.frozen = ()
@@ -396,89 +499,95 @@ class Arcs:
     def spans(self, config: Config) -> list[Span]:
         return spans_of(config.start, config.end, self._bits)
 
+    def _mine(self) -> list[Span]:
+        """Places that it serves, or is to serve because they were handed over to it."""
+        parts = [*self._rights, *([] if self.serving is None else [self.serving])]
+        return [span for each in parts for span in self.spans(each)]
+
+    def _given_to(self, spans: Sequence[Span]) -> Contact | None:
+        """Who got some of these from it, or whom it waits for itself."""
+        for part, to in reversed(self._handed):
+            if overlap(self.spans(part), spans):
+                return to
+        return self._ahead if self.serving is None else None
+
     def _lose(self, config: Config, handed: bool = False) -> None:
         """Another peer serves this arc now; `handed`: it has all of its keys from this one."""
         if not handed:
             self._lost(self.spans(config))
             self._incomplete = True
         serving = self.serving
-        self._rights = [each for each in self._rights if not overlap(self.spans(each), self.spans(config))]
-        if serving is None:
-            return
-        if config.end != self._me.ident and self._node().circle.within(serving.start, config.end, self._me.ident):
-            self.serving = Config(config.end, self._me.ident, serving.epoch, self._me, serving.holders)
+        self._rights = [left for each in self._rights if (left := self._left(each, config)) is not None]
+        if serving is not None and overlap(self.spans(serving), self.spans(config)):
+            self.serving = self._left(serving, config)
             self._contested = self._contested or not self.in_use
-        else:
-            self.serving = None
         self.wake()
 
-    def _yield_to(self, known: dict[Mark, tuple[Config, bool]]) -> None:
+    def _left(self, config: Config, lost: Config) -> Config | None:
+        """What is left of an arc at its end."""
+        if not overlap(self.spans(config), self.spans(lost)):
+            return config
+        if lost.end != config.end and self._node().circle.within(config.start, lost.end, config.end):
+            return replace(config, start=lost.end)
+        return None
+
+    def _yield_to(self, known: Heard) -> None:
         """Somebody serves some of it: what others serve with a greater epoch than this peer has is no longer its own."""
-        for config, in_use in known.values():
+        for config, in_use in known.all():
             if not in_use or config.owner == self._me:
                 continue
-            spans, serving = self.spans(config), self.serving
             self._rights = [
-                each for each in self._rights if each.epoch >= config.epoch or not overlap(self.spans(each), spans)
+                left
+                for each in self._rights
+                if (left := each if each.epoch >= config.epoch else self._left(each, config)) is not None
             ]
-            if serving is not None and serving.epoch < config.epoch and overlap(self.spans(serving), spans):
+            serving = self.serving
+            if serving is not None and serving.epoch < config.epoch and overlap(self.spans(serving), self.spans(config)):
                 self._lose(config)
 
-    def _learn(self, known: dict[Mark, tuple[Config, bool]], config: Config, in_use: bool) -> None:
-        mark, size = _mark(config), 1 << self._bits
-        before = known.get(mark)
-        if before is not None:
-            in_use = in_use or before[1]
-            if ((before[0].end - before[0].start) % size or size) >= ((config.end - config.start) % size or size):
-                config = before[0]
-        known[mark] = config, in_use
+    def _learn_own(self, start: int, known: Heard) -> set[Mark]:
+        """What this peer has promised."""
+        own = set()
+        for each, in_use in self.claims.known(start, self._me.ident):
+            known.learn(each, in_use)
+            own.add(mark_of(each))
+        return own
 
-    def _ballot(self, start: int, others: Sequence[Contact], known: dict[Mark, tuple[Config, bool]]) -> Config:
-        epoch = 1 + max((epoch for epoch, _ in known), default=0)
-        return Config(start, self._me.ident, epoch, self._me, tuple(others))
+    def _ballot(self, start: int, others: Sequence[Contact], known: Heard) -> Config:
+        return Config(start, self._me.ident, known.epoch() + 1, self._me, tuple(others))
 
-    def _configs(self, target: Sequence[Span], known: dict[Mark, tuple[Config, bool]]) -> list[Config]:
-        return to_be_asked(target, dict(known.values()), self._bits)
-
-    def _to_ask(
-        self, target: Sequence[Span], known: dict[Mark, tuple[Config, bool]], others: Sequence[Contact]
-    ) -> set[Contact]:
-        found = {*others}
-        for config in self._configs(target, known):
-            found |= {config.owner, *config.holders}
-        return found - {self._me}
-
-    def _is_taking(self, target: Sequence[Span], known: dict[Mark, tuple[Config, bool]], rights: set[Mark]) -> bool:
-        configs = self._configs(target, known)
-        return bool(self._unknown(target, known)) or any(
-            _mark(each) not in rights and each.owner != self._me for each in configs
-        )
-
-    def _unknown(self, target: Sequence[Span], known: dict[Mark, tuple[Config, bool]]) -> list[Span]:
-        """Places of which it is not known who surely served them."""
-        return without(target, [span for config, in_use in known.values() if in_use for span in self.spans(config)])
-
-    def _is_enough(self, config: Config, in_use: bool, rights: set[Mark], promised: dict[Contact, set[Mark]]) -> bool:
-        mark = _mark(config)
+    def _is_enough(
+        self,
+        config: Config,
+        known: Heard,
+        rights: Collection[Mark],
+        promised: dict[Contact, set[Mark]],
+        excused: Collection[Contact] = (),
+    ) -> bool:
+        mark, in_use = mark_of(config), known.in_use(config)
         if not in_use and mark in promised.get(config.owner, ()):
             return True  # who wanted it has given it up
-        who = {each for each, marks in promised.items() if mark in marks or not in_use}
-        return enough(config, mark in rights, who, self._quorum)
+        who = {each for each, marks in promised.items() if mark in marks or not in_use}.union(excused)
+        return who >= {config.owner, *config.holders} or enough(config, mark in rights, who, self._quorum)
 
-    def _is_over(self) -> bool:
-        """Whether it has waited for promises as long as it may."""
-        if self._since is None:
-            self._since = self._clock()
-        return self._clock() - self._since >= self._options.patience
+    def _excused(self, config: Config, known: Heard, promised: dict[Contact, set[Mark]]) -> set[Contact]:
+        """Those of it that have been silent for `patience`, or have forgotten it."""
+        mark, found = mark_of(config), set()
+        for each in (config.owner, *config.holders):
+            if each not in promised:
+                what: object = each
+            elif known.in_use(config) and mark not in promised[each]:
+                what = each, mark
+            else:
+                continue
+            if self._patience.is_over(what):
+                found.add(each)
+        return found
 
 
 def _no_more(there: set[Contact]) -> Callable[[Sequence[tuple[Contact, ClaimAnswer]]], bool]:
     """Whether to wait no longer: somebody refuses, or all that are there have answered."""
     return lambda came: any(answer.reason for _, answer in came) or there <= {each for each, _ in came}
-
-
-def _mark(config: Config) -> Mark:
-    return config.epoch, config.owner
 
 
 def _claim(config: Config, taking: bool, in_use: bool = False) -> Callable[[int], DataMessage]:

@@ -18,6 +18,8 @@ MOST = 64
 """Claims that a node remembers; beyond it forgets those of the smallest epochs."""
 Span = tuple[int, int]
 """Places from one to another, both included."""
+Mark = tuple[int, Contact]
+"""The epoch and owner of a configuration: what it is known by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,10 @@ class Config:
     epoch: int
     owner: Contact
     holders: Sequence[Contact]
+
+
+def mark_of(config: Config) -> Mark:
+    return config.epoch, config.owner
 
 
 def spans_of(start: int, end: int, bits: int) -> list[Span]:
@@ -152,6 +158,57 @@ class Claims:
             if other is not claim and other.config.epoch <= claim.config.epoch:
                 other.spans = without(other.spans, claim.spans)
         self._claims = [each for each in self._claims if each.spans]
+
+
+class Heard:
+    """Of an arc that a node wants: what configurations there are, as it knows itself and others tell it."""
+
+    def __init__(self, start: int, end: int, bits: int) -> None:
+        self.target = spans_of(start, end, bits)
+        self._bits = bits
+        self._known: dict[Mark, tuple[Config, bool]] = {}
+
+    def learn(self, config: Config, in_use: bool) -> None:
+        """Of one that is known with several arcs, the larger one stays."""
+        mark, size = mark_of(config), 1 << self._bits
+        before = self._known.get(mark)
+        if before is not None:
+            in_use = in_use or before[1]
+            if ((before[0].end - before[0].start) % size or size) >= ((config.end - config.start) % size or size):
+                config = before[0]
+        self._known[mark] = config, in_use
+
+    def all(self) -> Iterable[tuple[Config, bool]]:
+        """Those that are known, and whether they are in use."""
+        return self._known.values()
+
+    def in_use(self, config: Config) -> bool:
+        return self._known[mark_of(config)][1]
+
+    def epoch(self) -> int:
+        """The greatest one."""
+        return max((epoch for epoch, _ in self._known), default=0)
+
+    def configs(self) -> list[Config]:
+        """Those that may be in use in some places of the arc."""
+        return to_be_asked(self.target, dict(self._known.values()), self._bits)
+
+    def nodes(self) -> set[Contact]:
+        """Owners and holders of these."""
+        return {each for config in self.configs() for each in (config.owner, *config.holders)}
+
+    def unknown(self) -> list[Span]:
+        """Places of which it is not known who surely served them."""
+        spans = (span for config, in_use in self._known.values() if in_use for span in _spans(config, self._bits))
+        return without(self.target, spans)
+
+    def is_taking(self, rights: Collection[Mark], me: Contact) -> bool:
+        """Whether some of it is, or was, another node's that did not hand it over."""
+        return bool(self.unknown()) or any(each.owner != me and mark_of(each) not in rights for each in self.configs())
+
+
+def _spans(config: Config, bits: int) -> list[Span]:
+    return spans_of(config.start, config.end, bits)
 
 
 def to_be_asked(target: Sequence[Span], known: Mapping[Config, bool], bits: int) -> list[Config]:

@@ -154,6 +154,12 @@ class ClaimAnswer(DataMessage):
     reason: str
     known: Sequence[Known]
     """Before this claim."""
+    waiting: bool = False
+    """The answerer has no arc yet: it cannot know who serves which."""
+    owner: Contact | None = None
+    """Where it was asked who serves an arc: who does, or is to, as far as it knows."""
+    after: Sequence[Contact] = ()
+    """Its successors, to be asked next."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ class Peer:
     def receive(self, sender: Contact, message: Message, now: Now) -> Iterator[Event]:
         """What another peer said."""
         self._now = now
-        self.arcs.gone.discard(sender)
+        self.arcs.heard(sender)
         if isinstance(message, DataMessage):
             self._data(sender, message)
         elif not self.left:  # else it is gone for those who look after the circle
@@ -383,12 +383,12 @@ class Peer:
         """Whom to ask about a place that is not this peer's, as far as it knows."""
         if self.arcs.serves(position):
             return None
-        claim = self.arcs.claims.at(position)
-        if claim is not None and claim.owner != self.me:
-            return (claim.owner,)
+        owner = self.arcs.owner_of(position)
+        if owner is not None:
+            return (owner,)
         successor = self.node.successors[0]
-        is_mine = self.node.is_responsible(position >> POSITION_BITS - self.circle.bits)
-        return (successor if is_mine and successor != self.me else None,)
+        passed_on = self.arcs.serving is None or self.node.is_responsible(position >> POSITION_BITS - self.circle.bits)
+        return (successor if passed_on and successor != self.me else None,)
 
     def _serve_get(self, sender: Contact, question: Get) -> Work:
         if self._served >= self.options.requests or not self._is_sane(question):

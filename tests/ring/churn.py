@@ -25,6 +25,8 @@ class Trouble:
     kill: float = 0.0
     join: float = 0.0
     leave: float = 0.0
+    crowd: float = 0.0
+    """Ten join at once."""
     cut: float = 0.0
     """Some nodes and the others do not hear each other."""
     cut_for: float = 3.0
@@ -76,7 +78,7 @@ class Trial:
         due = [(network.now + self.rng.uniform(0, 1), client) for client in range(self.clients)]
         kinds: tuple[tuple[float, Callable[[], None]], ...] = (
             (self.trouble.kill, self.kill), (self.trouble.join, self.join), (self.trouble.leave, self.leave),
-            (self.trouble.cut, self.cut),
+            (self.trouble.cut, self.cut), (self.trouble.crowd, self.crowd),
         )  # fmt: skip
         comes = [(network.now + self.rng.expovariate(1 / mean), mean, what) for mean, what in kinds if mean]
         until = network.now + self.seconds
@@ -181,6 +183,10 @@ class Trial:
         self.say(f"{contact.ident} joins")
         peer = Peer(CIRCLE, contact, self.ring, self.data, Random(self.rng.getrandbits(64)))
         self.network.join(peer, self.rng.choice(sorted(there)))
+
+    def crowd(self) -> None:
+        for _ in range(10):
+            self.join()
 
     def leave(self) -> None:
         there = [contact for contact, seat in self.network.seats.items() if not seat.peer.left]

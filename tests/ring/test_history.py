@@ -17,6 +17,8 @@ TROUBLES = {
     "cut off": Trouble(cut=8),
     "data cut off": Trouble(cut=6, cut_circle=False),
     "losses": Trouble(loss=0.05, join=8, leave=9),
+    "crowds": Trouble(crowd=6, leave=1.5),
+    "crowds dying": Trouble(crowd=8, kill=6, cut=12),
     "all": Trouble(kill=12, join=6, leave=9, cut=8, cut_circle=False, loss=0.03),
 }
 
