@@ -79,7 +79,7 @@ class Posted:
 
     @property
     def accepted(self) -> bool:
-        return self.reply.code in (250, 251, 252)
+        return self.reply.positive
 
 
 Progress = Callable[[int, int], None]

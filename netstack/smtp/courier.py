@@ -295,7 +295,7 @@ def _recipient_parameters(recipient: Destination, utf8: bool, extensions: Mappin
 
 def _outcome(reply: Reply, host: str, dsn: bool) -> Outcome:
     """What a server's reply means for a recipient."""
-    if reply.code in (250, 251, 252):
+    if reply.positive:
         return Outcome(Fate.RELAYED, reply.enhanced or "2.0.0", str(reply), host, relayed_dsn=dsn)
     lasting = reply.lasting
     status = reply.enhanced or ("5.0.0" if lasting else "4.0.0")

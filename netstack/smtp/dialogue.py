@@ -54,7 +54,7 @@ class DialogueError(Exception):
 
 def accepted(reply: Reply) -> None:
     """Go on only with a server that takes us; raises DialogueError."""
-    if reply.code // 100 != 2:
+    if not reply.positive:
         raise DialogueError(str(reply), reply)
 
 
@@ -70,9 +70,9 @@ class Sent:
     def of(self, index: int) -> Reply:
         """What counts for a recipient: its own refusal, or what became of the message."""
         own = self.recipients[index]
-        if own is not None and own.code not in (250, 251):
+        if own is not None and not own.positive:
             return own
-        if self.sender is not None and self.sender.code != 250:
+        if self.sender is not None and not self.sender.positive:
             return self.sender
         return self.final or Reply(451, ("the connection was lost",), "4.4.2")
 

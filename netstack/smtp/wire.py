@@ -50,6 +50,11 @@ class Reply:
         return self.code < 400
 
     @property
+    def positive(self) -> bool:
+        """It is done: the first digit says so (RFC 5321 §4.3.2)."""
+        return self.code // 100 == 2
+
+    @property
     def lasting(self) -> bool:
         """A failure that trying again does not mend (5yz)."""
         return self.code >= 500

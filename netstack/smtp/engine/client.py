@@ -344,25 +344,24 @@ class ClientEngine(Recorder):
 
     def _take_transaction(self, kind: Kind, reply: Reply) -> Iterator[Event]:
         if kind is Kind.MAIL:
-            if reply.code != 250:
+            if not reply.positive:
                 self._failure = reply
                 self._unsent.clear()
             yield SenderAnswered(reply)
         elif kind is Kind.RCPT:
             if self._failure is None:
-                taken = reply.code in (250, 251)
-                self._taken += taken
+                self._taken += reply.positive
                 yield RecipientAnswered(self._answered, reply)
             self._answered += 1
         elif kind is Kind.DATA:
             yield from self._take_data(reply)
             return
         elif kind is Kind.CHUNK:
-            if reply.code != 250 and self._failure is None:
+            if not reply.positive and self._failure is None:
                 self._failure = reply
                 self._dirty = True
         elif kind is Kind.END:
-            yield self._done(self._failure or reply)
+            yield self._done(self._failure or reply, sent=self._failure is None)
             return
         yield from self._go_on(reply)
 
@@ -399,7 +398,10 @@ class ClientEngine(Recorder):
             self._failure, self._dirty = reply, True
         yield self._done(self._failure)
 
-    def _done(self, reply: Reply) -> MessageAnswered:
+    def _done(self, reply: Reply, sent: bool = False) -> MessageAnswered:
+        """What came of the message; unless it was `sent`, a yes is none, be it to DATA (RFC 5321 §3.3)."""
+        if reply.code < 400 and not (sent and reply.positive):
+            reply = Reply(451, (f"the server answers out of turn: {reply}",), "4.5.0")
         self._phase, self._message = Phase.NONE, None
         self._unsent.clear()
         self._sent = Record()
