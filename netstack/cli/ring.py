@@ -72,12 +72,18 @@ def look_up(client: Client, host: str, options: argparse.Namespace) -> int:
 
 def show(client: Client, host: str, options: argparse.Namespace) -> int:
     """What nodes know: of all, unless one is named."""
-    hosts = [host] if options.host else _nodes(client)
-    found = {each: client.call("ring.show", host=each) for each in hosts}
+    found = (
+        {host: client.call("ring.show", host=host)}
+        if options.host
+        else {each: _shown(client, each) for each in _nodes(client)}
+    )
     if options.json:
         render.print_json(found)
         return PASS
     for name, node in found.items():
+        if "error" in node:
+            print(node["error"])
+            continue
         before = node["predecessor"]
         after = " ".join(str(each["ident"]) for each in node["successors"])
         print(
@@ -159,5 +165,18 @@ def _nodes(client: Client) -> list[str]:
     return found
 
 
+def _shown(client: Client, host: str) -> dict[str, Any]:
+    """What a node knows; of one that has left {"error": what was said}."""
+    try:
+        found: dict[str, Any] = client.call("ring.show", host=host)
+    except CommandError as error:
+        if error.kind != "failed":
+            raise
+        return {"error": str(error)}
+    return found
+
+
 def _node(client: Client) -> str:
-    return _nodes(client)[0]
+    """The first that is on the circle; the first of all where none is."""
+    nodes = _nodes(client)
+    return next((each for each in nodes if _shown(client, each).get("placed")), nodes[0])

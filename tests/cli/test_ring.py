@@ -66,8 +66,12 @@ def test_nodes_and_one_that_leaves(world: None) -> None:
     left = netstack("ring", "leave", "node4.ring.test")
     assert (left.returncode, left.stdout) == (0, "node4.ring.test has left the circle\n"), left.stderr
     assert "node4.ring.test has left the circle: `netstack ring join" in netstack("ring", "show", "node4.ring.test").stderr
-    found = json.loads(netstack("ring", "show", "node5.ring.test", "--json").stdout)["node5.ring.test"]
-    assert found["predecessor"]["ident"] == 4
+    rows = netstack("ring", "show").stdout.splitlines()
+    assert [row.split()[0] for row in rows] == [f"node{number}.ring.test" for number in range(1, 9)]
+    assert rows[3].startswith("node4.ring.test has left the circle: ")
+    found = json.loads(netstack("ring", "show", "--json").stdout)
+    assert found["node5.ring.test"]["predecessor"]["ident"] == 4
+    assert list(found["node4.ring.test"]) == ["error"]
     assert netstack("ring", "get", "kept").stdout == "here"
     for through, said in (
         ("node9.ring.test", "node9.ring.test is no node of the ring that runs; expected one of node1.ring.test, "),
@@ -81,3 +85,6 @@ def test_nodes_and_one_that_leaves(world: None) -> None:
     assert (joined.returncode, joined.stdout) == (0, "node4.ring.test has a place on the circle, before 8\n"), joined.stderr
     assert "has a place on the circle textbook: have it leave" in netstack("ring", "join", "node4.ring.test").stderr
     assert netstack("ring", "get", "kept", "--at", "node4.ring.test").stdout == "here"
+    assert netstack("ring", "leave", "node1.ring.test").returncode == 0
+    assert netstack("ring", "get", "kept").stdout == "here", "the first that is on the circle is asked"
+    assert netstack("ring", "join", "node1.ring.test").returncode == 0
