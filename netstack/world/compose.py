@@ -332,7 +332,7 @@ def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]
 
     places, own = composer.ring_places, composer.ring_places[host.name]
     doors = [place for place in islice(places.values(), RING_DOORS + 1) if place != own][:RING_DOORS]
-    textbook = composer.world.profile.name == "textbook"
+    textbook = composer.world.profile.name == "textbook" or "ident" in service.options
     return {
         "network": composer.world.name,
         "contact": own,

@@ -43,12 +43,18 @@ class Profile:
     """Whether resolvers ask the root for its own servers first (RFC 8109)."""
     mail_authentication: bool
     """Whether mail is signed and checked (SPF, DKIM, DMARC), and its servers have to prove themselves (DANE, MTA-STS)."""
+    ring_tls: bool
+    """Whether nodes of the ring talk under TLS, each with a certificate that has its identifier."""
 
 
 PROFILES: Mapping[str, Profile] = MappingProxyType(
     {
-        "textbook": Profile("textbook", cleartext_logins=True, validation=False, priming=False, mail_authentication=False),
-        "hardened": Profile("hardened", cleartext_logins=False, validation=True, priming=True, mail_authentication=True),
+        "textbook": Profile(
+            "textbook", cleartext_logins=True, validation=False, priming=False, mail_authentication=False, ring_tls=False
+        ),
+        "hardened": Profile(
+            "hardened", cleartext_logins=False, validation=True, priming=True, mail_authentication=True, ring_tls=True
+        ),
     }
 )
 
@@ -185,6 +191,8 @@ def completed(world: World) -> World:
             if name is not None:
                 host = hosts.get(name) or Host(name, site.name, derived=True)
                 hosts[name] = _with_service(host, plugin)
+    if world.profile.ring_tls:
+        hosts.update((name, _with_ring_tls(host)) for name, host in hosts.items() if host.service("ring") is not None)
     made = replace(world, hosts=MappingProxyType(hosts))
     if world.profile.mail_authentication:
         from netstack.world import mail
@@ -207,6 +215,15 @@ def _with_service(host: Host, plugin: str) -> Host:
     if host.service(plugin) is not None:
         return host
     return replace(host, services=(*host.services, Service(plugin, plugin)))
+
+
+def _with_ring_tls(host: Host) -> Host:
+    """Where its node listens, unless the world says that itself."""
+    services = (
+        replace(each, options={"listen": ["tls:4160"], **each.options}) if each.plugin == "ring" else each
+        for each in host.services
+    )
+    return replace(host, services=tuple(services))
 
 
 def world_of(

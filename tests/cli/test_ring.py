@@ -39,7 +39,8 @@ def test_the_way_to_a_key(world: None) -> None:
     lines = traced.stdout.splitlines()
     assert lines[0].startswith("14 belongs to 15 ")
     assert lines[1].startswith("3 - ")
-    assert sum("Forward" in line for line in lines[2:]) == found["forwards"], traced.stdout
+    forwards = sum("Forward" in line for line in lines[2:])  # of this one: its shortcuts may be newer
+    assert f": {forwards} forward" in lines[1], traced.stdout
     assert netstack("ring", "lookup", "some key").returncode == 0
 
 

@@ -4,19 +4,21 @@ from typing import Any
 
 import pytest
 
+from netstack.lab.ring_world import settled
 from netstack.world import loader
+from netstack.world.compose import certified
 from netstack.world.model import without
 from netstack.world.session import Session, open_session
 
 IDENTS = (1, 3, 4, 5, 8, 10, 12, 15)
 
 
-def world(**options: Any) -> Any:
+def world(profile: str = "textbook", **options: Any) -> Any:
     hosts = {
         f"node{number}.umass.edu": {"services": {"ring": {"ident": ident, **options}}}
         for number, ident in enumerate(IDENTS, 1)
     }
-    return loader.extended("small", {"hosts": hosts}, "ring")
+    return loader.extended("small", {"profile": profile, "hosts": hosts}, "ring")
 
 
 def nodes(running: Any) -> dict[int, Any]:
@@ -40,11 +42,21 @@ def test_the_textbooks_circle() -> None:
     assert not any(host.service("ring") for host in without(textbook, "ring").hosts.values())
 
 
+def test_the_textbooks_circle_is_certified_where_it_is_hardened() -> None:
+    hardened = loader.extended("textbook", {"profile": "hardened"}, "hard")
+    carried = dict(certified(hardened, [f"node{number}.ring.test" for number in range(1, 9)]))
+    assert [names[-1] for names in carried.values()] == [f"ring://hard/{ident}" for ident in IDENTS]
+    assert certified(loader.load("textbook"), ["node1.ring.test"]) == []
+
+
 @pytest.mark.parametrize("on", ["simulated", "loopback"])
 def test_a_circle_is_settled_within_a_second(on: str) -> None:
     with open_session(world(), on, shaped=False) as session:
-        assert session.drive(lambda running: running.awaited()) == 0
-        session.ask("cse.nyu.edu", _sleep, 1.0)
+        if on == "simulated":
+            assert session.drive(lambda running: running.awaited()) == 0
+            session.ask("cse.nyu.edu", _sleep, 1.0)
+        else:
+            assert settled(session, IDENTS, 2, within=60.0) >= 0
         assert circle(session) == EXPECTED
         session.record()
         found = session.drive(lambda running: nodes(running)[3].pass_on(14))
@@ -55,7 +67,7 @@ def test_a_circle_is_settled_within_a_second(on: str) -> None:
         assert rows[0].destination[1] == 4160 or rows[0].source[1] == 4160
 
 
-@pytest.mark.parametrize("profile", ["given", "hashed"])
+@pytest.mark.parametrize("profile", ["given", "hashed", "hardened"])
 def test_nodes_of_a_world_with_certificates(profile: str) -> None:
     """On real sockets, with the world's authority."""
     options = {"listen": ["tls:4160"]}
@@ -64,14 +76,18 @@ def test_nodes_of_a_world_with_certificates(profile: str) -> None:
         names = [f"node{number}.umass.edu" for number in range(1, 6)]
         ring = {"listen": ["tls:4160"], "bits": 160}
         made = loader.extended("small", {"hosts": {name: {"services": {"ring": ring}} for name in names}}, "ring")
+    elif profile == "hardened":
+        made = world(profile="hardened")
     with open_session(made, "loopback", shaped=False) as session:
-        session.ask("cse.nyu.edu", _sleep, 2.0)
-        session.record()
         idents = sorted(nodes(session.running))
+        assert settled(session, idents, 2, within=60.0) >= 0
+        session.record()
         assert idents == list(IDENTS) or (profile == "hashed" and len(idents) == 5 and max(idents) > 1 << 100)
         found = session.drive(lambda running: nodes(running)[idents[0]].pass_on(idents[3]))
         assert found.responsible.ident == idents[3]
-        assert all(row.secure for row in session.rows() if row.protocol == "ring")
+        rows = [row for row in session.rows() if row.protocol == "ring"]
+        assert len(rows) > found.forwards
+        assert all(row.secure for row in rows)
 
 
 def test_a_host_that_stops_leaves_and_comes_back() -> None:
