@@ -61,9 +61,14 @@ class Answer:
 class Fleet:
     """Nodes that come and go. `settings` are fields of the ring's and the data's options."""
 
-    def __init__(self, directory: Path, secure: bool = False, tokens: int = 128, **settings: Any) -> None:
-        """`tokens`: that the issuer of `secure` nodes knows, one for each node that is ever started."""
+    def __init__(
+        self, directory: Path, secure: bool = False, tokens: int = 128, patience: float = 60.0, **settings: Any
+    ) -> None:
+        """`tokens`: that the issuer of `secure` nodes knows, one for each node that is ever started. `patience`: seconds
+        until a key that cannot be asked for is given up.
+        """
         self.directory = directory
+        self.patience = patience
         self.settings = settings
         self.nodes: dict[str, Process] = {}
         """Those that should be up."""
@@ -143,7 +148,7 @@ class Fleet:
                 os.kill(each.pid, signal.SIGKILL)
             self.nodes.pop(each.name, None)
 
-    def leave(self, node: Process, seconds: float = 30.0) -> float:
+    def leave(self, node: Process, seconds: float = 60.0) -> float:
         """SIGTERM, and until it is gone: seconds."""
         begun = time.monotonic()
         os.kill(node.pid, signal.SIGTERM)
@@ -182,9 +187,9 @@ class Fleet:
         done = list(self._pool.map(lambda share: [work(item) for item in share], shares))
         return [done[at % at_once][at // at_once] for at in range(len(items))]
 
-    def insist(self, path: str, method: str = "GET", body: bytes | None = None, seconds: float = 30.0) -> Answer:
+    def insist(self, path: str, method: str = "GET", body: bytes | None = None) -> Answer:
         """Ask a node, then others, until it is no 503 and somebody answers."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + self.patience
         at = hash(path)
         while True:
             nodes = list(self.nodes.values())
@@ -236,7 +241,7 @@ class Fleet:
 
         return all(self.each(is_right, range(len(there))))
 
-    def settle(self, seconds: float = 30.0) -> float:
+    def settle(self, seconds: float = 60.0) -> float:
         """Until all know their neighbours: seconds."""
         begun = time.monotonic()
         while not self.is_settled():
