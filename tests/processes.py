@@ -37,7 +37,7 @@ class Running:
         assert self.process.stdout is not None
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
-    def wait_for(self, text: str, count: int = 1, seconds: float = 20.0) -> None:
+    def wait_for(self, text: str, count: int = 1, seconds: float = 60.0) -> None:
         """Until `count` lines hold `text`; fails with the log when the process ends or time is up first."""
         end = time.monotonic() + seconds
         while sum(text in line for line in self.lines) < count:
