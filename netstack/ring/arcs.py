@@ -51,7 +51,7 @@ class Arcs:
         """`wake` is called when `work` has something to do; `tell` asks without waiting for an answer; `vary` gives numbers
         about 1, so that two that want one arc do not do so in step for ever; `lost` is told of places that another node has
         taken over."""
-        self.claims = Claims(node().circle.bits)
+        self.claims = Claims(node().circle.bits, node().me)
         self.serving: Config | None = None
         self.frozen: Sequence[Span] = ()
         """Of what it serves: it is being handed over."""

@@ -15,7 +15,7 @@ from netstack.ring.identifiers import Contact
 from netstack.ring.records import POSITION_BITS
 
 MOST = 64
-"""Claims that a node remembers; beyond it forgets those of the smallest epochs."""
+"""Claims that a node remembers; beyond it forgets those in which it has no part, of the smallest epochs first."""
 Span = tuple[int, int]
 """Places from one to another, both included."""
 Mark = tuple[int, Contact]
@@ -87,8 +87,9 @@ class _Claim:
 class Claims:
     """What a node has promised."""
 
-    def __init__(self, bits: int) -> None:
+    def __init__(self, bits: int, me: Contact) -> None:
         self._bits = bits
+        self._me = me
         self._claims: list[_Claim] = []
 
     def __len__(self) -> int:
@@ -133,7 +134,7 @@ class Claims:
         if in_use:
             self._use(claim)
         if len(self._claims) > MOST:
-            self._claims.remove(min(self._claims, key=lambda each: each.config.epoch))
+            self._claims.remove(min(self._claims, key=self._worth))
         return True
 
     def holds(self, owner: Contact, epoch: int) -> bool:
@@ -151,6 +152,11 @@ class Claims:
     def holding(self, me: Contact, since: float) -> bool:
         """Whether an owner counts on this node, as it has said since then."""
         return any(me in claim.config.holders and claim.seen >= since for claim in self._claims)
+
+    def _worth(self, claim: _Claim) -> tuple[bool, int]:
+        """Others ask it for those that count on it; what it only heard of, it names to who asks where an arc is."""
+        config = claim.config
+        return self._me == config.owner or self._me in config.holders, config.epoch
 
     def _use(self, claim: _Claim) -> None:
         claim.in_use = True

@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from netstack.lab.data_network import DataNetwork
+from netstack.ring.claims import MOST, Claims, Config
 from netstack.ring.data_messages import Failed, Got
 from netstack.ring.identifiers import Contact
 from netstack.ring.peer import Peer
@@ -95,3 +96,17 @@ def test_no_key_is_missing_while_many_join(nodes: int, more: int, seed: int) -> 
     assert crowd.forced() == 0
     crowd.network.run(crowd.network.now + 30)
     check_places(crowd.network, KEYS)
+
+
+def test_a_node_that_hears_of_many_arcs_remembers_those_that_it_has_a_part_in() -> None:
+    """Who gives its arc to many in parts hears from all of them, with greater epochs than that of its own."""
+    me, other = Contact(0, "me"), Contact(1, "other")
+    claims = Claims(16, me)
+    mine, held = Config(60_000, 0, 2, me, (other,)), Config(59_000, 60_000, 1, other, (me,))
+    for config in (mine, held):
+        assert claims.promise(config, True, 0.0)
+    for number in range(3 * MOST):
+        assert claims.promise(Config(number, number + 1, 3, Contact(number + 1, "new"), ()), True, 0.0)
+    assert len(claims) == MOST
+    assert claims.holds(me, 2)
+    assert claims.holds(other, 1)
