@@ -21,6 +21,8 @@ COST = 0.002
 GATHERING = 0.005
 """Seconds that what others will soon join waits for them."""
 _PAGE = 4096
+CHECKPOINT = 4000
+"""Pages of the log after which a commit copies them into the file, once each, however often they changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Database:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA wal_checkpoint")  # syncs what a process wrote that was killed before it could
+            connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT}")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA temp_store = MEMORY")
             [size] = connection.execute("PRAGMA page_size").fetchone()
