@@ -25,7 +25,7 @@ FULL: Sequence[tuple[int, float]] = ((1, 0.2), (2, 0.3), (2, 0.5), (3, 0.3), (3,
 CIRCLES, QUICK_CIRCLES = 40, 3
 LISTED = 8
 """Successors that a peer knows."""
-WRITING, MENDING, READING = 5.0, 20.0, 15.0
+WRITING, MENDING, READING = 5.0, 30.0, 15.0
 """Seconds."""
 SETS = 500
 """Of peers that fail, drawn to see how much the part of lost keys varies on one circle."""

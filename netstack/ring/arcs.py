@@ -406,7 +406,9 @@ class Arcs:
                 silent = not self._patience.is_over(each) or silent
         lost = self._ahead is not None and self._ahead in asked and self._patience.is_over(self._ahead)
         self._nobody_knows = not silent and (has_arcs or lost)
-        if not self._nobody_knows:
+        if has_arcs or lost:
+            self._patience.is_over(start)  # it counts from the first such answer, as that of those who are silent does
+        else:
             self._patience.ended(start)
         return True
 
