@@ -363,6 +363,7 @@ class Node(Seeker):
                 others.append(node)
                 others.sort(key=lambda each: self.circle.distance(self.me.ident, each.ident))
                 self.successors = others[: self.options.successors]
+                self.torn = False
                 changed = True
         before = self.predecessor
         if before is not None and self.circle.within(before.ident, node.ident, self.me.ident):
