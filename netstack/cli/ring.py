@@ -131,8 +131,9 @@ def way(found: dict[str, Any]) -> Iterator[str]:
         yield f"{found['ident']}: nobody responsible was found, {found['timeouts']} nodes did not answer"
         return
     count = found["forwards"]
+    told = f"{count} {'forward' if count == 1 else 'forwards'} ({max(0, count - 1)} up to the one before it)"
     yield f"{found['ident']} belongs to {found['responsible']['ident']} {found['responsible']['address']}"
-    yield f"{path}: {count} {'forward' if count == 1 else 'forwards'}, {1000 * found['seconds']:.1f} ms"
+    yield f"{path}: {told}, {1000 * found['seconds']:.1f} ms"
 
 
 def _said(found: Any, options: argparse.Namespace, line: str) -> int:

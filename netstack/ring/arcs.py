@@ -63,10 +63,9 @@ class Arcs:
         self.founder = False
         """It begins a circle: until it has an arc, what nobody knows of is its own."""
         self.leaving = False
-        self.forced = 0
-        """Configurations that were taken up without all whose promise they needed: `patience` was over."""
-        self.taken = self.handed = 0
-        """Arcs taken over from nodes that are gone, and handed over."""
+        self.counts = {"forced": 0, "taken": 0, "handed": 0}
+        """Configurations taken up without all whose promise they needed (`patience` was over); arcs taken over from nodes
+        that are gone; handed over."""
         self._node = node
         self._me = node().me
         self._bits = node().circle.bits
@@ -355,8 +354,8 @@ class Arcs:
                 self._patience.ended((source, None))
         if not self.claims.promise(config, False, self._clock()):
             return False
-        self.forced += forced
-        self.taken += bool(taken)
+        self.counts["forced"] += forced
+        self.counts["taken"] += bool(taken)
         self.serving, self.frozen, self.in_use = config, (), False
         self.synced = set()
         self._rights = [each for each in self._rights if not overlap(self.spans(each), target)]
@@ -485,7 +484,7 @@ class Arcs:
             self._contested = True  # it may have it, or not
             return False
         self._given.discard(mark_of(part))
-        self.handed += 1
+        self.counts["handed"] += 1
         self._handed = [*self._handed[1 - JOINERS :], (part, to)]
         self._joiners.pop(to, None)
         for each in self._joiners:

@@ -289,13 +289,14 @@ class Node(Seeker):
     # Neighbours (§4.4, §4.5)
 
     def _stabilize(self, now: float) -> Iterator[Event]:
+        self.rounds += 1
         while self._gone and now - next(iter(self._gone.values())) > self.options.forget:
             del self._gone[next(iter(self._gone))]
         successor = self.successors[0]
         if self.torn and all(each.purpose is not Purpose.REJOIN for each in self._lookups.values()):
             yield from self._mend(now)
-        elif successor != self.me:
-            self._check(successor, now)
+        if self.successors[0] != self.me:
+            self._check(self.successors[0], now)
         elif self.predecessor is not None:  # two nodes that do not know it yet
             yield from self._heard(self.predecessor, now)
         before = self.predecessor  # which says each time that it is there, as long as it takes this node for its successor
@@ -321,6 +322,7 @@ class Node(Seeker):
         named = [] if answer.predecessor is None else [answer.predecessor]
         self._look_at((*named, *answer.successors), now)
         if sender == self.successors[0]:
+            self.torn = self.torn and answer.predecessor != self.me
             self._send(sender, Notify(self.me))
             end = self.circle.size  # past the node itself the successor names what comes after it
             if self.me not in answer.successors:
@@ -363,7 +365,6 @@ class Node(Seeker):
                 others.append(node)
                 others.sort(key=lambda each: self.circle.distance(self.me.ident, each.ident))
                 self.successors = others[: self.options.successors]
-                self.torn = False
                 changed = True
         before = self.predecessor
         if before is not None and self.circle.within(before.ident, node.ident, self.me.ident):
@@ -432,7 +433,8 @@ class Node(Seeker):
         distance, me = self.circle.distance, self.me.ident
         known = sorted({*self.shortcuts.nodes()}, key=lambda each: (distance(me, each.ident), each))
         back = next(iter(known), self.me) if self.predecessor is None else self.predecessor
-        self.successors = [back]
+        nearer = [each for each in self.successors if self.torn and distance(me, each.ident) < distance(me, back.ident)]
+        self.successors = nearer or [back]  # they have said meanwhile that they are there
         self.torn = back != self.me
         if back == self.me:
             yield Alone()

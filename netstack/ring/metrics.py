@@ -1,7 +1,7 @@
 """The metrics of this house; those of connections and octets are the kernel's."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from netstack.kernel.metrics import Exporter
 from netstack.ring.data_messages import REASONS as FAILURES
 from netstack.ring.faults import Fault
-from netstack.ring.messages import LookedUp, Message, Neighbours
+from netstack.ring.messages import LookedUp, Message
 from netstack.ring.stream import REASONS
 from netstack.ring.wire import MESSAGES
 from netstack.sansio.durations import Durations
@@ -28,6 +28,8 @@ class RingCounts(Exporter):
         self.lookups = Counter(dict.fromkeys(RESULTS, 0))
         self.operations = Counter(dict.fromkeys(("done", *FAILURES, "other"), 0))
         self.keys: Callable[[], int] = lambda: 0
+        self.rounds: Callable[[], int] = lambda: 0
+        self.arcs: Callable[[], Mapping[str, int]] = dict
         self.octets: Callable[[], int] = lambda: 0
         self.missing: Callable[[], int] = lambda: 0
         self.faults = Counter[str](dict.fromkeys(map(str, Fault), 0))
@@ -105,7 +107,7 @@ class RingCounts(Exporter):
             faults.add_metric([reason], count)
         yield from (refusals, dropped, faults)
         for name, text, value in (
-            ("stabilizations", "Looks at the successor.", self._messages["sent", Neighbours]),
+            ("stabilizations", "Rounds of looking after the successors and the predecessor.", self.rounds()),
             ("lookup_timeouts", "Nodes that did not answer during a look-up.", self.timeouts),
             ("nodes_gone", "Nodes found not to answer.", self.gone),
             ("dials", "Connections tried.", self.dials),
@@ -117,6 +119,10 @@ class RingCounts(Exporter):
         for result, count in self.renewals.items():
             renewals.add_metric([result], count)
         yield renewals
+        arcs = CounterMetricFamily("netstack_ring_arcs", "Arcs taken up or handed over, by how.", labels=["how"])
+        for how, count in self.arcs().items():
+            arcs.add_metric([how], count)
+        yield arcs
         yield GaugeMetricFamily(
             "netstack_ring_certificate_end_seconds", "When this node's certificate ends, since 1970.", self.certificate_end()
         )

@@ -24,7 +24,7 @@ class Seeker:
 
     __slots__ = (
         "_gone", "_known", "_lookups", "_number", "_order", "_out", "_passed", "_pending", "_rng", "circle", "left", "me",
-        "member", "options", "predecessor", "shortcuts", "successors", "torn",
+        "member", "options", "predecessor", "rounds", "shortcuts", "successors", "torn",
     )  # fmt: skip
 
     def __init__(self, circle: Circle, me: Contact, options: RingOptions, rng: Chance) -> None:
@@ -42,6 +42,8 @@ class Seeker:
         """It has a place on a circle: not while it joins, nor after it has left."""
         self.torn = False
         """All its successors are gone, and the next one is being looked up: it can say nothing about what follows it."""
+        self.rounds = 0
+        """Of stabilizing."""
         self._rng = rng
         self._out: list[tuple[Contact, Message]] = []
         self._number = int(rng.uniform(0, 1 << 30))  # answers to an earlier node with this identifier match nothing

@@ -138,6 +138,8 @@ class RingService(MultiService):
         counts.successors = lambda: sum(each != self.peer.me for each in self.peer.node.successors)
         counts.keys, counts.octets = lambda: len(self.peer.table), lambda: self.peer.table.octets
         counts.missing = self._missing
+        counts.rounds = lambda: self.peer.node.rounds
+        counts.arcs = lambda: self.peer.arcs.counts
         self.listeners: list[StreamListener] = []
         self._keeper = keeper
         self._credentials = credentials

@@ -36,7 +36,6 @@ class Strays:
         clock: Callable[[], float],
         drop: Callable[[Sequence[bytes]], None],
     ) -> None:
-        self.dropped = self.given = 0
         """Copies dropped, and those of them that the owner did not have."""
         self._circle = circle
         self._me = me
@@ -105,11 +104,9 @@ class Strays:
             answers = yield Ask([(owner, lambda n: Give(n, tuple(records)))], 2 * self._options.timeout)
             if answers.came and not answers.came[0][1].reason:
                 gone.extend(record.key for record in records)
-                self.given += len(records)
         mine = {each.key for each in self.held()}
         gone = [key for key in gone if key in mine]
         self._drop(gone)
-        self.dropped += len(gone)
         return bool(gone)
 
     # As the owner

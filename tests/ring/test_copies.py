@@ -85,7 +85,7 @@ def test_a_node_that_joins_gets_its_keys_and_others_drop_theirs() -> None:
         network.run(network.now + 1)
     network.run(network.now + 40)
     check_places(network, 200)
-    assert sum(seat.peer.arcs.forced for seat in network.seats.values()) == 0
+    assert sum(seat.peer.arcs.counts["forced"] for seat in network.seats.values()) == 0
     assert readable(network, 50, rng) == 50
 
 
@@ -104,7 +104,7 @@ def test_nodes_that_leave_hand_over() -> None:
         assert contact not in network.nodes
     network.run(network.now + 30)
     check_places(network, 200)
-    assert sum(seat.peer.arcs.forced for seat in network.seats.values()) == 0
+    assert sum(seat.peer.arcs.counts["forced"] for seat in network.seats.values()) == 0
     assert readable(network, 50, rng) == 50
 
 

@@ -7,7 +7,7 @@ import pytest
 from netstack.lab.ring_network import RingNetwork, settled
 from netstack.ring.engine import Node, RingOptions
 from netstack.ring.identifiers import Circle, Contact
-from netstack.ring.messages import Alone, Neighbours, NeighboursAnswer, NodeGone
+from netstack.ring.messages import Alone, Leaving, Neighbours, NeighboursAnswer, NodeGone, Notify
 
 CIRCLE = Circle(8)
 IDENTS = [10, 40, 80, 120, 200]
@@ -66,6 +66,22 @@ def test_all_its_successors_go_at_once(shortcuts: bool, gone: list[int]) -> None
         assert {key: network.done[each].responsible for key, each in asked.items()} == {
             0: Contact(10), 41: Contact(left[0]), 90: Contact(left[0]), 201: Contact(10),
         }  # fmt: skip
+
+
+def test_who_has_lost_all_successors_keeps_a_nearer_one_and_trusts_it_once_it_is_beside_it() -> None:
+    network = ring(RingOptions(1))
+    for each in IDENTS:
+        network.nodes[Contact(each)].successors = network.nodes[Contact(each)].successors[:1]
+    node = network.nodes[Contact(40)]
+    list(node.receive(Contact(80), Leaving(Contact(40), (Contact(120),)), 1.0))
+    asked = {to: each for to, each in node.outgoing() if isinstance(each, Neighbours)}
+    assert (node.successors, node.torn) == ([Contact(10)], True)
+    list(node.receive(Contact(200), Notify(Contact(200)), 1.1))
+    assert (node.successors, node.torn) == ([Contact(200)], True)
+    list(node.on_timer(1.2))
+    assert (node.successors, node.torn) == ([Contact(200)], True)
+    list(node.receive(Contact(120), NeighboursAnswer(asked[Contact(120)].number, Contact(40), (Contact(200),)), 1.3))
+    assert (node.successors, node.torn) == ([Contact(120)], False)
 
 
 def test_a_node_that_has_lost_all_others_says_so() -> None:
