@@ -60,8 +60,7 @@ class Running:
 
     def cpu(self) -> float:
         """Seconds of CPU that the process has taken, user and system."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_of(self.process.pid)
 
     def descriptors(self) -> int:
         """Open files and sockets of the process."""
@@ -101,6 +100,12 @@ def running(*arguments: str, ready: str, count: int = 1, **environment: str) -> 
 def twistd(*arguments: str) -> tuple[str, ...]:
     """The command line of a service in the foreground."""
     return (TWISTD, "--nodaemon", "--pidfile=", *arguments)
+
+
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has taken, user and system. Raises OSError."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def family(pid: int) -> set[int]:

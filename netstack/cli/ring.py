@@ -9,6 +9,7 @@ from typing import Any
 from netstack.cli import render
 from netstack.cli.client import Client
 from netstack.cli.errors import FAIL, PASS, USAGE, CommandError
+from netstack.ring.identifiers import place
 
 PLUGIN = "netstack-ring"
 
@@ -147,16 +148,12 @@ def _said(found: Any, options: argparse.Namespace, line: str) -> int:
 def _places(client: Client) -> dict[str, str]:
     """Nodes that run, and where they listen."""
     return {
-        name: _place(service["endpoints"][0])
+        name: place(endpoint["address"], endpoint["port"])
         for name, host in client.call("status")["hosts"].items()
         for service in host["services"]
-        if service["plugin"] == PLUGIN and service["endpoints"]
+        if service["plugin"] == PLUGIN
+        for endpoint in service["endpoints"][:1]
     }
-
-
-def _place(endpoint: dict[str, Any]) -> str:
-    address = endpoint["address"]
-    return f"[{address}]:{endpoint['port']}" if ":" in address else f"{address}:{endpoint['port']}"
 
 
 def _nodes(client: Client) -> list[str]:

@@ -13,6 +13,8 @@ from netstack.mail.prep import saslprep
 from netstack.sansio import LocalProtocolError
 
 PLAIN, LOGIN, SCRAM, SCRAM_PLUS = "PLAIN", "LOGIN", scram.NAME, scram.PLUS
+MECHANISMS = (SCRAM_PLUS, SCRAM, PLAIN, LOGIN)
+"""All, the best first."""
 MESSAGE = 4096
 """Octets of a message that a server reads; RFC 4616 §2 asks for parts of 255 octets at least."""
 BINDINGS = ("tls-exporter", "tls-server-end-point")

@@ -144,7 +144,7 @@ class Arcs:
         spans, serving = self.spans(config), self.serving
         if not config.epoch:
             is_mine = not self.leaving and overlap(self._mine(), spans)
-            if is_mine and config.start == (sender.ident - 1) % self._node().circle.size and len(self._joiners) < JOINERS:
+            if is_mine and config.start == self._node().circle.before(sender.ident) and len(self._joiners) < JOINERS:
                 self._joiners[sender] = None
                 self.wake()
             owner = me if is_mine else self._given_to(spans)
@@ -160,7 +160,7 @@ class Arcs:
             return ClaimAnswer(number, PROMISED, known)
         if overlap(self._mine(), spans):
             self._lose(config)
-        elif serving is None and overlap(spans, spans_of((me.ident - 1) % (1 << self._bits), me.ident, self._bits)):
+        elif serving is None and overlap(spans, spans_of(self._node().circle.before(me.ident), me.ident, self._bits)):
             self.wake()
         return ClaimAnswer(number, "", known, serving is None)
 
@@ -199,7 +199,7 @@ class Arcs:
         if start is None and not self.founder:
             if self.joining:
                 return options.sync
-            place = (self._me.ident - 1) % self._node().circle.size
+            place = self._node().circle.before(self._me.ident)
             if not (yield from self._nobody_serves(others, Heard(place, self._me.ident, self._bits), place)):
                 return 4 * again * self._vary()  # it will be handed over
         elif start is not None and self._is_new(start, others) and not (yield from self._take_up(start, others)):
@@ -245,7 +245,7 @@ class Arcs:
 
     def _start(self) -> int | None:
         """Where the arc begins that it serves or was handed over; None without one that reaches to its place."""
-        parts, reaches = [*self._rights, *([] if self.serving is None else [self.serving])], self._node().circle.reaches
+        parts, reaches = self._parts(), self._node().circle.reaches
         found, at = None, self._me.ident
         while True:
             starts = [each.start for each in parts if reaches(each.start, at, each.end)]
@@ -498,12 +498,14 @@ class Arcs:
     # Inside
 
     def spans(self, config: Config) -> list[Span]:
-        return spans_of(config.start, config.end, self._bits)
+        return config.spans(self._bits)
 
     def _mine(self) -> list[Span]:
         """Places that it serves, or is to serve because they were handed over to it."""
-        parts = [*self._rights, *([] if self.serving is None else [self.serving])]
-        return [span for each in parts for span in self.spans(each)]
+        return [span for each in self._parts() for span in self.spans(each)]
+
+    def _parts(self) -> list[Config]:
+        return self._rights if self.serving is None else [*self._rights, self.serving]
 
     def _given_to(self, spans: Sequence[Span]) -> Contact | None:
         """Who got some of these from it, or whom it waits for itself."""

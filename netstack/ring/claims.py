@@ -33,6 +33,10 @@ class Config:
     owner: Contact
     holders: Sequence[Contact]
 
+    def spans(self, bits: int) -> list[Span]:
+        """Places of the arc's keys."""
+        return spans_of(self.start, self.end, bits)
+
 
 def mark_of(config: Config) -> Mark:
     return config.epoch, config.owner
@@ -110,7 +114,7 @@ class Claims:
 
     def promise(self, config: Config, in_use: bool, now: float) -> bool:
         """Follow a configuration from now on; False when a greater epoch, or as great a one of another, was promised."""
-        spans = spans_of(config.start, config.end, self._bits)
+        spans = config.spans(self._bits)
         for claim in self._claims:
             other = claim.config
             greater = other.epoch > config.epoch or (other.epoch == config.epoch and other.owner != config.owner)
@@ -205,7 +209,7 @@ class Heard:
 
     def unknown(self) -> list[Span]:
         """Places of which it is not known who surely served them."""
-        spans = (span for config, in_use in self._known.values() if in_use for span in _spans(config, self._bits))
+        spans = (span for config, in_use in self._known.values() if in_use for span in config.spans(self._bits))
         return without(self.target, spans)
 
     def is_taking(self, rights: Collection[Mark], me: Contact) -> bool:
@@ -213,13 +217,9 @@ class Heard:
         return bool(self.unknown()) or any(each.owner != me and mark_of(each) not in rights for each in self.configs())
 
 
-def _spans(config: Config, bits: int) -> list[Span]:
-    return spans_of(config.start, config.end, bits)
-
-
 def to_be_asked(target: Sequence[Span], known: Mapping[Config, bool], bits: int) -> list[Config]:
     """Configurations that may be in use somewhere in some places: at each the latest that surely was, and all after it."""
-    regions = {config: spans_of(config.start, config.end, bits) for config in known}
+    regions = {config: config.spans(bits) for config in known}
     found: list[Config] = []
     left = {config: list(spans) for config, spans in regions.items()}
     later: list[Span] = []

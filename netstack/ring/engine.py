@@ -292,11 +292,11 @@ class Node(Seeker):
         self.rounds += 1
         while self._gone and now - next(iter(self._gone.values())) > self.options.forget:
             del self._gone[next(iter(self._gone))]
-        successor = self.successors[0]
         if self.torn and all(each.purpose is not Purpose.REJOIN for each in self._lookups.values()):
             yield from self._mend(now)
-        if self.successors[0] != self.me:
-            self._check(self.successors[0], now)
+        successor = self.successors[0]
+        if successor != self.me:
+            self._check(successor, now)
         elif self.predecessor is not None:  # two nodes that do not know it yet
             yield from self._heard(self.predecessor, now)
         before = self.predecessor  # which says each time that it is there, as long as it takes this node for its successor

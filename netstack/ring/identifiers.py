@@ -15,6 +15,11 @@ class Contact(NamedTuple):
     """Where it is reached: `HOST:PORT`; empty in circles that are only drawn."""
 
 
+def place(host: str, port: int) -> str:
+    """`HOST:PORT` of a name or an address, an IPv6 one in brackets (RFC 3986 §3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Circle:
     """Identifiers of so many bits, counted modulo 2^bits."""
@@ -26,6 +31,10 @@ class Circle:
         if not LEAST_BITS <= self.bits <= MOST_BITS:
             raise ValueError(f"bits: expected {LEAST_BITS} to {MOST_BITS}, got {self.bits}")
         object.__setattr__(self, "size", 1 << self.bits)
+
+    def before(self, ident: int) -> int:
+        """The identifier before one: where the arc begins that has it alone."""
+        return (ident - 1) % self.size
 
     def distance(self, start: int, end: int) -> int:
         """Steps clockwise from one to the other."""

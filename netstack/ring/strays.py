@@ -36,7 +36,6 @@ class Strays:
         clock: Callable[[], float],
         drop: Callable[[Sequence[bytes]], None],
     ) -> None:
-        """Copies dropped, and those of them that the owner did not have."""
         self._circle = circle
         self._me = me
         self._table = table

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from netstack.kernel.metrics import Exporter
+from netstack.mail.sasl import MECHANISMS
 from netstack.sansio.durations import Durations
 from netstack.smtp.envelope import Fate
 from netstack.smtp.queue import Queue
@@ -16,8 +17,6 @@ CODES = frozenset({
     421, 450, 451, 452, 454, 455, 500, 501, 502, 503, 504, 521, 530, 534, 535, 538, 550, 551, 552, 553, 554, 555, 556,
 })  # fmt: skip
 """Of refusals; any other is counted as 0."""
-MECHANISMS = frozenset({"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"})
-"""Of log-ins; any other is counted as "other"."""
 BOUNDS = (0.01, 0.1, 1.0, 10.0, 60.0, 600.0, 3600.0, 6 * 3600.0, 86400.0, 5 * 86400.0)
 """Seconds from a message's arrival to the end of its way."""
 
@@ -62,7 +61,7 @@ class Receptions:
         self.refusals[code if code in CODES else 0] += 1
 
     def logged_in(self, successfully: bool, mechanism: str) -> None:
-        """A log-in that came to an end."""
+        """A log-in that came to an end; a mechanism of which there is none is counted as "other"."""
         self.logins["ok" if successfully else "failed", mechanism if mechanism in MECHANISMS else "other"] += 1
 
 

@@ -18,6 +18,7 @@ from netstack.ring.disk import LogLimits, RecordLog
 from netstack.ring.engine import RingOptions
 from netstack.ring.gateway import Gateway, GatewayOptions
 from netstack.ring.identifiers import Circle, Contact
+from netstack.ring.identifiers import place as place_of
 from netstack.ring.identity import PROFILES, Certified
 from netstack.ring.issuer import IssuerLimits
 from netstack.ring.joining import Joining
@@ -248,8 +249,7 @@ def _place(endpoint: Endpoint) -> str:
     """Where others reach an endpoint; raises ValueError where that does not follow from it."""
     if endpoint.port == 0 or endpoint.interface in ("", "0.0.0.0", "::"):  # noqa: S104  compared, not bound
         raise ValueError(f"contact: expected HOST:PORT, for nobody can be told to connect to {endpoint}")
-    host = f"[{endpoint.interface}]" if ":" in endpoint.interface else endpoint.interface
-    return f"{host}:{endpoint.port}"
+    return place_of(endpoint.interface, endpoint.port)
 
 
 _ROWS: tuple[Row, ...] = (

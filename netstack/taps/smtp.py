@@ -23,6 +23,7 @@ from netstack.mail.accounts import Accounts
 from netstack.mail.addresses import Mailbox, canonical_domain, parse_mailbox
 from netstack.mail.credentials import Authenticator, CredentialLimits
 from netstack.mail.limits import AddressLimits, HeadLimits, MimeLimits
+from netstack.mail.sasl import MECHANISMS
 from netstack.mail.store import MailStore, StoreLimits
 from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.authentication.checks import AuthenticationLimits, Signing, SigningKey, Verifying
@@ -67,7 +68,6 @@ from netstack.taps.resolving import ResolvingOptions
 from netstack.taps.standalone import built, endpoints, networks, placed, reason
 
 __all__ = ["Config", "Options", "build", "makeService"]
-MECHANISMS = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN")
 LISTEN = ("tcp:25",)
 
 

@@ -134,13 +134,14 @@ class Composer:
     @cached_property
     def ring_places(self) -> Mapping[str, str]:
         """Where the node of each ring host is reached."""
+        from netstack.ring.identifiers import place
+
         found = {}
         for host in self.world.hosts.values():
             service = host.service("ring")
             if service is not None:
                 port = next((each.port for each in _standard(service)), 0) + self.table.port_offset
-                address = self.table.first(host.name)
-                found[host.name] = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+                found[host.name] = place(self.table.first(host.name), port)
         return found
 
     def _listens(self, service: Service) -> list[str]:

@@ -16,10 +16,11 @@ from typing import Any
 
 import dns.message
 
+from tests.processes import cpu_of
+
 ORIGIN = "bench.test"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
-TICKS = os.sysconf("SC_CLK_TCK")
 PORT = 5300
 HIT = re.compile(r"Queries completed:\s+(\d+).*?Run time \(s\):\s+([\d.]+)", re.DOTALL)
 LOST = re.compile(r"Queries lost:\s+(\d+)")
@@ -164,12 +165,11 @@ def tree(pid: int) -> list[int]:
 
 def processor_seconds(pid: int) -> float:
     """User and system time of a process with its threads and children."""
-    ticks = 0
+    seconds = 0.0
     for each in tree(pid):
         with contextlib.suppress(OSError):
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS
+            seconds += cpu_of(each)
+    return seconds
 
 
 def resident(pid: int) -> int:

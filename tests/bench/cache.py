@@ -19,12 +19,13 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.http import BROWSER, LOAD_CORE, NAME, SERVER_CORE, TICK, Load, Measured, Subject, free_port
+from tests.bench.http import BROWSER, LOAD_CORE, NAME, SERVER_CORE, Load, Measured, Subject, free_port
 from tests.bench.http import DISTINCT as ANOTHER_HEAD
-from tests.processes import family
+from tests.processes import cpu_of, family
 
 PARTS = ("hits", "misses", "overhead", "tail", "memory", "restart")
 DISTINCT = """
@@ -69,14 +70,11 @@ class Tree(Subject):
         return sorted(family(self.process.pid))
 
     def cpu(self) -> float:
-        total = 0
+        total = 0.0
         for pid in self.processes():
-            try:
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            total += int(fields[11]) + int(fields[12])
-        return total / TICK
+            with suppress(OSError):
+                total += cpu_of(pid)
+        return total
 
     def resident(self) -> int:
         pages = 0

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import os
 import select
 import subprocess
 import sys
@@ -17,12 +16,12 @@ from random import Random
 from statistics import fmean, median
 from typing import IO, Any, Protocol
 
+from tests.processes import cpu_of
 from tests.ring.fleet import Fleet, Process
 
 NODE = Path(__file__).with_name("_dht_node.py")
 DEBIAN = "/usr/bin/python3"
 PORT = 19_300
-TICK = os.sysconf("SC_CLK_TCK")
 SECONDS = 15.0
 """For an answer; then it has failed."""
 SETTLE, MEND, IDLE = 10.0, 20.0, 5.0
@@ -199,12 +198,11 @@ def changes(seed: int, nodes: int, pause: float, seconds: float) -> list[tuple[f
 
 def cpu(program: Program) -> float:
     """Seconds of all nodes."""
-    ticks = 0
+    seconds = 0.0
     for each in program.there:
         with suppress(FileNotFoundError):
-            fields = Path(f"/proc/{each.pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICK
+            seconds += cpu_of(each.pid)
+    return seconds
 
 
 def measured(

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from tests.processes import cpu_of
 from tests.ring.fleet import GATEWAY, Fleet, Process
 
 TOGETHER = 8
@@ -66,11 +67,7 @@ class Client:
 
 def cpu(fleet: Fleet) -> float:
     """Of all nodes so far, in ms."""
-    ticks = 0
-    for each in fleet.nodes.values():
-        fields = Path(f"/proc/{each.pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return 1000 * ticks / os.sysconf("SC_CLK_TCK")
+    return 1000 * sum(cpu_of(each.pid) for each in fleet.nodes.values())
 
 
 def spread(times: list[float]) -> tuple[float, float]:

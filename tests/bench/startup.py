@@ -22,6 +22,7 @@ from typing import Any
 
 from netstack.dns.wire import Question, make_query
 from netstack.world.generated import generated_file
+from tests.processes import cpu_of
 
 SIZES = (10, 30, 100, 300)
 GOAL_SECONDS, GOAL_MEGABYTES = 1.5, 150
@@ -51,9 +52,8 @@ def one(world: Path, environment: dict[str, str]) -> tuple[float, float, float]:
 
 
 def _used(pid: int) -> tuple[float, float]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    return cpu_of(pid), pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def _works(status: dict[str, Any]) -> None:
