@@ -15,6 +15,8 @@ from tests.interop.programs import need
 from tests.processes import ROOT, TWISTD, Running, running
 from tests.taps.test_workers import HEALTH, metrics
 
+KNOWN = "objects are on the cache's disk"
+"""Logged when all that was on disk is known; until then large objects are not written."""
 SIZES = {"small.bin": 1000, "inline.bin": 40 * KIB, "large.bin": 3 * MIB}
 
 
@@ -44,6 +46,7 @@ def test_a_restart_loses_nothing_that_was_written(tmp_path: Path, ending: signal
     first = Running(cache, {**os.environ, "PYTHONPATH": str(ROOT)})
     try:
         first.wait_for("serves HTTP on")
+        first.wait_for(KNOWN)
         with running(*origin, ready="serves HTTP on"):
             for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
                 assert curl(proxy, url) == body_of(number, size)
@@ -90,7 +93,7 @@ def test_a_full_disk_is_seen_in_metrics_and_log_and_by_no_client(tmp_path: Path)
     script = f"mount -t tmpfs -o size=6m none {state} && exec {' '.join(cache)}"
     origin = command("netstack-origin", address, 8080, tmp_path / "origin", f"--site={address}={files}")
     full = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script)
-    with running(*origin, ready="serves HTTP on"), running(*full, ready="serves HTTP on") as served:
+    with running(*origin, ready="serves HTTP on"), running(*full, ready=KNOWN) as served:
         for _ in range(2):
             for number in range(60):
                 got = curl(f"http://{address}:3128", f"http://{address}:8080/{number}.bin")
