@@ -71,9 +71,9 @@ def transferred(address: str, signed: bool = False) -> tuple[int, set[int]]:
     zone = dns.zone.Zone("umass.edu", relativize=False)
     dns.query.inbound_xfr(address, zone, query, port=53 + OFFSET, lifetime=20)
     if signed:
-        check(
-            Zone(zone.origin, (dns.rrset.from_rdata_list(name, each.ttl, each) for name, each in zone.iterate_rdatasets()))
-        )
+        assert zone.origin is not None
+        sets = (dns.rrset.from_rdata_list(name, each.ttl, list(each)) for name, each in zone.iterate_rdatasets())
+        check(Zone(zone.origin, sets))
     numbers = {int(name.labels[0][1:]) for name in zone if name.labels[0].startswith(b"n")}
     return zone.get_soa().serial, numbers
 

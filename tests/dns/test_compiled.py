@@ -25,6 +25,7 @@ SOA = "$TTL 2d\n@ SOA ns. hostmaster. 1 2h 1h 2w 1h\n@ NS ns\n"
 TYPES = ("A", "AAAA", "NS", "MX", "CNAME", "TXT", "SOA", "ANY", "HTTPS", "DS", "SRV", "TYPE97", "DNAME", "AXFR", "MAILB")
 LABELS = ("a", "b", "ns", "WWW", "x\\000y", "*", "sub", "long" + "l" * 50)
 ORIGINS = ("foo.com", "sub.foo.com", "net", ".")
+COOKIE = dns.edns.GenericOption(dns.edns.OptionType.COOKIE, b"12345678")
 
 names = st.lists(st.sampled_from(LABELS), max_size=4).map(".".join)
 targets = st.one_of(
@@ -76,7 +77,7 @@ def questions(draw: st.DrawFn) -> bytes:
     if query.edns >= 0 and draw(st.booleans()):
         query.ednsflags |= draw(st.sampled_from((0x8000, 0x4000)))
     if query.edns >= 0 and draw(st.sampled_from((False, False, True))):
-        query.use_edns(query.edns, query.ednsflags, query.payload, options=[dns.edns.GenericOption(10, b"12345678")])
+        query.use_edns(query.edns, query.ednsflags, query.payload, options=[COOKIE])
     wire = bytearray(query.to_wire())
     wire[2] = draw(st.sampled_from((0, 1, 1, 1, 0x21, 0x41, 0x80, 0x04)))
     wire[3] = draw(st.sampled_from((0, 0, 0x10, 0x20, 0x30, 0x40, 0x80)))
@@ -201,7 +202,8 @@ def test_replies_put_together_from_octets_are_those_of_the_plain_path(
 def options_of(draw: st.DrawFn) -> list[dns.edns.Option]:
     """EDNS(0) options, some of which no server understands."""
     codes = draw(st.lists(st.sampled_from((3, 8, 10, 10, 11, 12, 15, 18, 65001)), max_size=3))
-    return [dns.edns.GenericOption(code, draw(st.sampled_from((b"", b"c" * 8, b"c" * 9, b"c" * 24)))) for code in codes]
+    data = st.sampled_from((b"", b"c" * 8, b"c" * 9, b"c" * 24))
+    return [dns.edns.GenericOption(dns.edns.OptionType.make(code), draw(data)) for code in codes]
 
 
 @given(st.data(), st.sampled_from(("www.foo.com", "big.foo.com", "x.sub.foo.com", "no.foo.com", "foo.org")), st.booleans())
@@ -254,7 +256,7 @@ def test_signed_zones(denial: Denial, payload: int) -> None:
     [
         b"", b"\0" * 11, b"\0" * 40, query("foo.com", "AXFR"), query("foo.com", "A", rdclass="CH"), query("foo.com")[:-1],
         query("foo.com") + b"\0", query("foo.com", use_edns=1), query("foo.com", use_edns=0)[:-1],
-        query("foo.com", options=[dns.edns.GenericOption(10, b"12345678")]),
+        query("foo.com", options=[COOKIE]),
         query("foo.com", use_edns=0)[:-2] + b"\0\1", b"\0\0\1\0\0\1\0\0\0\0\0\0\xc0\x04\0\1\0\1",
         query("x\\000y.foo.com"),
     ],
