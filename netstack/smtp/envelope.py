@@ -1,8 +1,8 @@
 """A message in the queue: who sent it, to whom it still has to go, and what came of that (RFC 5321 §2.3.1, RFC 3461)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from sys import intern
 from typing import Any
 
 from netstack.mail.addresses import Mailbox, parse_mailbox
@@ -85,16 +85,19 @@ class Envelope:
         return head
 
     @classmethod
-    def from_head(cls, head: dict[str, Any], changes: Sequence[dict[str, Any]] = ()) -> "Envelope":
+    def from_head(cls, head: dict[str, Any]) -> "Envelope":
         """From what the spool kept; raises ValueError, KeyError."""
         sender = parse_mailbox(head["from"], utf8=True) if head["from"] else None
         rest = {key: value for key, value in head.items() if key not in ("from", "to", "at")}
         made = cls(sender, [_from_json(each) for each in head["to"]], head["at"], **rest)
-        for change in changes:
-            for index, state in change.get("to", {}).items():
-                _apply(made.recipients[int(index)], state)
-            made.frozen = change.get("frozen", made.frozen)
+        made.source = intern(made.source)
         return made
+
+    def change(self, change: dict[str, Any]) -> None:
+        """What the spool noted after the head. Raises ValueError, KeyError, TypeError, IndexError, AttributeError."""
+        for index, state in change.get("to", {}).items():
+            _apply(self.recipients[int(index)], state)
+        self.frozen = change.get("frozen", self.frozen)
 
 
 def change_of(index: int, recipient: Destination) -> dict[str, Any]:
@@ -113,7 +116,12 @@ def _state(recipient: Destination) -> dict[str, Any]:
 def _apply(recipient: Destination, state: dict[str, Any]) -> None:
     for key in _STATE:
         if key in state:
-            setattr(recipient, key, Fate(state[key]) if key == "fate" else state[key])
+            value = state[key]
+            if key == "fate":
+                value = Fate(value)
+            elif isinstance(value, str):  # of many messages the same: kept once
+                value = intern(value)
+            setattr(recipient, key, value)
     recipient.due = max(0.0, recipient.due)  # nothing is on its way after a restart
 
 

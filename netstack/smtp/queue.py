@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IDelayedCall
@@ -155,14 +155,12 @@ class Queue:
 
     def start(self) -> None:
         """Take up what is there from before."""
-        for found in self._spool.open():
-            try:
-                envelope = Envelope.from_head(found.head, found.changes)
-            except (ValueError, KeyError, TypeError) as error:
-                _log.error("message {number} cannot be read and stays: {error}", number=f"{found.number:X}", error=error)
+        for number, envelope in self._spool.open(_envelope, _changed):
+            if isinstance(envelope, Exception):
+                _log.error("message {number} cannot be read and stays: {error}", number=f"{number:X}", error=envelope)
                 continue
-            self._enter(found.number, envelope)
-            self._settle_up(found.number, envelope, [])
+            self._enter(number, envelope)
+            self._settle_up(number, envelope, [])
         self._wake()
 
     def stop(self) -> Deferred[None]:
@@ -572,6 +570,24 @@ class Queue:
                     each.callback(None)
 
             self._spool.close().addBoth(closed)
+
+
+def _envelope(head: dict[str, Any]) -> Envelope | Exception:
+    """Of a message in the spool, or why it cannot be read."""
+    try:
+        return Envelope.from_head(head)
+    except (ValueError, KeyError, TypeError) as error:
+        return error
+
+
+def _changed(envelope: Envelope | Exception, change: dict[str, Any]) -> Envelope | Exception:
+    """The same with what the spool noted later."""
+    if isinstance(envelope, Envelope):
+        try:
+            envelope.change(change)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            return error
+    return envelope
 
 
 def _duration(seconds: float) -> str:

@@ -7,7 +7,8 @@ one in which little is left has that copied to the newest. A crash loses nothing
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 from zlib import crc32
 
 from twisted.internet.defer import Deferred, succeed
@@ -29,6 +30,7 @@ GATHERING = 0.005
 OTHERS = "others"
 """In a record's head: numbers and heads of more messages with the same content."""
 Head = dict[str, Any]
+Kept = TypeVar("Kept")
 _log = Logger()
 
 
@@ -106,15 +108,6 @@ class _Item:
     """Numbers of more messages with this content."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
-    """A message that was there when the spool was opened: its head, with all changes, oldest first."""
-
-    number: int
-    head: Head
-    changes: tuple[Head, ...]
-
-
 class Spool:
     """One for each queue; only one process may have it."""
 
@@ -151,10 +144,11 @@ class Spool:
         """Of all files."""
         return sum(segment.size for segment in self._segments)
 
-    def open(self) -> list[Spooled]:
-        """What is kept, oldest first. Blocks for as long as it takes to read the heads."""
+    def open(self, made: Callable[[Head], Kept], changed: Callable[[Kept, Head], Kept]) -> list[tuple[int, Kept]]:
+        """Numbers of what is kept, oldest first, and what was `made` of each head and then `changed` by each change: what
+        each takes does not grow with its changes. Blocks for as long as it takes to read the heads."""
         disk = self._machine.disk
-        kept: dict[int, tuple[Head, list[Head]]] = {}
+        kept: dict[int, Kept] = {}
         try:
             names = [name for name in disk.list(self._directory) if name.startswith("segment-")]
             # Numbers were given to messages of which nothing is here: none is given again
@@ -170,7 +164,7 @@ class Spool:
         newest = next((each for each in reversed(self._segments) if any(each.records(disk))), None)
         torn: set[int] = set()
         for segment in self._segments:
-            torn |= self._read(segment, kept, verify=segment is newest)
+            torn |= self._read(segment, kept, made, changed, verify=segment is newest)
         if newest is not None:  # it may be of a process that was killed before it synced it, and earlier files go now
             newest_file = disk.append(newest.name)
             newest_file.sync()
@@ -179,7 +173,7 @@ class Spool:
             self._never_came(number)
         for segment in [*self._segments]:
             self._drop_if_done(segment)
-        return [Spooled(number, head, tuple(changes)) for number, (head, changes) in sorted(kept.items())]
+        return sorted(kept.items(), key=itemgetter(0))
 
     def take_number(self) -> int:
         """A number for a message that `accept` will be given."""
@@ -381,7 +375,10 @@ class Spool:
 
     # Reading
 
-    def _read(self, segment: _Segment, kept: dict[int, tuple[Head, list[Head]]], verify: bool) -> set[int]:
+    def _read(
+        self, segment: _Segment, kept: dict[int, Kept], made: Callable[[Head], Kept],
+        changed: Callable[[Kept, Head], Kept], verify: bool,
+    ) -> set[int]:  # fmt: skip
         """`verify`: the contents too, since this file may have been written when the power went; torn ones come back."""
         end = 0
         torn: set[int] = set()
@@ -394,11 +391,11 @@ class Spool:
             elif found.kind is Record.MESSAGE:
                 head, place = dict(found.head), Place(segment, found.offset, found.length, found.check)
                 for number, its_head in ((found.number, head), *head.pop(OTHERS, ())):
-                    kept[number] = its_head, []
+                    kept[number] = made(its_head)
                     self._keep(number, place)
                     self._next = max(self._next, number + 1)
             elif found.number in kept and found.kind is Record.CHANGE:
-                kept[found.number][1].append(dict(found.head))
+                kept[found.number] = changed(kept[found.number], dict(found.head))
             elif found.number in kept:
                 del kept[found.number]
                 place = self._places.pop(found.number)

@@ -1,5 +1,6 @@
 """The spool: what was acknowledged is there after any crash, what is done is gone, and files do not pile up."""
 
+import tracemalloc
 from math import inf
 from random import Random
 from typing import Any
@@ -21,8 +22,7 @@ def opened(
     """A spool on the host "mail", and the heads of what is in it."""
     kept: dict[int, Any] = {} if heads is None else heads
     spool = Spool(simulation.machine(simulation.hosts["mail"]), limits, kept.__getitem__)
-    for found in spool.open():
-        kept[found.number] = found.head | {key: value for change in found.changes for key, value in change.items()}
+    kept.update(spool.open(dict, lambda head, change: head | change))
     return spool, kept
 
 
@@ -261,3 +261,23 @@ def test_every_torn_end_is_recognised() -> None:
         wrong = bytearray(whole)
         wrong[ends[0] + at] ^= 1
         assert len(list(scan(lambda at, length, wrong=wrong: bytes(wrong[at : at + length]), len(wrong)))) == 1  # type: ignore[misc]
+
+
+def test_a_start_holds_no_changes() -> None:
+    """A message that was tried for days has hundreds of changes on disk, and one state in memory."""
+    simulation = simulated()
+    spool, _ = opened(simulation, SpoolLimits())
+    written = spool.accept({"change": 0}, b"lunch?")
+    simulation.run(1.0)
+    number: Any = written.result
+    for change in range(3000):
+        spool.change(number, {"change": change, "said": f"{change:1000}"})
+    simulation.run(10.0)
+    tracemalloc.start()
+    try:
+        _, kept = opened(simulation, SpoolLimits())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept[number]["change"] == 2999
+    assert peak < 1_000_000
