@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from netstack.mail.store import StoreError, StoreFailed
+from netstack.mail.store import StoreError, StoreFailed, files
 from netstack.world.simulated.disk import SimulatedDisk
 from tests.mail.stage import ALICE, Stage
 
@@ -50,6 +50,21 @@ def test_whatever_was_acknowledged_is_there_once(seed: int, how: str) -> None:
     assert stage.machine.disk.list(f"{HOME}/incoming" if number else HOME) is not None
     left = stage.account._database
     assert stage.do(left.run(lambda database: database.execute("SELECT COUNT(*) FROM arrived").fetchone())) == (0,)
+
+
+@pytest.mark.parametrize("how", ["kill", "power_off"])
+def test_a_file_that_came_to_its_place_before_the_index_knew_keeps_its_content(how: str) -> None:
+    """What a later process writes has another name than files that the index still looks for under their first one."""
+    stage = Stage()
+    first, second = b"first" * 20_000, b"second" * 20_000
+    stage.deliver(first)
+    disk = stage.machine.disk.below(HOME)
+    stage.simulation.run(for_seconds=10, stop=lambda: files.listed(disk, "files/0") == [1])
+    stage.restart(how)
+    stage.deliver(second)
+    assert stage.texts() == {1: first, 2: second}
+    stage.wait(1)
+    assert stage.texts() == {1: first, 2: second}
 
 
 def prepared(tmp_path: Path) -> Stage:

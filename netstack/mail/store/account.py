@@ -84,7 +84,7 @@ class AccountStore:
             taken = 0
             if intake.is_large(incoming, self._limits):
                 self._incoming += 1
-                path = f"{files.INCOMING}/{self._incoming}"
+                path = files.incoming_path(self._incoming)
                 prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
             else:
                 taken = incoming.size
@@ -376,7 +376,9 @@ class AccountStore:
                 account=self.name, how="made anew" if recovered.anew else "complete again",
                 adopted=recovered.adopted, dropped=recovered.dropped,
             )  # fmt: skip
-        self._incoming = max((number for number in files.listed(self._disk, files.INCOMING)), default=0)
+        # Above those, too, that are in their places already, but that the index still looks for under their first names.
+        sources = [files.incoming_number(source) for _, _, source in recovered.arrived if source is not None]
+        self._incoming = max(sources + files.listed(self._disk, files.INCOMING), default=0)
         self._settler.began(octets, count)
         for file, held, source in recovered.arrived:
             self._room.hold(len(held or b""))

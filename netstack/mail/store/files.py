@@ -19,6 +19,16 @@ def path_of(file: int) -> str:
     return f"{FILES}/{file // _EACH}/{file}"
 
 
+def incoming_path(number: int) -> str:
+    """Where a message is that is not committed yet."""
+    return f"{INCOMING}/{number}"
+
+
+def incoming_number(path: str) -> int:
+    """The number in such a path."""
+    return int(path.rpartition("/")[2])
+
+
 def above(disk: Disk, last: int) -> Iterator[int]:
     """Files whose numbers are above the last that the index knows of."""
     for directory in listed(disk, FILES):
