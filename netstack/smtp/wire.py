@@ -5,9 +5,11 @@ differently see two different mails (SMTP smuggling, CVE-2023-51764 and its kin)
 """
 
 import re
+from codecs import latin_1_decode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from io import IncrementalNewlineDecoder
 
 from netstack.sansio import LocalProtocolError, RemoteProtocolError
 
@@ -22,6 +24,8 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 END = b"\r\n.\r\n"
 """Ends a message (RFC 5321 §4.1.1.4)."""
+_WHOLE_ENDS = (None, "\r\n")
+"""What is seen where no end of a line is a bare CR or LF."""
 
 
 class BadCommand(RemoteProtocolError):
@@ -171,8 +175,9 @@ def encode_xtext(text: str) -> str:
 
 def bare_line_end(data: bytes | bytearray) -> bool:
     """Whether a carriage return or line feed stands without the other."""
-    pairs = data.count(b"\r\n")
-    return data.count(b"\n") != pairs or data.count(b"\r") != pairs
+    ends = IncrementalNewlineDecoder(None, False)  # notes which of CR, LF and CRLF end lines: faster than to count them
+    ends.decode(latin_1_decode(data)[0], True)
+    return ends.newlines not in _WHOLE_ENDS
 
 
 class DataReader:
@@ -195,7 +200,9 @@ class DataReader:
         """Some of the message, maybe nothing; `ended` when all of it has come. Raises BadCommand."""
         before = self._before
         joined = before + buffer
-        at = joined.find(END)
+        dot = buffer.find(b".")  # two places further in `joined`; where there is none, nothing has to be looked for
+        stuffed = joined.find(b"\r\n.", dot) if dot >= 0 else -1
+        at = joined.find(END, stuffed) if stuffed >= 0 else -1
         if at >= 0:
             self.ended = True
             joined = joined[: at + 2]
@@ -209,14 +216,14 @@ class DataReader:
             raise BadCommand(521, "5.5.2", "lines of a message end in CRLF, and one has a bare CR or LF")
         self._measure(taken)
         self._before = joined[-2:]
-        return joined.replace(b"\r\n.", b"\r\n")[len(before) :] if b"\r\n." in joined else taken
+        return joined.replace(b"\r\n.", b"\r\n")[len(before) :] if 0 <= stuffed < len(joined) - 2 else taken
 
     def _measure(self, taken: bytes) -> None:
+        began = -self._line
+        while not self.too_long and len(taken) - began >= self._longest:  # go on behind the last line that ends in time
+            end = taken.rfind(b"\n", max(began, 0), began + self._longest)
+            self.too_long, began = end < 0, end + 1
         ended = taken.rfind(b"\n") + 1
-        if self._line + len(taken) > self._longest:  # else no line can be too long
-            lengths = [len(line) for line in taken.split(b"\n")]
-            lengths[0] += self._line
-            self.too_long = self.too_long or max(lengths) >= self._longest
         self._line = len(taken) - ended if ended else self._line + len(taken)
 
 

@@ -1,7 +1,7 @@
 """Octets of SMTP: replies, data with its dots, xtext (RFC 5321 §4.2, §4.5.2; RFC 3461 §4)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstack.sansio import LocalProtocolError, RemoteProtocolError
@@ -11,6 +11,7 @@ from netstack.smtp.wire import (
     DotStuffer,
     Reply,
     ReplyReader,
+    bare_line_end,
     command_line,
     decode_xtext,
     encode_reply,
@@ -53,6 +54,50 @@ def test_a_message_arrives_as_it_was_sent(lines: list[bytes], given_in: list[int
     sent = stuffed(message, given_in)
     content, after, reader = read(sent + b"QUIT\r\n", read_in)
     assert (content, after, reader.ended) == (message, b"QUIT\r\n", True)
+
+
+class Octets:
+    """A reader of DATA that looks at one octet after the other, as RFC 5321 §4.5.2 says it; `end` is where it stopped."""
+
+    def __init__(self, data: bytes, longest: int) -> None:
+        self.content, self.too_long, self.bare, self.end = b"", False, False, 0
+        line = b""
+        for octet in (data[at : at + 1] for at in range(len(data))):
+            self.end += 1
+            if line.endswith(b"\r") != (octet == b"\n"):
+                self.bare = True
+                return
+            if octet != b"\n":
+                line += octet
+                self.too_long = self.too_long or (len(line) >= longest and line not in (b".", b".\r"))
+                continue
+            if line == b".\r":
+                return
+            self.content += line.removeprefix(b".") + b"\n"
+            line = b""
+        raise AssertionError("no end")
+
+
+PARTS = st.sampled_from([b"\r\n", b"\r\n", b"\r\n", b"\r\n.", b"\r\n..", b"\r\n.\r\n", b".", b"a", b"bbb", b"\r", b"\n"])
+
+
+@settings(max_examples=1000)
+@given(st.lists(PARTS, max_size=20), CUTS, st.integers(1, 9))
+def test_reads_as_one_octet_after_the_other_is_read(parts: list[bytes], sizes: list[int], longest: int) -> None:
+    sent = b"".join(parts) + b"c\r\n.\r\n"
+    plain = Octets(sent, longest)
+    for pieces in (sizes, [len(sent)]):
+        if plain.bare:
+            with pytest.raises(BadCommand):
+                read(sent, pieces, longest)
+        else:
+            content, after, reader = read(sent, pieces, longest)
+            assert (content, after, reader.too_long) == (plain.content, sent[plain.end :], plain.too_long)
+
+
+@given(st.text("\r\na", max_size=12))
+def test_a_pair_is_two_octets_one_behind_the_other(text: str) -> None:
+    assert bare_line_end(text.encode()) == any(sign in text.replace("\r\n", "") for sign in "\r\n")
 
 
 @pytest.mark.parametrize(
