@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat as modes
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -210,6 +210,8 @@ class RealDisk:
         self._count = itertools.count()
         self._durable: set[str] = set()
         """Paths whose names are known to be on the disk."""
+        self._syncers: ThreadPoolExecutor = ThreadPoolExecutor(_SYNCING, "sync") if above is None else above._syncers
+        """Threads, made when they are needed."""
 
     def below(self, path: str) -> "RealDisk":
         return RealDisk(self._resolve(path), self)
@@ -270,25 +272,26 @@ class RealDisk:
         _sync_directory(parent)
 
     def write_all(self, files: Sequence[tuple[str, bytes]]) -> None:
-        parents: dict[str, str] = {}
+        known: dict[str, str] = {}
+        parents: set[str] = set()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         for start in range(0, len(files), _OPEN):
             descriptors: list[int] = []
             try:
                 for path, data in files[start : start + _OPEN]:
-                    parent, name = os.path.split(path)
-                    if parent not in parents or name in ("", ".", ".."):
-                        parents[parent] = os.path.dirname(self._target(path))
-                        self._make(parents[parent])
-                    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-                    descriptors.append(os.open(f"{parents[parent]}/{name}", flags, 0o600))
+                    target = self._place(path, known)
+                    if (parent := os.path.dirname(target)) not in parents:
+                        self._make(parent)
+                        parents.add(parent)
+                    descriptors.append(os.open(target, flags, 0o600))
                     view = memoryview(data)
                     while view:
                         view = view[os.write(descriptors[-1], view) :]
-                _sync_all(descriptors)
+                _sync_all(descriptors, self._syncers)
             finally:
                 for descriptor in descriptors:
                     os.close(descriptor)
-        for parent in set(parents.values()):
+        for parent in parents:
             _sync_directory(parent)
 
     def append(self, path: str) -> RealAppender:
@@ -313,8 +316,9 @@ class RealDisk:
     def rename_all(self, pairs: Sequence[tuple[str, str]]) -> None:
         parents: dict[str, None] = {}  # in order: where a file comes to is synced before where it was
         sources: dict[str, None] = {}
+        known: dict[str, str] = {}
         for old, new in pairs:
-            source, target = self._target(old), self._target(new)
+            source, target = self._place(old, known), self._place(new, known)
             parent = os.path.dirname(target)
             if parent not in parents:
                 self._make(parent)
@@ -332,8 +336,9 @@ class RealDisk:
 
     def remove_all(self, paths: Sequence[str]) -> None:
         parents = set()
+        known: dict[str, str] = {}
         for path in paths:
-            target = self._target(path)
+            target = self._place(path, known)
             with suppress(FileNotFoundError):
                 os.unlink(target)
                 parents.add(os.path.dirname(target))
@@ -391,6 +396,13 @@ class RealDisk:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         return os.path.join(self._resolve(parent), name)
 
+    def _place(self, path: str, known: dict[str, str]) -> str:
+        """As `_target`, for one of many: a directory that is `known` is not resolved again."""
+        parent, name = os.path.split(path)
+        if parent not in known or name in ("", ".", ".."):
+            known[parent] = os.path.dirname(self._target(path))
+        return f"{known[parent]}/{name}"
+
     def _check(self, resolved: str, path: str) -> None:
         if resolved != self.root and not resolved.startswith(self.root.rstrip("/") + "/"):
             raise PermissionError(errno.EACCES, "leads out of the root", path)
@@ -425,18 +437,21 @@ def _stat(found: os.stat_result) -> FileStat:
     return FileStat(found.st_size, found.st_mtime, modes.S_ISDIR(found.st_mode))
 
 
-def _sync_all(descriptors: Sequence[int]) -> None:
+def _sync_all(descriptors: Sequence[int], threads: ThreadPoolExecutor) -> None:
     """fsync(2) of each. Several at once share the commits of the system's journal, and the disk's own flushes: ten times as
     fast as one after another."""
     for descriptor in descriptors:  # begin to write, without waiting
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-    if len(descriptors) < 2 * _SYNCING:
-        for descriptor in descriptors:
-            os.fsync(descriptor)
-        return
-    with ThreadPoolExecutor(_SYNCING) as threads:  # a part for each, since handing one over costs more than to sync it
-        list(threads.map(_sync_each, [descriptors[start::_SYNCING] for start in range(_SYNCING)]))
+    parts = [descriptors[start::_SYNCING] for start in range(min(_SYNCING, len(descriptors)))]
+    # A part for each thread, since handing one over costs more than to sync it. All are done before anybody closes a file.
+    others = [threads.submit(_sync_each, part) for part in parts[1:]]
+    try:
+        _sync_each(parts[0] if parts else ())
+    finally:
+        wait(others)
+    for each in others:
+        each.result()
 
 
 def _sync_each(descriptors: Sequence[int]) -> None:

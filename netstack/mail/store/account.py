@@ -16,6 +16,7 @@ from netstack.mail.store.arriving import Arrived, Arriving, append, fire
 from netstack.mail.store.errors import MessageTooLarge, StoreBusy, StoreFailed
 from netstack.mail.store.limits import StoreLimits
 from netstack.mail.store.messages import Appended, How
+from netstack.mail.store.placing import Placing
 from netstack.mail.store.schema import FILE, INBOX, SCHEMA, Change, Folder, Message, Quota, Usage
 from netstack.mail.store.search import Where
 from netstack.mail.store.settling import Room, Settler
@@ -38,6 +39,7 @@ class AccountStore:
         self._limits = limits
         self._room = room
         self._database, self._arrivals = self._new_database()
+        self._placing = Placing(disk, machine.offload)
         self._settler = Settler(machine, disk, self._run, limits, room)
         self._watchers: dict[int, list[Watcher]] = {}
         self._opening: Deferred[None] | None = None
@@ -85,7 +87,11 @@ class AccountStore:
             if intake.is_large(incoming, self._limits):
                 self._incoming += 1
                 path = files.incoming_path(self._incoming)
-                prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
+                if intake.is_huge(incoming, self._limits):
+                    prepared = await self._offloaded(lambda: intake.large(incoming, self._disk, path))
+                else:
+                    prepared, others_follow = await self._placed(incoming, path)
+                    patient = patient or others_follow
             else:
                 taken = incoming.size
                 await self._room.take(taken)
@@ -93,6 +99,15 @@ class AccountStore:
             incoming.close()
             raise
         return await self._enter(Arriving(name, make, incoming, prepared, taken), patient)
+
+    async def _placed(self, incoming: intake.Incoming, path: str) -> tuple[messages.Arrival, bool]:
+        self._working += 1
+        try:
+            return await self._placing.add(incoming, path)
+        except OSError as error:
+            raise self._why(error) from error
+        finally:
+            self._working -= 1
 
     def _enter(self, arriving: Arriving, patient: bool) -> Deferred[Appended]:
         self._working += 1

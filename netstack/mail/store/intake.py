@@ -12,6 +12,8 @@ from netstack.mail.store.summary import OCTETS, Summary, summary
 from netstack.sansio import FileSlice
 
 _CHUNK = 256 * 1024
+_TOGETHER = 4
+"""Times what is committed with its row: so much of a message is written to its file together with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,19 @@ class Incoming:
 
 def small(incoming: Incoming) -> Arrival:
     """Into memory; raises OSError."""
+    octets = whole(incoming)
+    return incoming.arrival(octets, None, crc32(octets), summary(octets))
+
+
+def whole(incoming: Incoming) -> bytes:
+    """All of its octets; raises OSError."""
     message = incoming.message
     if isinstance(message, FileSlice):
         read = message.file.read_at(message.offset, message.length)
         if len(read) != message.length:
             raise OSError(f"a message of {message.length} octets has {len(read)}")
         message = read
-    octets = incoming.before + message
-    return incoming.arrival(octets, None, crc32(octets), summary(octets))
+    return incoming.before + message
 
 
 def large(incoming: Incoming, disk: Disk, path: str) -> Arrival:
@@ -84,6 +91,11 @@ def large(incoming: Incoming, disk: Disk, path: str) -> Arrival:
 def is_large(incoming: Incoming, limits: StoreLimits) -> bool:
     """Whether it goes into its file before it is committed."""
     return incoming.size > limits.inline
+
+
+def is_huge(incoming: Incoming, limits: StoreLimits) -> bool:
+    """Whether that takes so long that others are not to wait for it."""
+    return incoming.size > _TOGETHER * limits.inline
 
 
 def _reader(message: bytes | FileSlice) -> Callable[[int, int], bytes]:
