@@ -20,7 +20,7 @@ from netstack.kernel.limits import StreamLimits
 from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.roles import Role
-from netstack.kernel.transport import PLAIN, AcceptedTransport, finish_now, send_now, unsent
+from netstack.kernel.transport import PLAIN, AcceptedTransport, finish_now, unsent
 from netstack.kernel.writing import WritingProtocol
 from netstack.sansio import (
     Abort,
@@ -52,8 +52,8 @@ class StreamDriver(WritingProtocol):
 
     __slots__ = (
         "_active", "_again", "_at_once", "_busy", "_deadline", "_due", "_eof", "_finished", "_idle", "_now", "_nursery",
-        "_on_lost", "_on_up", "_reading", "_reason", "_seconds", "_server_name", "_timer", "_tls", "_verify", "_waiting",
-        "engine", "limits", "machine", "opened", "peer", "protocol_name", "role",
+        "_on_lost", "_on_up", "_reading", "_reason", "_said", "_seconds", "_server_name", "_timer", "_tls", "_verify",
+        "_waiting", "engine", "limits", "machine", "opened", "peer", "protocol_name", "role",
     )  # fmt: skip
     failure: Failure | None = None
     """Why the connection was lost, as Twisted says it."""
@@ -84,6 +84,8 @@ class StreamDriver(WritingProtocol):
         self.engine = engine
         self._at_once = getattr(type(engine), "at_once", None)
         """The engine's hot path (`sansio.Hot`), if it has one."""
+        self._said = getattr(type(engine), "said", None)
+        """Another part of it (`sansio.HotAnswers`)."""
         self.role = role
         self.traffic = traffic
         self.limits = limits
@@ -166,11 +168,8 @@ class StreamDriver(WritingProtocol):
                 answer = at_once(self.engine, data, now)
                 if answer is not None:  # its timer is not due before the one that is set
                     self._active = now
-                    traffic.sent += len(answer)
-                    if self._direct:
-                        send_now(self.transport, answer, self)
-                    else:
-                        self.transport.write(answer)  # type: ignore[union-attr]
+                    if answer:
+                        self._write(answer)
                     return
         self._step(self.engine.receive, data)
 
@@ -254,7 +253,18 @@ class StreamDriver(WritingProtocol):
             self._again = True
             return
         machine = self.machine
-        self.engine.recording = machine.name in machine.journal.enabled
+        said, recording = self._said, machine.name in machine.journal.enabled
+        if said is not None and not (recording or self._outbox or self._paused or self._waiting is not None):
+            now = self._seconds()
+            answer = said(self.engine, command, now)
+            if answer is not None:
+                self._active = now
+                self._write(answer)
+                due = self.engine.next_timer()
+                if due is not None and due < self._due:
+                    self._arm(due)
+                return
+        self.engine.recording = recording
         self.engine.send(command, machine.now())
         self._step(self.engine.receive, b"")
 
@@ -356,7 +366,7 @@ class StreamDriver(WritingProtocol):
             if ours and isinstance(event, HandOver):
                 self._collect()
                 self.engine = after = event.engine
-                self._at_once = getattr(type(after), "at_once", None)
+                self._at_once, self._said = (getattr(type(after), name, None) for name in ("at_once", "said"))
                 after.recording, now = recording, self._now
                 self._hand_on(chain(after.connected(self.peer, now), after.receive(event.data, now)), True)
                 return

@@ -215,9 +215,20 @@ class Hot(Protocol):
 
     def at_once(self, data: bytes, seconds: float) -> bytes | None:
         """The whole answer to `data`, which has arrived, counted and logged; None: nothing happened, it goes to `receive`.
+        Empty: it is taken, and answered later.
 
         Asked while nothing waits to be written and the journal is off. The engine still wants data afterwards, and its
         timer is not due before the one that it had: the driver asks for neither.
+        """
+
+
+class HotAnswers(Protocol):
+    """What an engine with a hot path may have beside, for what it is told later."""
+
+    def said(self, command: Command, seconds: float) -> bytes | None:
+        """All that comes of a command, to be written; None: nothing happened, it goes to `send`.
+
+        Asked as `at_once` is, between two steps. The timer may be another one afterwards.
         """
 
 

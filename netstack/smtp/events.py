@@ -152,6 +152,9 @@ class Clerk(Protocol):
     def answer(self, event: Event) -> Reply:
         """To HelloReceived, MailReceived, RecipientReceived and MessageBegun."""
 
+    def take(self, content: bytes) -> None:
+        """A whole message, in the place of ContentReceived and MessageEnded. Its Answer comes by the connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class Attend(Command):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -190,11 +190,12 @@ class Reception:
 class Conversation:
     """One connection: who it is, and the message that is coming in."""
 
-    __slots__ = ("_client", "_exchange", "_mechanism", "_reception", "_transaction")
+    __slots__ = ("_client", "_connection", "_exchange", "_mechanism", "_reception", "_transaction")
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._client = Client(Peer(("", 0), ("", 0)))
+        self._connection: Connection | None = None
         self._transaction: Transaction | None = None
         self._exchange: sasl.Server | None = None
         self._mechanism = ""
@@ -208,6 +209,7 @@ class Conversation:
             self._take(connection)
         elif isinstance(event, ClientConnected):
             self._client.peer = event.peer
+            self._connection = connection
             self._secured(event.peer)
             connection.send(Attend(self))
             connection.send(Answer(Reply(220, (f"{self._reception.options.name} ESMTP",))))
@@ -236,7 +238,14 @@ class Conversation:
         self._client.hello, self._client.extended = event.name, event.extended
         return Reply(250, (f"Hello {event.name}, pleased to meet you",))
 
+    def take(self, content: bytes) -> None:
+        """A Clerk's."""
+        self._receive(content)
+        if self._connection is not None:
+            self._take(self._connection)
+
     def lost(self, reason: str) -> None:
+        self._connection = None
         if self._transaction is not None:
             self._reception.counts.lost["data" if self._transaction.octets else "envelope"] += 1
         self._drop()
@@ -369,7 +378,10 @@ class Conversation:
         if self._client.account or reception.checks:
             taken = Deferred.fromCoroutine(self._look_at(transaction))
         else:
-            taken = maybeDeferred(self._keep, transaction, b"".join(transaction.content), reception.machine.wall())
+            try:
+                taken = self._keep(transaction, b"".join(transaction.content), reception.machine.wall())
+            except Exception:
+                taken = fail()
         taken.addBoth(kept)
 
     async def _look_at(self, transaction: Transaction) -> Reply:

@@ -24,6 +24,7 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
 END = b"\r\n.\r\n"
 """Ends a message (RFC 5321 §4.1.1.4)."""
+_DOT = ord(".")
 _WHOLE_ENDS = (None, "\r\n")
 """What is seen where no end of a line is a bare CR or LF."""
 
@@ -217,6 +218,14 @@ class DataReader:
         self._measure(taken)
         self._before = joined[-2:]
         return joined.replace(b"\r\n.", b"\r\n")[len(before) :] if 0 <= stuffed < len(joined) - 2 else taken
+
+    def whole(self, data: bytes) -> bytes | None:
+        """The message, where the first octets that come are all of it, with nothing that needs a closer look; else None,
+        and `read` takes them."""
+        if self._line or not data.endswith(END) or data.find(b"\r\n.") < len(data) - len(END) or data[0] == _DOT:
+            return None
+        content = data[: 2 - len(END)]
+        return None if len(content) > self._longest or bare_line_end(content) else content
 
     def _measure(self, taken: bytes) -> None:
         began = -self._line

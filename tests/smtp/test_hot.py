@@ -1,11 +1,22 @@
 """The hot path says and asks the same as the plain engine, whatever comes, and does not miss a time."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstack.sansio import Event
+from netstack.smtp.engine import ServerEngine
 from netstack.smtp.engine.hot import REMEMBERED, HotServerEngine, Memo
-from netstack.smtp.events import Answer, Attend, HelloReceived, MailReceived, MessageBegun, RecipientReceived
+from netstack.smtp.events import (
+    Answer,
+    Attend,
+    ContentReceived,
+    HelloReceived,
+    MailReceived,
+    MessageBegun,
+    MessageEnded,
+    RecipientReceived,
+)
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.wire import Reply
 from tests.smtp.dialogue import OFFER, SECURE, Side, agreeable, server
@@ -13,7 +24,9 @@ from tests.smtp.dialogue import OFFER, SECURE, Side, agreeable, server
 LIMITS = SMTPLimits(messages=4, recipients=3, errors=4, idle_commands=4, message=60)
 USUAL = (b"HELO crepes.fr\r\n", b"MAIL FROM:<alice@crepes.fr>\r\n", b"RCPT TO:<bob@hamburger.edu>\r\n", b"DATA\r\n")
 LINES = (
-    *USUAL, b"hi\r\n.\r\n", b"EHLO crepes.fr\r\n", b"rcpt to: <eve@hamburger.edu>\r\n",
+    *USUAL, b"hi\r\n.\r\n", b"full\r\n.\r\n", b"worse\r\n.\r\n", b".\r\n", b"..hi\r\n.\r\n", b"hi\r\n..\r\n.\r\n",
+    b"half\r\n", b"hi\r\n.\r\nNOOP\r\n", b"hi\n.\r\n", b"\r\n.\r\n.\r\n",
+    b"EHLO crepes.fr\r\n", b"rcpt to: <eve@hamburger.edu>\r\n",
     b"RCPT TO:<nobody@hamburger.edu>\r\n",
     "MAIL FROM:<ä@crepes.fr> SMTPUTF8\r\n".encode(), "RCPT TO:<ü@hamburger.edu>\r\n".encode(),
     b"MAIL FROM:<alice@crepes.fr> BODY=BINARYMIME\r\n", b"MAIL FROM:<busy@crepes.fr>\r\n", b"BDAT 4 LAST\r\na\r\n\r\n",
@@ -28,6 +41,8 @@ def reply_to(event: Event) -> Reply:
         return Reply(421, ("too much", "closing"), "4.7.0")
     if isinstance(event, MessageBegun) and event.chunked:
         return Reply(452, ("full",), "4.3.1")
+    if isinstance(event, MessageEnded) and event.octets in (6, 7):
+        return Reply(452, ("full",), "4.3.1") if event.octets == 6 else Reply(554, ("no",), "5.6.0")
     answer = agreeable(event)
     assert isinstance(answer, Answer)
     return answer.reply
@@ -39,12 +54,18 @@ class HotSide(Side):
     def __init__(self, memo: Memo) -> None:
         super().__init__(HotServerEngine(OFFER, LIMITS, memo), self._role)
         self.hot = 0
+        self.owed: Answer | None = None
+        """For a message that was taken at once."""
         self.connect()
         self.engine.send(Attend(self), self.now)
 
     def answer(self, event: Event) -> Reply:
         self.events.append(event)
         return reply_to(event)
+
+    def take(self, content: bytes) -> None:
+        self.events += [ContentReceived(content), MessageEnded(len(content))]
+        self.owed = self._role(self.events[-1])
 
     def _role(self, event: Event) -> Answer | None:
         answer = agreeable(event)
@@ -58,6 +79,11 @@ class HotSide(Side):
         if answer is None:
             return super().feed(data)
         self.hot += 1
+        if self.owed is not None:
+            assert answer == b""
+            owed, self.owed = self.owed, None
+            said = self.engine.said(owed, self.time)
+            return self.say(owed) if said is None else said
         return answer
 
 
@@ -69,7 +95,7 @@ def plain() -> Side:
     return server(role, limits=LIMITS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.lists(st.sampled_from(LINES), max_size=12), min_size=1, max_size=4))
 def test_the_same_is_said_and_asked(connections: list[list[bytes]]) -> None:
     memo = Memo()
@@ -127,6 +153,30 @@ def test_the_timer_is_never_due_before_the_one_that_was_set() -> None:
     assert side.hot == len(USUAL)
     assert side.wait(LIMITS.data_seconds - 1) == b""
     assert side.wait(1).startswith(b"421 "), "the time for the message is up"
+
+
+@pytest.mark.parametrize("late", [b"", b"NOOP\r\n"])
+def test_what_comes_before_a_message_is_answered_comes_after_its_answer(late: bytes) -> None:
+    memo = Memo()
+    said = []
+    for side in (HotSide(memo), plain()):
+        for line in USUAL:
+            side.feed(line)
+        engine = side.engine
+        assert isinstance(engine, ServerEngine)
+        side.role = lambda event: None
+        if isinstance(engine, HotServerEngine):
+            assert engine.at_once(b"hi\r\n.\r\n", side.time) == b""
+            assert engine.said(Answer(Reply(452, ("full",))), side.time) is None
+        else:
+            side.feed(b"hi\r\n.\r\n")
+        assert engine.next_timer() is None
+        assert side.feed(late) + side.eof() == b""
+        answer = Answer(Reply(250, ("taken",), "2.0.0"))
+        assert not isinstance(engine, HotServerEngine) or engine.said(answer, side.time) is None
+        said.append((side.say(answer), side.closed))
+    assert said[0] == said[1]
+    assert said[0][1]
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -88,9 +88,13 @@ def test_reads_as_one_octet_after_the_other_is_read(parts: list[bytes], sizes: l
     plain = Octets(sent, longest)
     for pieces in (sizes, [len(sent)]):
         if plain.bare:
+            assert DataReader(longest).whole(sent) is None
             with pytest.raises(BadCommand):
                 read(sent, pieces, longest)
         else:
+            whole = DataReader(longest).whole(sent)
+            assert whole in (None, plain.content)
+            assert whole is None or (plain.end == len(sent) and not plain.too_long)
             content, after, reader = read(sent, pieces, longest)
             assert (content, after, reader.too_long) == (plain.content, sent[plain.end :], plain.too_long)
 

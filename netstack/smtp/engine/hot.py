@@ -1,4 +1,4 @@
-"""The server's hot path: command lines that came before, answered without a parse and without events.
+"""The server's hot path: command lines that came before, and whole messages, without a parse and without events.
 
 Clients say the same lines again and again. What a line means is remembered, never what is answered: that is the clerk's,
 who is asked each time. The plain engine says the same to the same octets (tests/smtp/test_hot.py).
@@ -8,11 +8,20 @@ from collections.abc import Iterator
 
 from netstack.sansio import Command, Event, Now
 from netstack.smtp.engine.server import ServerEngine
-from netstack.smtp.engine.states import State
-from netstack.smtp.events import Attend, Clerk, HelloReceived, MailReceived, MessageBegun, RecipientReceived
+from netstack.smtp.engine.states import STATES, State, Step
+from netstack.smtp.events import (
+    Answer,
+    Attend,
+    Clerk,
+    HelloReceived,
+    MailReceived,
+    MessageBegun,
+    MessageEnded,
+    RecipientReceived,
+)
 from netstack.smtp.limits import SMTPLimits
 from netstack.smtp.offer import Offer
-from netstack.smtp.wire import Reply
+from netstack.smtp.wire import DataReader, Reply
 
 REMEMBERED = 4096
 """Lines, of all connections of a listener; then all are forgotten."""
@@ -55,6 +64,8 @@ class HotServerEngine(ServerEngine):
         clerk = self._clerk
         if clerk is None or self._asked is not None or self._buffer or self._draining:
             return None
+        if self._reader is not None:
+            return self._message(data, self._reader, clerk)
         event = self._memo.get(self._key(data))
         if event is None or self._chunk is not None or self.state not in _STATES[type(event)]:
             return None
@@ -78,6 +89,33 @@ class HotServerEngine(ServerEngine):
             return None
         now = Now(seconds, 0.0)
         self._answered(event, reply, now)
+        self._renew(now)
+        [octets] = self.data_to_send()
+        return octets
+
+    def _message(self, data: bytes, reader: DataReader, clerk: Clerk) -> bytes | None:
+        """One that came at once; it is answered later."""
+        content = None if self._content or self._fault is not None else reader.whole(data)
+        if content is None or len(content) > self._limits.message:
+            return None
+        self._content = len(content)
+        self.state = STATES.next(self.state, Step.END)
+        self._reader = None
+        self._transactions += 1
+        self._idle = 0
+        self._asked = MessageEnded(self._content)
+        clerk.take(content)
+        return b""
+
+    def said(self, command: Command, seconds: float) -> bytes | None:
+        asked = self._asked
+        if type(command) is not Answer or type(asked) is not MessageEnded or command.reply.code != 250:
+            return None
+        if self._buffer or self._ended:
+            return None
+        now = Now(seconds, 0.0)
+        self._asked = None
+        self._answered(asked, command.reply, now)
         self._renew(now)
         [octets] = self.data_to_send()
         return octets
