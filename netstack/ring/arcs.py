@@ -1,13 +1,12 @@
 """Which arc a peer serves and who has its copies: configurations taken up, renewed and given up, copies compared.
 
-One task looks at the node's neighbours whenever they change. It hands an arc over to a predecessor that has come, takes one
-over from one that is gone, and replaces holders, each time with a greater epoch (see `claims`); then it makes the
-holders' copies agree with its own, and again every `sync` seconds.
+One task looks at the node's neighbours whenever they change. It hands an arc over to a predecessor that has come (see
+`handover`), takes one over from one that is gone, and replaces holders, each time with a greater epoch (see `claims`); then
+it makes the holders' copies agree with its own, and again every `sync` seconds.
 
-A node without an arc asks clockwise who serves its place. Who does hands over: to all that wait inside its arc, one part
-after the other, each to its node, and serves the rest meanwhile. Nobody serves what it was not handed over, or promised by
-enough of those who have its copies; of these it goes on without those that have been silent, or without memory of it,
-for `patience`, and never against one that answers.
+A node without an arc asks who serves its place (see `inquiry`), and waits. Nobody serves what it was not handed over, or
+promised by enough of those who have its copies; of these it goes on without those that have been silent, or without memory
+of it, for `patience`, and never against one that answers.
 """
 
 from collections.abc import Callable, Collection, Generator, Sequence
@@ -16,20 +15,16 @@ from typing import Any
 
 from netstack.ring.claims import Claims, Config, Heard, Mark, Span, enough, mark_of, overlap, spans_of, without
 from netstack.ring.copying import Copying
-from netstack.ring.data_messages import Claim, ClaimAnswer, DataMessage, Known, Own, OwnAnswer
+from netstack.ring.data_messages import OWNED, PROMISED, Claim, ClaimAnswer, DataMessage, Known, Own, OwnAnswer, claim
 from netstack.ring.engine import Node
+from netstack.ring.handover import HandOver, Outcome
 from netstack.ring.identifiers import Contact
+from netstack.ring.inquiry import Inquiry, Served, no_more
 from netstack.ring.patience import Patience
 from netstack.ring.records import DataOptions
 from netstack.ring.tasks import Answers, Ask, Pause, Wait, Work
 
 Steps = Generator[Wait, Any, bool]
-OWNED, PROMISED = "owned", "promised"
-"""Why a claim is refused: the answerer serves the arc itself, or is to; it has promised a greater epoch."""
-FAR, STEP = 64, 8
-"""Nodes that are asked who serves a place, clockwise; at once."""
-JOINERS = 64
-"""Nodes that wait for a part of its arc, and that got one, as far as a node remembers."""
 ROUNDS = 8
 """Of one attempt, each of which has learned of more configurations, or of greater epochs."""
 
@@ -53,8 +48,6 @@ class Arcs:
         taken over."""
         self.claims = Claims(node().circle.bits, node().me)
         self.serving: Config | None = None
-        self.frozen: Sequence[Span] = ()
-        """Of what it serves: it is being handed over."""
         self.in_use = False
         """Enough holders have all that was acknowledged before this configuration."""
         self.synced: set[Contact] = set()
@@ -81,20 +74,12 @@ class Arcs:
         """Nodes that do not answer, as the node says: they are asked, but not waited for."""
         self._rights: list[Config] = []
         """What others have handed over, and it does not serve yet."""
-        self._given: set[Mark] = set()
-        """What it handed over, and was not told that it arrived: it is no longer its own."""
         self._former: set[Contact] = set()
         """Those that had to do with earlier configurations."""
-        self._joiners: dict[Contact, None] = {}
-        """Nodes that wait for a part of what it serves."""
-        self._handed: list[tuple[Config, Contact]] = []
-        """Which parts it gave to whom of late."""
-        self._ahead: Contact | None = None
-        """Who said last that it serves this node's place."""
-        self._nobody_knows = False
-        """Where it asked last who serves something, all who might know have answered, or are gone."""
         self._contested = False
         self._patience = Patience(clock, options)
+        self._inquiry = Inquiry(node().circle, self._me, self._patience, self.gone, options.timeout)
+        self._handing = HandOver(node().circle, copying, tell, options.timeout)
         self._last_sync = 0.0
         self._news = self._incomplete = False
         """Something has changed; what had no quorum was taken back, so that its own copy may lack what others took up."""
@@ -106,7 +91,7 @@ class Arcs:
     def serves(self, position: int) -> bool:
         """Whether a key is this peer's to answer for now."""
         serving, here = self.serving, ((position, position),)
-        return serving is not None and overlap(self.spans(serving), here) and not overlap(self.frozen, here)
+        return serving is not None and overlap(self.spans(serving), here) and not overlap(self._handing.frozen, here)
 
     def holders(self) -> tuple[int, Sequence[Contact]]:
         """The epoch, and the others that have copies."""
@@ -144,13 +129,13 @@ class Arcs:
         spans, serving = self.spans(config), self.serving
         if not config.epoch:
             is_mine = not self.leaving and overlap(self._mine(), spans)
-            if is_mine and config.start == self._node().circle.before(sender.ident) and len(self._joiners) < JOINERS:
-                self._joiners[sender] = None
+            is_first = config.start == self._node().circle.before(sender.ident)
+            if is_mine and is_first and self._handing.wait_for(sender):
                 self.wake()
             owner = me if is_mine else self._given_to(spans)
             after = tuple(each for each in self._node().successors if each != me)
             return ClaimAnswer(number, OWNED if is_mine else "", known, serving is None, owner, after)
-        served = serving is not None and overlap(without(self.spans(serving), self.frozen), spans)
+        served = serving is not None and overlap(without(self.spans(serving), self._handing.frozen), spans)
         if not self.leaving and (
             (question.taking and overlap(self._mine(), spans))
             or (served and serving is not None and serving.epoch >= config.epoch)
@@ -190,17 +175,18 @@ class Arcs:
     def _round(self) -> Generator[Wait, Any, float]:
         """Do what is due; seconds until something is again."""
         options, again = self._options, self._options.again
-        comes = self._comes()
+        comes = None if self.serving is None else self._handing.next(self.serving, self._node().predecessor)
         if comes is not None and self.in_use:
             if (yield from self.hand_over(comes, comes.ident)):
                 return 0.0
-            self._joiners.pop(comes, None)
+            self._handing.waits_no_more(comes)
         others, start = self._others(), self._start()
         if start is None and not self.founder:
             if self.joining:
                 return options.sync
             place = self._node().circle.before(self._me.ident)
-            if not (yield from self._nobody_serves(others, Heard(place, self._me.ident, self._bits), place)):
+            served = yield from self._who_serves(others, Heard(place, self._me.ident, self._bits), place)
+            if served is Served.SOMEBODY:
                 return 4 * again * self._vary()  # it will be handed over
         elif start is not None and self._is_new(start, others) and not (yield from self._take_up(start, others)):
             return self._pause()
@@ -224,17 +210,6 @@ class Arcs:
         """After an attempt that failed."""
         self._failures += 1
         return self._options.again * self._vary() * float(1 << min(self._failures, 4))
-
-    def _comes(self) -> Contact | None:
-        """To whom the first part of what it serves is to be handed over: the predecessor, or one that waits for it."""
-        serving, circle, before = self.serving, self._node().circle, self._node().predecessor
-        if serving is None:
-            return None
-        inside = [each for each in self._joiners if circle.within(serving.start, each.ident, self._me.ident)]
-        self._joiners = dict.fromkeys(inside)
-        if before is not None and circle.within(serving.start, before.ident, self._me.ident):
-            inside.append(before)
-        return min(inside, key=lambda each: circle.distance(serving.start, each.ident), default=None)
 
     def _others(self) -> list[Contact]:
         """Who is to have copies."""
@@ -285,7 +260,7 @@ class Arcs:
         used = [each for each in self._rights if overlap(self.spans(each), target)]
         rights = {mark_of(each) for each in used}
         if self.serving is not None:
-            if mark_of(self.serving) not in self._given:
+            if not self._handing.may_have_given(self.serving):
                 rights.add(mark_of(self.serving))
             known.learn(self.serving, self.in_use)
             yield from self._before(others)
@@ -293,9 +268,8 @@ class Arcs:
             known.learn(each, True)
         own = self._learn_own(start, known)
         if known.is_taking(rights, me):
-            if not (yield from self._nobody_serves(others, known, start)):
-                return False
-            if known.unknown() and not self.founder and not self._nobody_knows:
+            served = yield from self._who_serves(others, known, start)
+            if served is Served.SOMEBODY or (served is Served.UNSURE and known.unknown() and not self.founder):
                 return False  # somebody has it, or had it
         config, promised = self._ballot(start, others, known), {me: own}
         asked_already: set[Contact] = set()
@@ -309,7 +283,7 @@ class Arcs:
                 break
             taking, there = known.is_taking(rights, me), asked - self.gone
             answers: Answers = yield Ask(
-                [(each, _claim(config, taking)) for each in sorted(asked)], self._options.timeout, until=_no_more(there)
+                [(each, claim(config, taking)) for each in sorted(asked)], self._options.timeout, until=no_more(there)
             )
             refused = False
             for who, answer in answers.came:
@@ -356,67 +330,30 @@ class Arcs:
             return False
         self.counts["forced"] += forced
         self.counts["taken"] += bool(taken)
-        self.serving, self.frozen, self.in_use = config, (), False
+        self.serving, self.in_use = config, False
+        self._handing.begin_anew()
         self.synced = set()
         self._rights = [each for each in self._rights if not overlap(self.spans(each), target)]
-        self._contested, self._given, self._incomplete, self.founder = False, set(), False, False
+        self._contested = self._incomplete = self.founder = False
         self._former = {each for one in configs for each in (one.owner, *one.holders)} - {me, *others}
         return True
 
-    def _nobody_serves(self, others: Sequence[Contact], known: Heard, start: int) -> Steps:
-        """Ask who serves an arc, without wanting any promise yet: who does will hand it over.
-
-        Those who have to do with it are asked and, while nobody knows whose it was, the nodes from here on clockwise.
-        """
-        me, distance = self._me, self._node().circle.distance
-        question = _claim(Config(start, me.ident, 0, me, ()), True)
+    def _who_serves(self, others: Sequence[Contact], known: Heard, start: int) -> Generator[Wait, Any, Served]:
+        """Ask who serves an arc, and yield to who does."""
         self._learn_own(start, known)
-        asked, silent = {me}, False
-        named, after = {*others}, {*self._node().successors}
-        has_arcs = self.serving is not None
-        if self._ahead is not None:
-            named = {self._ahead}
-        while len(asked) < FAR:
-            more = named - asked
-            if not more:
-                more = (known.nodes() | {*others}) - asked
-            if not more and known.unknown() and not self.founder:
-                more = {*sorted(after - asked, key=lambda each: distance(me.ident, each.ident))[:STEP]}
-            if not more:
-                break
-            asked |= more
-            answers: Answers = yield Ask(
-                [(each, question) for each in sorted(more)], self._options.timeout, until=_no_more(more - self.gone)
-            )
-            for who, answer in answers.came:
-                for one in answer.known:
-                    known.learn(one.config, one.in_use)
-                has_arcs |= not answer.waiting
-                after.update(answer.after[:STEP])
-                if answer.owner is not None:
-                    named.add(answer.owner)
-                if answer.reason == OWNED:
-                    self._ahead = who
-            if any(answer.reason == OWNED for _, answer in answers.came):
-                self._patience.ended(start)
-                self._yield_to(known)
-                return False
-            for each in more - {who for who, _ in answers.came}:
-                silent = not self._patience.is_over(each) or silent
-        lost = self._ahead is not None and self._ahead in asked and self._patience.is_over(self._ahead)
-        self._nobody_knows = not silent and (has_arcs or lost)
-        if has_arcs or lost:
-            self._patience.is_over(start)  # it counts from the first such answer, as that of those who are silent does
-        else:
-            self._patience.ended(start)
-        return True
+        served = yield from self._inquiry.ask(
+            start, known, others, self._node().successors, self.serving is not None, self.founder
+        )
+        if served is Served.SOMEBODY:
+            self._yield_to(known)
+        return served
 
     def _before(self, others: Sequence[Contact]) -> Generator[Wait, Any, None]:
         """Bring those who are to have copies and do not yet up to date while the old configuration is still served."""
         serving = self.serving
         for each in others:
             if serving is not None and each not in serving.holders and self.in_use:
-                answers: Answers = yield Ask([(each, _claim(serving, False, True))], self._options.timeout)
+                answers: Answers = yield Ask([(each, claim(serving, False, True))], self._options.timeout)
                 if answers.came and not answers.came[0][1].reason:
                     yield from self._copying.agree(each, serving.epoch, self.spans(serving))
 
@@ -427,7 +364,7 @@ class Arcs:
             return False
         self._last_sync = self._clock()
         for each in serving.holders:
-            answers: Answers = yield Ask([(each, _claim(serving, False, self.in_use))], self._options.timeout)
+            answers: Answers = yield Ask([(each, claim(serving, False, self.in_use))], self._options.timeout)
             if self.serving != serving:
                 return False
             if not answers.came:
@@ -455,44 +392,23 @@ class Arcs:
         self.in_use = self._news = True
         self.claims.promise(serving, True, self._clock())
         for each in sorted({*serving.holders, *self._former} - {self._me}):
-            self._tell(each, _claim(serving, False, True))
-
-    # Handing over
+            self._tell(each, claim(serving, False, True))
 
     def hand_over(self, to: Contact, end: int) -> Steps:
-        """Give what it serves up to an identifier to another peer: its keys first, the last ones while nobody may write."""
+        """Give what it serves up to an identifier to another peer; whether that has it now."""
         serving = self.serving
         if serving is None or not self.in_use:
             return False
-        part = Config(serving.start, end, serving.epoch, self._me, serving.holders)
-        spans = self.spans(part)
-        answers: Answers = yield Ask([(to, _claim(part, False, True))], self._options.timeout)
-        if not answers.came:
-            return False
-        if answers.came[0][1].reason:
+        part = replace(serving, end=end)
+        outcome = yield from self._handing.give(part, to, lambda: self.serving == serving)
+        if outcome is Outcome.CONTESTED:
             self._contested = True
+        if outcome is not Outcome.DONE:
             return False
-        if not (yield from self._copying.agree(to, part.epoch, spans)) or self.serving != serving:
-            return False
-        self.frozen = spans
-        if not (yield from self._copying.agree(to, part.epoch, spans)) or self.serving != serving:
-            self.frozen = ()
-            return False
-        self._given.add(mark_of(part))
-        answers = yield Ask([(to, lambda n: Own(n, part))], self._options.timeout)
-        if not answers.came or answers.came[0][1].reason:
-            self._contested = True  # it may have it, or not
-            return False
-        self._given.discard(mark_of(part))
         self.counts["handed"] += 1
-        self._handed = [*self._handed[1 - JOINERS :], (part, to)]
-        self._joiners.pop(to, None)
-        for each in self._joiners:
-            if self._node().circle.within(part.start, each.ident, end):
-                self._tell(each, _claim(part, False, True))  # somebody else has it now
         if self.serving == serving:
             self._lose(part, handed=True)
-        self.frozen = ()
+        self._handing.frozen = ()
         return True
 
     # Inside
@@ -509,10 +425,7 @@ class Arcs:
 
     def _given_to(self, spans: Sequence[Span]) -> Contact | None:
         """Who got some of these from it, or whom it waits for itself."""
-        for part, to in reversed(self._handed):
-            if overlap(self.spans(part), spans):
-                return to
-        return self._ahead if self.serving is None else None
+        return self._handing.given_to(spans) or (self._inquiry.ahead if self.serving is None else None)
 
     def _lose(self, config: Config, handed: bool = False) -> None:
         """Another peer serves this arc now; `handed`: it has all of its keys from this one."""
@@ -586,12 +499,3 @@ class Arcs:
             if self._patience.is_over(what):
                 found.add(each)
         return found
-
-
-def _no_more(there: set[Contact]) -> Callable[[Sequence[tuple[Contact, ClaimAnswer]]], bool]:
-    """Whether to wait no longer: somebody refuses, or all that are there have answered."""
-    return lambda came: any(answer.reason for _, answer in came) or there <= {each for each, _ in came}
-
-
-def _claim(config: Config, taking: bool, in_use: bool = False) -> Callable[[int], DataMessage]:
-    return lambda number: Claim(number, config, in_use, taking)

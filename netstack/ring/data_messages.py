@@ -1,6 +1,6 @@
 """What nodes say to each other about data, and what a peer tells who runs it. A reason of "" means that it is done."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from netstack.ring.claims import Config
@@ -13,6 +13,9 @@ REASONS = ("lookup", "unanswered", "quorum", "too large", "too many", "full", "l
 """Why an operation fails: nobody responsible was found; who is does not answer; too few copies do; the value or key, or the
 values of the key, or all of the node's, are beyond the limits; this node goes; it took too long. After "unanswered",
 "quorum" and "deadline" a write may have happened, or still happen, for once."""
+
+OWNED, PROMISED = "owned", "promised"
+"""Why a claim is refused: the answerer serves the arc itself, or is to; it has promised a greater epoch."""
 
 
 class DataMessage(Message):
@@ -138,6 +141,11 @@ class Claim(DataMessage):
     """All that was acknowledged before is in enough of its copies: earlier ones need not be remembered."""
     taking: bool
     """The sender believes that the owner is gone; one that is there says no."""
+
+
+def claim(config: Config, taking: bool, in_use: bool = False) -> Callable[[int], DataMessage]:
+    """The same, when its number is known."""
+    return lambda number: Claim(number, config, in_use, taking)
 
 
 @dataclass(frozen=True, slots=True)
