@@ -328,20 +328,20 @@ def _smtp(composer: Composer, host: Host, service: Service) -> dict[str, object]
 
 
 def _ring(composer: Composer, host: Host, service: Service) -> dict[str, object]:
-    """All ring hosts of a world are one circle; the first of them begins it, where no other one has begun one."""
+    """All ring hosts of a world are one circle; the first of them begins it, where no other one has begun one. Nodes whose
+    identifiers are given are the chapter's: 4 bits, two successors, little to do while nothing changes."""
     from netstack.taps.ring import Config
 
     places, own = composer.ring_places, composer.ring_places[host.name]
     doors = [place for place in islice(places.values(), RING_DOORS + 1) if place != own][:RING_DOORS]
-    textbook = composer.world.profile.name == "textbook" or "ident" in service.options
+    chapter = {"identity": "given", "bits": 4, "ring": replace(Config().ring, successors=2, calm=30.0)}
     return {
         "network": composer.world.name,
         "contact": own,
-        "identity": "given" if "ident" in service.options else "hashed",
         "join": tuple(doors),
         "begin": len(doors) > 0 and own == next(iter(places.values())),
         "leave": 4.0,  # a world goes down at once: nobody is left to take anything over
-        **({"bits": 4, "ring": replace(Config().ring, successors=2, calm=30.0)} if textbook else {}),
+        **(chapter if "ident" in service.options else {}),
     }
 
 

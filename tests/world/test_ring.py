@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from netstack.lab.ring_world import settled
+from netstack.taps.ring import Config
 from netstack.world import loader
-from netstack.world.compose import certified
+from netstack.world.addresses import addresses
+from netstack.world.compose import Composer, certified
 from netstack.world.model import without
 from netstack.world.session import Session, open_session
 
@@ -49,6 +51,18 @@ def test_the_textbooks_circle_is_certified_where_it_is_hardened() -> None:
     assert certified(loader.load("textbook"), ["node1.ring.test"]) == []
 
 
+@pytest.mark.parametrize("profile", ["textbook", "hardened"])
+def test_nodes_are_the_chapters_where_their_identifiers_are_given(profile: str) -> None:
+    hosts = {"node1.umass.edu": {"services": {"ring": {"ident": 5}}}, "node2.umass.edu": {"services": {"ring": {}}}}
+    made = loader.extended("small", {"profile": profile, "hosts": hosts}, "ring")
+    composer = Composer(made, addresses(made, "simulated"))
+    given, hashed = (composer.config(made.hosts[name], made.hosts[name].services[0], ["192.0.2.1"]) for name in hosts)
+    assert (given.identity, given.ident, given.bits, given.ring.successors, given.ring.calm) == ("given", 5, 4, 2, 30.0)
+    own = Config()
+    assert (hashed.identity, hashed.bits, hashed.ring) == (own.identity, own.bits, own.ring)
+    assert (own.identity, own.bits, own.ring.successors) == ("hashed", 160, 4)
+
+
 @pytest.mark.parametrize("on", ["simulated", "loopback"])
 def test_a_circle_is_settled_within_a_second(on: str) -> None:
     with open_session(world(), on, shaped=False) as session:
@@ -80,7 +94,7 @@ def test_nodes_of_a_world_with_certificates(profile: str) -> None:
         made = world(profile="hardened")
     with open_session(made, "loopback", shaped=False) as session:
         idents = sorted(nodes(session.running))
-        assert settled(session, idents, 2, within=60.0) >= 0
+        assert settled(session, idents, 4 if profile == "hashed" else 2, within=60.0) >= 0
         session.record()
         assert idents == list(IDENTS) or (profile == "hashed" and len(idents) == 5 and max(idents) > 1 << 100)
         found = session.drive(lambda running: nodes(running)[idents[0]].pass_on(idents[3]))
