@@ -27,7 +27,7 @@ from netstack.kernel.machine import Machine
 from netstack.ring.identity import Profile, uri
 from netstack.ring.metrics import IssuerCounts
 from netstack.sansio import Peer
-from netstack.sansio.bounds import positive
+from netstack.sansio.bounds import all_positive
 from netstack.sansio.rates import Rates, network_of
 
 PATH = "/certificates"
@@ -53,8 +53,7 @@ class IssuerLimits:
     """Octets of a request: 413."""
 
     def __post_init__(self) -> None:
-        for name in ("seconds", "rate", "request"):
-            positive(name, getattr(self, name))
+        all_positive(self)
 
 
 def parse_tokens(text: str, profile: Profile) -> dict[str, int | None]:

@@ -37,7 +37,7 @@ from netstack.ring.stream import (
 )
 from netstack.ring.wire import MAGIC, VERSION, Codec, Hello, Placed
 from netstack.sansio import Event, LocalProtocolError, Peer
-from netstack.sansio.bounds import positive
+from netstack.sansio.bounds import all_positive
 from netstack.sansio.rates import Rates
 
 PROTOCOL = "ring"
@@ -72,8 +72,7 @@ class LinkLimits:
     """Without a word on the connection to a node that does not answer: then the connection is given up, too."""
 
     def __post_init__(self) -> None:
-        for name in ("links", "per_address", "dials", "waiting", "waiting_octets", "connect", "retry", "silence"):
-            positive(name, getattr(self, name))
+        all_positive(self)
 
 
 class Identity(Protocol):

@@ -24,7 +24,7 @@ from netstack.sansio import (
     Recorder,
     RemoteProtocolError,
 )
-from netstack.sansio.bounds import positive
+from netstack.sansio.bounds import all_positive
 
 FIRST = 1024
 """Octets of a first frame at most: nobody has more to say of himself."""
@@ -51,8 +51,7 @@ class StreamBounds:
     """Messages that are read in a second; more wait, and so does who sends them."""
 
     def __post_init__(self) -> None:
-        for name in ("hello_seconds", "bye_seconds", "idle_seconds", "rate"):
-            positive(name, getattr(self, name))
+        all_positive(self)
 
 
 @dataclass(frozen=True, slots=True)
