@@ -109,7 +109,7 @@ def decoded(value: bytes, most: int = 1000) -> str:
             text = "".join(parts)
         except (LookupError, ValueError, HeaderParseError):  # a charset that is none, base64 that is none
             pass
-    return _CONTROLS.sub(" ", text)[:most]
+    return (text if text.isprintable() else _CONTROLS.sub(" ", text))[:most]
 
 
 def identifiers(value: bytes, most: int = 50) -> list[bytes]:

@@ -7,6 +7,7 @@ can forget it: it is on disk.
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Literal
 
@@ -57,6 +58,7 @@ OK = "2.0.0"
 PATIENCE = 2
 """A message waits for those that are coming in unless so many times as many wait already to be kept."""
 _CIRCLES = Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
+_BEGIN = Reply(354, ('Enter mail, end with "." on a line by itself',))
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
 """How a header section begins, be it an empty one (RFC 5322 §2.2)."""
@@ -295,8 +297,7 @@ class Conversation:
             return Reply(452, ("too much is coming in, try again later",), "4.3.1")
         self._transaction = Transaction(event, [], [], [], reception.machine.wall())
         reception.coming += 1
-        sender = event.sender if event.sender is not None else "<>"
-        return Reply(250, (f"{sender} Sender ok",), "2.1.0")
+        return _sender_ok(event.sender)
 
     def _recipient(self, event: RecipientReceived) -> Reply:
         reception, transaction = self._reception, self._transaction
@@ -311,7 +312,7 @@ class Conversation:
             if not reception.may_relay(self._client):
                 return Reply(550, (f"relaying denied: {mailbox} is elsewhere, and you have not logged in",), "5.7.1")
             transaction.recipients.append((event, (mailbox,)))
-            return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
+            return _recipient_ok(mailbox)
         try:
             found = directory.find(mailbox)
         except NoSuchUser:
@@ -323,7 +324,7 @@ class Conversation:
         if found.mailboxes:
             transaction.recipients.append((event, found.mailboxes))
         transaction.lists += found.lists
-        return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
+        return _recipient_ok(mailbox)
 
     def _look_up(self, event: LookupReceived) -> Reply:
         if event.verb == "EXPN":
@@ -342,7 +343,7 @@ class Conversation:
         reception = self._reception
         if reception.octets >= reception.options.limits.memory:
             return Reply(452, ("too much is coming in, try again later",), "4.3.1")
-        return Reply(354, ('Enter mail, end with "." on a line by itself',))
+        return _BEGIN
 
     def _receive(self, data: bytes) -> None:
         transaction = self._transaction
@@ -524,6 +525,16 @@ class Conversation:
         if isinstance(step, sasl.Failure) and step.malformed:
             return Answer(Reply(501, (step.reason,), "5.5.2"))
         return Answer(Reply(535, ("the name or the password is wrong",), "5.7.8"))
+
+
+@lru_cache(1024)
+def _sender_ok(sender: Mailbox | None) -> Reply:
+    return Reply(250, (f"{sender if sender is not None else '<>'} Sender ok",), "2.1.0")
+
+
+@lru_cache(1024)
+def _recipient_ok(mailbox: Mailbox) -> Reply:
+    return Reply(250, (f"{mailbox} Recipient ok",), "2.1.5")
 
 
 def _not_kept(why: object) -> Reply:

@@ -1,14 +1,16 @@
 """Heads of messages: fields as they came, bounds, and what is missing in them."""
 
+import re
 import time
 from email.utils import parsedate_to_datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netstack.mail.limits import HeadLimits
 from netstack.mail.message import date_field, date_of, decoded, head, identifiers, message_id, missing_fields
+from netstack.mail.store.summary import summary
 
 CASES: list[tuple[bytes, list[tuple[bytes, bytes]], bytes]] = [
     (b"", [], b""),
@@ -110,3 +112,25 @@ def test_what_is_missing() -> None:
     assert [each.name for each in head(octets).fields] == [b"from", b"date", b"message-id"]
     assert missing_fields(head(octets), *parts) == b""
     assert missing_fields(head(b"DATE: x\r\nFrom: y\r\n\r\n"), *parts) == b"Message-ID: <1@x>\r\n"
+
+
+HEAD = st.sampled_from([
+    b"From", b"to", b"CC", b"subject", b"X", b":", b": ",
+    b" ", b"\t", b"\r\n", b"\r\n", b"\r\n ", b"\n", b"a@b", b"hello", b"\xff",
+])  # fmt: skip
+
+
+@settings(max_examples=500)
+@given(st.lists(HEAD, max_size=25).map(b"".join))
+def test_the_index_has_the_first_field_of_each_name(octets: bytes) -> None:
+    """A line that is no field ends a head, and is passed over for the index."""
+    seen, end = summary(octets), re.search(rb"\n\r?\n", octets)
+    fields: dict[bytes, bytes] = {}
+    for line in re.split(rb"\n(?![ \t])", octets[: end.start()] if end else octets):
+        found = re.match(rb"(from|to|cc|subject)[ \t]*:", line, re.I)
+        if found is not None:
+            value = re.sub(rb"\r?\n", b"", line[found.end() :])
+            fields.setdefault(found[1].lower(), value.strip())
+    recipients = b", ".join(fields[name] for name in (b"to", b"cc") if name in fields)
+    wanted = [decoded(value).casefold() for value in (fields.get(b"subject", b""), fields.get(b"from", b""), recipients)]
+    assert [seen.subject, seen.sender, seen.recipients] == wanted

@@ -16,7 +16,7 @@ _TOGETHER = 4
 """Times what is committed with its row: so much of a message is written to its file together with others."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Incoming:
     """A message before it has a place."""
 

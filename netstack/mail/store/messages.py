@@ -19,7 +19,7 @@ _FORGET = 64
 _INSERT = f"INSERT INTO message (folder, {MESSAGE}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608 -- no values
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """A message that comes in."""
 
@@ -37,7 +37,7 @@ class Arrival:
     quota: Quota
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Appended:
     """Where a message is."""
 
@@ -103,7 +103,7 @@ def _kept(seen: Summary) -> tuple[object, ...]:
 def _insert(database: sqlite3.Connection, into: str, rows: Sequence[tuple[object, ...]]) -> None:
     """So many rows of one statement that only a few different statements are prepared, and kept."""
     start = 0
-    for most in (64, 16, 4, 1):
+    for most in (64, 32, 16, 8, 4, 2, 1):
         while len(rows) - start >= most:
             part = rows[start : start + most]
             values = ",".join([f"({','.join('?' * len(part[0]))})"] * most)

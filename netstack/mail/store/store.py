@@ -46,7 +46,7 @@ class MailStore:
         self._counts = counts(machine.registry)
         self._room = Room(limits.unsettled, self._counts)
         self._accounts: OrderedDict[str, AccountStore] = OrderedDict()
-        self._quota = self.quota()
+        self._quota = Quota(self.limits.messages, self.limits.octets)
         self._closing = False
 
     def deliver(
@@ -123,6 +123,8 @@ class MailStore:
 
     def quota(self, octets: int = 0, messages: int = 0) -> Quota:
         """An account's, where 0 is the store's own bound."""
+        if not (octets or messages):
+            return self._quota
         return Quota(messages or self.limits.messages, octets or self.limits.octets)
 
     def usage(self, account: str) -> Deferred[Usage]:
