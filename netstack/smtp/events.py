@@ -108,6 +108,9 @@ class AuthenticationContinued(Event):
     response: bytes
 
 
+LOG_IN = (AuthenticationBegun, AuthenticationContinued)
+
+
 @dataclass(frozen=True, slots=True)
 class LookupReceived(Event):
     """VRFY or EXPN (§3.5)."""

@@ -28,6 +28,7 @@ from netstack.smtp.admission import Admission, AdmissionLimits
 from netstack.smtp.directory import Directory, NoSuchUser
 from netstack.smtp.envelope import Destination, Envelope
 from netstack.smtp.events import (
+    LOG_IN,
     Answer,
     Attend,
     AuthenticationBegun,
@@ -58,6 +59,8 @@ OK = "2.0.0"
 PATIENCE = 2
 """A message waits for those that are coming in unless so many times as many wait already to be kept."""
 _CIRCLES = Reply(554, ("the message goes in circles: it has too many Received fields",), "5.4.6")
+_ANSWERED = (RecipientReceived, MailReceived, MessageBegun, HelloReceived)
+_VOID = (ResetReceived, MessageDropped, QuitReceived)
 _BEGIN = Reply(354, ('Enter mail, end with "." on a line by itself',))
 _RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|\r\n|$")
@@ -205,7 +208,7 @@ class Conversation:
     def handle(self, event: Event, connection: Connection) -> None:
         if isinstance(event, ContentReceived):
             self._receive(event.data)
-        elif isinstance(event, RecipientReceived | MailReceived | MessageBegun | HelloReceived):
+        elif isinstance(event, _ANSWERED):
             connection.send(Answer(self.answer(event)))
         elif isinstance(event, MessageEnded):
             self._take(connection)
@@ -218,9 +221,9 @@ class Conversation:
         elif isinstance(event, Secured):
             self._client = Client(event.peer)
             self._secured(event.peer)
-        elif isinstance(event, ResetReceived | MessageDropped | QuitReceived):
+        elif isinstance(event, _VOID):
             self._drop()
-        elif isinstance(event, AuthenticationBegun | AuthenticationContinued):
+        elif isinstance(event, LOG_IN):
             self._later(self._log_in(event), connection)
         elif isinstance(event, LookupReceived):
             connection.send(Answer(self._look_up(event)))

@@ -22,6 +22,8 @@ _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
 _REPLY_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
 # RFC 2034 §4, RFC 3463 §2: class "." subject "." detail
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |$)")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+"""What no command has; a tab is white space."""
 END = b"\r\n.\r\n"
 """Ends a message (RFC 5321 §4.1.1.4)."""
 _DOT = ord(".")
@@ -125,7 +127,7 @@ def split_command(line: bytes) -> tuple[str, str]:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         raise BadCommand(500, "5.5.2", "a command is ASCII, or UTF-8 with SMTPUTF8") from None
-    if any((sign < " " and sign != "\t") or sign == "\x7f" for sign in text):
+    if _CONTROL.search(text):
         raise BadCommand(500, "5.5.2", "control characters in a command")
     verb, _, argument = text.replace("\t", " ").partition(" ")
     return verb.upper(), argument.strip(" ")

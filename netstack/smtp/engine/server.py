@@ -22,6 +22,7 @@ from netstack.sansio.record import Record
 from netstack.smtp.arguments import chunk_arguments, hello_name, mail_arguments, recipient_arguments
 from netstack.smtp.engine.states import STATES, State, Step
 from netstack.smtp.events import (
+    LOG_IN,
     Answer,
     Attend,
     AuthenticationBegun,
@@ -136,13 +137,13 @@ class ServerEngine(Recorder):
         yield from self.receive(b"", now)
 
     def send(self, command: Command, now: Now) -> None:
-        if isinstance(command, Drain | Attend):
-            self._draining = self._draining or isinstance(command, Drain)
+        if type(command) is Attend or type(command) is Drain:
+            self._draining = self._draining or type(command) is Drain
             return
         asked, self._asked = self._asked, None
         if asked is None:
             raise LocalProtocolError(f"{type(command).__name__} answers nothing: no command is in hand")
-        if isinstance(command, Challenge) and isinstance(asked, AuthenticationBegun | AuthenticationContinued):
+        if isinstance(command, Challenge) and isinstance(asked, LOG_IN):
             self._challenged = True
             self._reply(Reply(334, (b64encode(command.data).decode(),)))
         elif isinstance(command, Answer):
@@ -490,7 +491,7 @@ class ServerEngine(Recorder):
             elif isinstance(asked, MessageEnded):
                 self._clear()
                 self.state = STATES.next(self.state, Step.VOID)
-            elif isinstance(asked, AuthenticationBegun | AuthenticationContinued) and reply.code == 235:
+            elif isinstance(asked, LOG_IN) and reply.code == 235:
                 self.authenticated = True
         if reply.code >= 500:
             self._errors += 1
