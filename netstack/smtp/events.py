@@ -155,6 +155,9 @@ class Clerk(Protocol):
     def answer(self, event: Event) -> Reply:
         """To HelloReceived, MailReceived, RecipientReceived and MessageBegun."""
 
+    def part(self, content: bytes) -> None:
+        """Some of a message, in the place of ContentReceived."""
+
     def take(self, content: bytes) -> None:
         """A whole message, in the place of ContentReceived and MessageEnded. Its Answer comes by the connection."""
 

@@ -243,6 +243,10 @@ class Conversation:
         self._client.hello, self._client.extended = event.name, event.extended
         return Reply(250, (f"Hello {event.name}, pleased to meet you",))
 
+    def part(self, content: bytes) -> None:
+        """A Clerk's."""
+        self._receive(content)
+
     def take(self, content: bytes) -> None:
         """A Clerk's."""
         self._receive(content)

@@ -27,6 +27,10 @@ _CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 END = b"\r\n.\r\n"
 """Ends a message (RFC 5321 §4.1.1.4)."""
 _DOT = ord(".")
+_DOTS = 20
+"""That are looked at one by one."""
+_UNDECIDED = b"\r\n."
+"""Behind them the end may come, or a dot that is taken off."""
 _WHOLE_ENDS = (None, "\r\n")
 """What is seen where no end of a line is a bare CR or LF."""
 
@@ -183,6 +187,18 @@ def bare_line_end(data: bytes | bytearray) -> bool:
     return ends.newlines not in _WHOLE_ENDS
 
 
+def _dotted_line(data: bytes) -> int:
+    """Where a line ends behind which a dot stands, or -1. Most has few dots, and a dot alone is found ten times as fast."""
+    dot = -1
+    for _ in range(_DOTS):
+        dot = data.find(b".", dot + 1)
+        if dot < 0:
+            return -1
+        if data[max(dot - 2, 0) : dot] == b"\r\n":
+            return dot - 2
+    return data.find(b"\r\n.", dot - 1)
+
+
 class DataReader:
     """A message as it comes after DATA (RFC 5321 §4.5.2): finds its end, takes the added dots off, keeps the bounds.
 
@@ -203,8 +219,7 @@ class DataReader:
         """Some of the message, maybe nothing; `ended` when all of it has come. Raises BadCommand."""
         before = self._before
         joined = before + buffer
-        dot = buffer.find(b".")  # two places further in `joined`; where there is none, nothing has to be looked for
-        stuffed = joined.find(b"\r\n.", dot) if dot >= 0 else -1
+        stuffed = _dotted_line(joined)
         at = joined.find(END, stuffed) if stuffed >= 0 else -1
         if at >= 0:
             self.ended = True
@@ -222,18 +237,39 @@ class DataReader:
         return joined.replace(b"\r\n.", b"\r\n")[len(before) :] if 0 <= stuffed < len(joined) - 2 else taken
 
     def whole(self, data: bytes) -> bytes | None:
-        """The message, where the first octets that come are all of it, with nothing that needs a closer look; else None,
-        and `read` takes them."""
-        if self._line or not data.endswith(END) or data.find(b"\r\n.") < len(data) - len(END) or data[0] == _DOT:
+        """The rest of the message, where it is all of what comes, with nothing that needs a closer look; else None, and
+        `read` takes it. Not for octets that follow others which `read` has left in its buffer."""
+        if not data.endswith(END):
             return None
-        content = data[: 2 - len(END)]
-        return None if len(content) > self._longest or bare_line_end(content) else content
+        return self._plain(data[: 2 - len(END)])
+
+    def part(self, data: bytes) -> bytes | None:
+        """As `whole`, where more is to come."""
+        if len(data) < 2 or data[-1] in _UNDECIDED:
+            return None
+        return self._plain(data)
+
+    def _plain(self, data: bytes) -> bytes | None:
+        """Take what is the message's as it stands."""
+        begins = self._before == b"\r\n" and data[0] == _DOT
+        if self.too_long or begins or _dotted_line(data) >= 0 or bare_line_end(data) or not self._fits(data):
+            return None
+        self._measure(data)
+        self._before = data[-2:]
+        return data
+
+    def _fits(self, taken: bytes) -> bool:
+        """Whether no line is too long, going on with the one that has not ended."""
+        began = -self._line
+        while len(taken) - began >= self._longest:  # go on behind the last line that ends in time
+            end = taken.rfind(b"\n", max(began, 0), began + self._longest)
+            if end < 0:
+                return False
+            began = end + 1
+        return True
 
     def _measure(self, taken: bytes) -> None:
-        began = -self._line
-        while not self.too_long and len(taken) - began >= self._longest:  # go on behind the last line that ends in time
-            end = taken.rfind(b"\n", max(began, 0), began + self._longest)
-            self.too_long, began = end < 0, end + 1
+        self.too_long = self.too_long or not self._fits(taken)
         ended = taken.rfind(b"\n") + 1
         self._line = len(taken) - ended if ended else self._line + len(taken)
 

@@ -25,7 +25,7 @@ LIMITS = SMTPLimits(messages=4, recipients=3, errors=4, idle_commands=4, message
 USUAL = (b"HELO crepes.fr\r\n", b"MAIL FROM:<alice@crepes.fr>\r\n", b"RCPT TO:<bob@hamburger.edu>\r\n", b"DATA\r\n")
 LINES = (
     *USUAL, b"hi\r\n.\r\n", b"full\r\n.\r\n", b"worse\r\n.\r\n", b".\r\n", b"..hi\r\n.\r\n", b"hi\r\n..\r\n.\r\n",
-    b"half\r\n", b"hi\r\n.\r\nNOOP\r\n", b"hi\n.\r\n", b"\r\n.\r\n.\r\n",
+    b"half\r\n", b"half", b"\r\n.half", b"hi\r\n.\r\nNOOP\r\n", b"hi\n.\r\n", b"\r\n.\r\n.\r\n",
     b"EHLO crepes.fr\r\n", b"rcpt to: <eve@hamburger.edu>\r\n",
     b"RCPT TO:<nobody@hamburger.edu>\r\n",
     "MAIL FROM:<ä@crepes.fr> SMTPUTF8\r\n".encode(), "RCPT TO:<ü@hamburger.edu>\r\n".encode(),
@@ -62,6 +62,9 @@ class HotSide(Side):
     def answer(self, event: Event) -> Reply:
         self.events.append(event)
         return reply_to(event)
+
+    def part(self, content: bytes) -> None:
+        self.events.append(ContentReceived(content))
 
     def take(self, content: bytes) -> None:
         self.events += [ContentReceived(content), MessageEnded(len(content))]

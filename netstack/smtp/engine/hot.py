@@ -65,7 +65,7 @@ class HotServerEngine(ServerEngine):
         if clerk is None or self._asked is not None or self._buffer or self._draining:
             return None
         if self._reader is not None:
-            return self._message(data, self._reader, clerk)
+            return self._content_at_once(data, self._reader, clerk, seconds)
         event = self._memo.get(self._key(data))
         if event is None or self._chunk is not None or self.state not in _STATES[type(event)]:
             return None
@@ -93,12 +93,20 @@ class HotServerEngine(ServerEngine):
         [octets] = self.data_to_send()
         return octets
 
-    def _message(self, data: bytes, reader: DataReader, clerk: Clerk) -> bytes | None:
-        """One that came at once; it is answered later."""
-        content = None if self._content or self._fault is not None else reader.whole(data)
-        if content is None or len(content) > self._limits.message:
+    def _content_at_once(self, data: bytes, reader: DataReader, clerk: Clerk, seconds: float) -> bytes | None:
+        """A part of a message; with its last one it is answered later."""
+        if self._fault is not None or self._content + len(data) > self._limits.message:
             return None
-        self._content = len(content)
+        content = reader.whole(data)
+        if content is None:
+            part = reader.part(data)
+            if part is None:
+                return None
+            self._content += len(part)
+            self._renew(Now(seconds, 0.0))
+            clerk.part(part)
+            return b""
+        self._content += len(content)
         self.state = STATES.next(self.state, Step.END)
         self._reader = None
         self._transactions += 1
