@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from netstack.kernel.disk import Appender
+from netstack.kernel.disk import AppendedFile, Appender
 from netstack.kernel.machine import Machine
 from netstack.ring.records import Record
 from netstack.ring.stored import (
@@ -93,7 +93,8 @@ class RecordLog:
         self._longest_away = longest_away
         self._directory = directory
         self._number = 0
-        self._appender: Appender | None = None
+        self._file: AppendedFile | None = None
+        """The newest log."""
         self._names: list[str] = []
         """Files whose contents a snapshot would take the place of, and the newest."""
         self._size = self._base = 0
@@ -214,12 +215,8 @@ class RecordLog:
                     each.callback(None)
             return
         batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._limits.together))]
-        appender = self._current()
-        if isinstance(appender, Failure):
-            self._finished(batch, appender)
-            return
+        file, wall = self._current(), self._machine.wall()
         self._busy = True
-        wall = self._machine.wall()
 
         def write() -> int:
             """In a thread: the octets that were written."""
@@ -234,8 +231,7 @@ class RecordLog:
                     )
                 ]
             )
-            appender.write(octets)
-            appender.sync()
+            file.append(octets)
             return len(octets)
 
         self._machine.offload(write, COST).addBoth(lambda result: self._finished(batch, result))
@@ -258,21 +254,18 @@ class RecordLog:
             self._copy()
         self._go_on()
 
-    def _current(self) -> Appender | Failure:
-        if self._appender is None:
+    def _current(self) -> AppendedFile:
+        """Made when something is written to it."""
+        if self._file is None:
             self._number += 1
-            path = f"{self._directory}/{_LOG}{self._number:016x}"
-            try:
-                self._appender = self._machine.disk.append(path)
-            except OSError:
-                return Failure()
-            self._names.append(path)
-        return self._appender
+            self._names.append(f"{self._directory}/{_LOG}{self._number:016x}")
+            self._file = AppendedFile(self._machine.disk, self._names[-1])
+        return self._file
 
     def _close_file(self) -> None:
-        if self._appender is not None:
-            self._appender.close()
-            self._appender = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _note(self) -> None:
         """That the node is up, for who has nothing else to write."""
@@ -335,9 +328,7 @@ class RecordLog:
 
     def _remove(self, path: str) -> None:
         try:
-            self._machine.disk.remove(path)
-        except FileNotFoundError:
-            pass
+            self._machine.disk.remove_all([path])
         except OSError as error:
             _log.warn("{path} cannot be removed: {error}", path=path, error=error)
 

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from netstack.kernel.disk import Appender, Disk, OpenFile
+from netstack.kernel.disk import AppendedFile, Disk, OpenFile
 from netstack.kernel.machine import Machine
 from netstack.sansio.bounds import all_positive
 from netstack.smtp.records import Found, Record, encode, scan
@@ -124,11 +124,12 @@ class Spool:
         self._directory = directory
         self._places: dict[int, Place] = {}
         self._segments: list[_Segment] = []
-        self._appender: Appender | None = None
+        self._file: AppendedFile | None = None
+        """The newest one; the next record goes into a new one where there is none."""
         self._next = 1
         self._queue: deque[_Item] = deque()
         self._waiting = 0
-        self._busy = self._closed = self._broken = False
+        self._busy = self._closed = False
         self._patient = self._gathering = False
         """The newest message may wait for others; the timer is set for that."""
         self._urgent = 0
@@ -281,18 +282,13 @@ class Spool:
             return
         batch = [self._queue.popleft() for _ in range(min(self._limits.together, len(self._queue)))]
         self._urgent -= sum(item.kind is Record.MESSAGE for item in batch)
-        segment, appender = self._current(batch[0].number)
-        if appender is None:  # the disk does not even take a new file
-            self._failed(batch, Failure())
-            self._go_on()
-            return
+        segment, file = self._current(batch[0].number)
         self._busy = True
 
         def write() -> list[int]:
             """In a thread: the octets of each record."""
             records = [encode(item.kind, item.number, item.head, item.content) for item in batch]
-            appender.write(b"".join(records))
-            appender.sync()
+            file.append(b"".join(records))
             return [len(record) for record in records]
 
         def finished(result: list[int] | Failure) -> None:
@@ -312,31 +308,30 @@ class Spool:
 
         self._machine.offload(write, COST).addBoth(finished)
 
-    def _current(self, number: int) -> tuple[_Segment, Appender | None]:
-        """The newest file, or a new one; None in the place of its appender when there cannot be one."""
-        last = self._segments[-1] if self._segments else None
-        if last is None or self._appender is None or self._broken or last.size >= self._limits.segment:
-            if self._appender is not None:
-                self._appender.close()
-                self._appender = None
-            first = max(number, self._next - 1)
-            last = _Segment(f"{self._directory}/segment-{first:016x}")
-            while any(each.name == last.name for each in self._segments):
-                self._next += 1
-                last.name = f"{self._directory}/segment-{self._next - 1:016x}"
-            try:
-                self._appender = self._machine.disk.append(last.name)
-            except OSError:
-                return last, None
-            self._broken = False
-            self._segments.append(last)
-            if len(self._segments) > 1:
-                self._drop_if_done(self._segments[-2])
-        return last, self._appender
+    def _current(self, number: int) -> tuple[_Segment, AppendedFile]:
+        """The newest file, or a new one."""
+        if self._file is not None and self._segments[-1].size < self._limits.segment:
+            return self._segments[-1], self._file
+        self._close_file()
+        first = max(number, self._next - 1)
+        name = f"{self._directory}/segment-{first:016x}"
+        while any(each.name == name for each in self._segments):
+            self._next += 1
+            name = f"{self._directory}/segment-{self._next - 1:016x}"
+        segment, self._file = _Segment(name), AppendedFile(self._machine.disk, name)
+        self._segments.append(segment)
+        if len(self._segments) > 1:
+            self._drop_if_done(self._segments[-2])
+        return segment, self._file
+
+    def _close_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _give_up(self, segment: _Segment) -> None:
         """Nobody knows how much of a failed write is there: the next record goes into a new file."""
-        self._broken = True
+        self._close_file()
         if segment.size == 0:
             self._segments.remove(segment)
             self._remove(segment)
@@ -431,7 +426,7 @@ class Spool:
         if segment.file is not None:
             segment.file.close()
         try:
-            self._machine.disk.remove(segment.name)
+            self._machine.disk.remove_all([segment.name])
         except OSError as error:
             _log.warn("{name} cannot be removed: {error}", name=segment.name, error=error)
 
@@ -447,9 +442,7 @@ class Spool:
                 copied.addCallbacks(lambda _: self._drop_if_done(segment), lambda failure: None)
 
     def _close_files(self) -> None:
-        if self._appender is not None:
-            self._appender.close()
-            self._appender = None
+        self._close_file()
         for segment in self._segments:
             if segment.file is not None:
                 segment.file.close()

@@ -1,7 +1,9 @@
 """Records on disk: what was acknowledged is there after any crash, what was dropped is not, and files stay small."""
 
+from dataclasses import replace
 from math import inf
 from random import Random
+from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred
@@ -12,6 +14,7 @@ from netstack.ring.records import NEVER, DataOptions, Record, Value, Version
 from netstack.ring.stored import Frame, decode_record, encode_drop, encode_record, encode_seen, scan
 from netstack.ring.table import Table, name_of
 from netstack.world.simulated import Simulation
+from tests.disks import NoNewFiles
 
 SMALL = LogLimits(segment=3000, together=5, chunk=3)
 DAY = 86400.0
@@ -167,6 +170,20 @@ def test_who_was_away_too_long_begins_without() -> None:
     node.open()
     assert len(node.table) == 0
     assert len(node.log.open()) == 0
+
+
+def test_a_log_that_cannot_be_made_is_tried_again() -> None:
+    node = Host(simulated())
+    disk: Any = NoNewFiles(node.host.disk)
+    log = RecordLog(replace(node.simulation.machine(node.host), disk=disk), SMALL)
+    node.simulation.call(node.host, log.open)
+    with pytest.raises(OSError, match="Too many open files"):
+        node.simulation.ask(node.host, log.keep, (record(b"refused", b"1"),), ())
+    disk.refuses = False
+    node.simulation.ask(node.host, log.keep, (record(b"kept", b"1"),), ())
+    assert log.failed == 2  # the note that the node is up, too
+    node.crash()
+    assert {each.key for each in node.table} == {b"kept"}
 
 
 def test_bounds() -> None:

@@ -1,6 +1,7 @@
 """The spool: what was acknowledged is there after any crash, what is done is gone, and files do not pile up."""
 
 import tracemalloc
+from dataclasses import replace
 from math import inf
 from random import Random
 from typing import Any
@@ -12,6 +13,7 @@ from twisted.python.failure import Failure
 from netstack.smtp.records import Record, encode, scan
 from netstack.smtp.spool import Damaged, Spool, SpoolFull, SpoolLimits
 from netstack.world.simulated import Simulation
+from tests.disks import NoNewFiles
 
 SMALL = SpoolLimits(segment=4000, together=5)
 
@@ -183,6 +185,25 @@ def test_messages_that_come_together_share_a_write() -> None:
     assert len(spool) == 500
     assert spool.commits == 2
     assert len({each.result for each in waiting}) == 500
+
+
+def test_a_file_that_cannot_be_made_is_tried_again() -> None:
+    simulation = simulated()
+    host = simulation.hosts["mail"]
+    disk: Any = NoNewFiles(host.disk)
+    heads: dict[int, Any] = {}
+    spool = Spool(replace(simulation.machine(host), disk=disk), SMALL, heads.__getitem__)
+    assert spool.open(dict, lambda head, change: head | change) == []
+    with pytest.raises(OSError, match="Too many open files"):
+        simulation.ask(host, spool.accept, {}, b"refused")
+    assert (len(spool), spool.octets, host.disk.list("queue")) == (0, 0, [])
+    disk.refuses = False
+    number = simulation.ask(host, spool.accept, {}, b"accepted")
+    host.power_off()
+    host.boot()
+    spool, kept = opened(simulation)
+    assert list(kept) == [number]
+    assert spool.content(number) == b"accepted"
 
 
 def test_bounds() -> None:
