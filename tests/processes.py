@@ -5,15 +5,40 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
 TWISTD = str(Path(sys.executable).with_name("twistd"))
 TROUBLE = ("Traceback", "Unhandled", "#error", "#critical")
 """What a log must not hold, whatever came over the wire."""
+PATIENCE = 60.0
+"""Seconds in which what must happen has happened, on a slow disk and a machine that is busy."""
+PAUSE = 0.02
+"""Seconds between two looks at what is waited for."""
+T = TypeVar("T")
+
+
+def wait_until(found: Callable[[], T | None], what: str, seconds: float = PATIENCE, told: Callable[[], str] = str) -> T:
+    """The first result of `found` that is true; an OSError is none: who is asked may not listen yet, or any more.
+
+    Fails, when time is up, with what was waited for, what was found last, and `told()`.
+    """
+    end = time.monotonic() + seconds
+    while True:
+        result: T | OSError | None
+        try:
+            result = found()
+        except OSError as error:
+            result = error
+        else:
+            if result:
+                return result
+        assert time.monotonic() < end, f"{what}: not within {seconds} seconds, last {result!r}\n{told()}"
+        time.sleep(PAUSE)
 
 
 class Running:
@@ -37,17 +62,31 @@ class Running:
         assert self.process.stdout is not None
         self.lines.extend(iter(self.process.stdout.readline, ""))
 
-    def wait_for(self, text: str, count: int = 1, seconds: float = 60.0) -> None:
+    def wait_for(self, text: str, count: int = 1, seconds: float = PATIENCE) -> None:
         """Until `count` lines hold `text`; fails with the log when the process ends or time is up first."""
-        end = time.monotonic() + seconds
-        while sum(text in line for line in self.lines) < count:
-            over = time.monotonic() > end or (self.process.poll() is not None and not self._reader.is_alive())
-            assert not over, f"no {text!r} in:\n{''.join(self.lines)}"
-            self.wait_a_little()
+        self.wait_until(lambda: sum(text in line for line in self.lines) >= count, f"{count} lines with {text!r}", seconds)
+
+    def wait_until(self, found: Callable[[], T | None], what: str, seconds: float = PATIENCE) -> T:
+        """As the function of this name; fails with the log, also as soon as the process has ended."""
+
+        def look() -> T | None:
+            if self.process.poll() is None or self._reader.is_alive():
+                return found()
+            with suppress(OSError):  # all that it wrote is known
+                if result := found():
+                    return result
+            raise AssertionError(f"{what}: the process has ended\n{self.log}")
+
+        return wait_until(look, what, seconds, lambda: self.log)
 
     def wait_a_little(self) -> None:
         """Give the process time, before what it does is looked at again."""
-        self._reader.join(0.02)
+        time.sleep(PAUSE)
+
+    @property
+    def log(self) -> str:
+        """What it wrote so far."""
+        return "".join(self.lines)
 
     def trouble(self) -> list[str]:
         """Lines of the log that report an error of ours."""
@@ -66,15 +105,15 @@ class Running:
         """Open files and sockets of the process."""
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
-    def end(self, seconds: float = 20.0) -> int:
-        """SIGTERM; the exit status."""
+    def end(self, seconds: float = PATIENCE) -> int:
+        """SIGTERM; the exit status. Fails with the log when the process does not end in that time."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
             status = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            raise
+            raise AssertionError(f"not ended within {seconds} seconds of SIGTERM\n{self.log}") from None
         self._reader.join(5)
         return status
 
@@ -93,8 +132,8 @@ def running(*arguments: str, ready: str, count: int = 1, **environment: str) -> 
         yield started
     finally:
         status = started.end()
-    assert not started.trouble(), "".join(started.lines)
-    assert status in (0, -signal.SIGTERM), "".join(started.lines)  # twistd ends by the signal that it got
+    assert not started.trouble(), started.log
+    assert status in (0, -signal.SIGTERM), started.log  # twistd ends by the signal that it got
 
 
 def twistd(*arguments: str) -> tuple[str, ...]:

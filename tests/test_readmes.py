@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 
 from netstack.taps import cache, dns, origin, registrar, resolver, ring, smtp, upper
 from netstack.taps.standalone import WorkerOptions
-from tests.processes import ROOT
+from tests.processes import PATIENCE, ROOT, wait_until
 
 BLOCK = re.compile(r"^```console run\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 READMES = sorted(path for path in ROOT.rglob("README.md") if ".venv" not in path.parts)
@@ -46,16 +45,16 @@ def matches(shown: str, expected: str) -> bool:
     return shown.endswith(expected[3:].strip()) if expected.startswith("...") else shown == expected
 
 
-def wait_for(process: "subprocess.Popen[str]", output: Path, lines: list[str], seconds: float = 20) -> None:
+def wait_for(process: "subprocess.Popen[str]", output: Path, lines: list[str]) -> None:
     """Until a process that goes on has printed the lines."""
-    end = time.monotonic() + seconds
-    while not all(any(matches(shown, line) for shown in output.read_text().splitlines()) for line in lines):
-        assert time.monotonic() < end, output.read_text()
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-        raise AssertionError(f"ended with {process.returncode}: {output.read_text()}")
+
+    def has_printed() -> bool:
+        ended = process.poll() is not None
+        found = all(any(matches(shown, line) for shown in output.read_text().splitlines()) for line in lines)
+        assert found or not ended, f"ended with {process.returncode}: {output.read_text()}"
+        return found
+
+    wait_until(has_printed, f"{lines} are printed", told=output.read_text)
 
 
 @pytest.mark.slow
@@ -85,7 +84,7 @@ def test_an_example_does_what_it_says(block: str, tmp_path: Path) -> None:
     finally:
         for process in going_on:
             process.send_signal(signal.SIGTERM)
-            process.wait(20)
+            process.wait(PATIENCE)
 
 
 def test_every_house_has_a_readme() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.world import as_json, netstack, up_in
+from tests.processes import wait_until
 
 NAME = "post"
 
@@ -29,10 +30,7 @@ def test_mail_is_sent_and_read(world: None, tmp_path: Path) -> None:
     )  # fmt: skip
     assert sent.returncode == 0, sent.stderr
     assert "mail.crepes.fr says 250" in sent.stdout
-    for _ in range(100):
-        listed = netstack("mail", "ls", "bob@hamburger.edu", "--name", NAME).stdout
-        if "crêpes" in listed:
-            break
+    wait_until(lambda: "crêpes" in netstack("mail", "ls", "bob@hamburger.edu", "--name", NAME).stdout, "it is delivered")
     read = netstack("mail", "read", "bob@hamburger.edu", "1", "--name", NAME)
     message = email.message_from_string(read.stdout)
     assert message["From"] == "alice@crepes.fr"

@@ -19,7 +19,7 @@ import pytest
 from netstack.cli.client import Client
 from netstack.cli.errors import CommandError
 from tests.cli.world import OFFSET, as_json, brought_up, command, netstack, up_in
-from tests.processes import ROOT
+from tests.processes import PATIENCE, ROOT, wait_until
 
 CLIENT, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu"
 
@@ -67,7 +67,7 @@ def test_the_socket_is_private(small: dict[str, Any]) -> None:
 def test_garbage_on_the_socket_hurts_nobody(small: dict[str, Any]) -> None:
     path = Path(os.environ["XDG_RUNTIME_DIR"]) / "netstack" / "s" / "control.sock"
     with socket.socket(socket.AF_UNIX) as garbage:
-        garbage.settimeout(5)
+        garbage.settimeout(20)
         garbage.connect(str(path))
         garbage.sendall(b"\xff" * 70_000)
         assert json.loads(garbage.makefile("rb").readline())["error"]["kind"] == "request"
@@ -243,7 +243,7 @@ def test_trace_follows(small: dict[str, Any]) -> None:
         "--count",
         "2",
         "--seconds",
-        "20",
+        "60",
         "--json",
     ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as follower:
@@ -252,7 +252,7 @@ def test_trace_follows(small: dict[str, Any]) -> None:
             until_recorded()
             netstack("resolve", PAGE)
             rows = [json.loads(line) for line in follower.stdout]
-            assert follower.wait(20) == 0
+            assert follower.wait(PATIENCE) == 0
         finally:
             follower.kill()
     assert [row["protocol"] for row in rows] == ["dns", "dns"]
@@ -260,10 +260,7 @@ def test_trace_follows(small: dict[str, Any]) -> None:
 
 def until_recorded() -> None:
     """Until who follows the journal is known to listen."""
-    for _ in range(100):
-        if as_json("inspect", CLIENT)["recording"]:
-            return
-    pytest.fail("nobody records")
+    wait_until(lambda: as_json("inspect", CLIENT)["recording"], "somebody records")
 
 
 def test_capture(small: dict[str, Any], tmp_path: Path) -> None:
@@ -274,7 +271,7 @@ def test_capture(small: dict[str, Any], tmp_path: Path) -> None:
             until_recorded()
             netstack("get", f"http://{PAGE}/")
             capture.send_signal(signal.SIGINT)
-            out, _ = capture.communicate(timeout=20)
+            out, _ = capture.communicate(timeout=PATIENCE)
             assert capture.returncode == 0
         finally:
             capture.kill()
@@ -347,7 +344,7 @@ def test_foreground_ends_well(number: signal.Signals, private: Path) -> None:
             if number == signal.SIGTERM:
                 paste([line for line in shown if line.startswith("  ")])
             up.send_signal(number)
-            _, errors = up.communicate(timeout=20)
+            _, errors = up.communicate(timeout=PATIENCE)
         finally:
             up.kill()
     assert (up.returncode, errors) == (0, "")

@@ -19,7 +19,7 @@ import dns.zone
 
 from netstack.dns.zone import Zone
 from tests.addresses import own_address
-from tests.processes import Running, twistd
+from tests.processes import PATIENCE, Running, twistd
 
 SECRET = "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0"
 KEY = f'key "updates" {{ algorithm hmac-sha256; secret "{SECRET}"; }};\n'
@@ -47,7 +47,7 @@ class Updating:
     def join(self) -> None:
         """Wait until all have noticed that the server is gone."""
         for thread in self._threads:
-            thread.join(20)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _run(self, numbers: range) -> None:
@@ -55,7 +55,7 @@ class Updating:
             update = dns.update.UpdateMessage("umass.edu", keyring=RING)
             update.add(f"n{number}", 60, "A", f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}")
             try:
-                reply = dns.query.tcp(update, self.address, port=53 + OFFSET, timeout=10)
+                reply = dns.query.tcp(update, self.address, port=53 + OFFSET, timeout=30)
             except (OSError, EOFError, dns.exception.DNSException):
                 self.lost.set()
                 return
@@ -69,7 +69,7 @@ def transferred(address: str, signed: bool = False) -> tuple[int, set[int]]:
     query = dns.message.make_query("umass.edu", "AXFR")
     query.use_tsig(RING)
     zone = dns.zone.Zone("umass.edu", relativize=False)
-    dns.query.inbound_xfr(address, zone, query, port=53 + OFFSET, lifetime=20)
+    dns.query.inbound_xfr(address, zone, query, port=53 + OFFSET, lifetime=PATIENCE)
     if signed:
         assert zone.origin is not None
         sets = (dns.rrset.from_rdata_list(name, each.ttl, list(each)) for name, each in zone.iterate_rdatasets())
@@ -117,7 +117,7 @@ def killed_under_updates(directory: Path, times: int, signed: bool = False) -> t
             assert server.end() in (0, -signal.SIGTERM)
             break
         client = Updating(address, max(known, default=0) + 1)
-        assert client.begun.wait(20), "".join(server.lines)
+        assert client.begun.wait(PATIENCE), server.log
         client.lost.wait(0.013 * (run % 16))
         server.process.send_signal(signal.SIGKILL)
         server.end()

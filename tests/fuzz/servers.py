@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import dns.message
@@ -379,17 +378,13 @@ SERVERS = (
 
 
 def wait_until_up(server: Server, process: Running, address: Where) -> None:
-    """Until it answers; fails with its log when it does not."""
-    end = monotonic() + 20
-    while True:
-        try:
-            assert server.answers(address)
-        except OSError:
-            assert process.process.poll() is None, "".join(process.lines)
-            assert monotonic() < end, "".join(process.lines)
-            process.wait_a_little()
-        else:
-            return
+    """Until it answers; fails with its log when it does not, or wrongly."""
+
+    def answers() -> bool:
+        assert server.answers(address)
+        return True
+
+    process.wait_until(answers, f"{server.name} answers")
 
 
 @contextmanager

@@ -67,11 +67,14 @@ def test_they_pass_and_nobody_waits(tmp_path: Path) -> None:
                     client.sendmail(BOB, [BOB, "x@sink.test"], bomb, ["BODY=8BITMIME"])
                     taken += 1
                 longest = max(longest, answered(host))
-        for _ in range(1500):  # each is in the mailbox, and at the sink or in a report of what it could not have
-            if len(found) + host.count() >= 2 * taken:
-                break
+
+        def all_there() -> bool:
+            """Each is in the mailbox, and at the sink or in a report of what it could not have."""
+            nonlocal longest
             longest = max(longest, answered(host))
-            host.process.wait_a_little()
+            return len(found) + host.count() >= 2 * taken
+
+        host.process.wait_until(all_there, f"{2 * taken} messages and reports are there")
         spent = host.process.cpu() - before
         print(
             f"{taken} of {len(BOMBS)}, {len(found)} at the sink: {spent:.1f} s of CPU, others wait {longest:.2f} s at most"

@@ -26,6 +26,7 @@ from netstack.kernel.resolver import FakeResolver
 from netstack.kernel.tls import HostTLS
 from netstack.taps.origin import Config, Site, build
 from tests.http.conversation import statuses
+from tests.kernel.echo import come_to_pass
 
 SITES = (Site(("www.a.test", "a.test"), "a"), Site(("b.test",), "b"))
 CONFIG = Config(SITES, ("tcp:0:interface=127.0.0.1", "tls:0:interface=127.0.0.1"))
@@ -165,6 +166,7 @@ async def test_time_limits(machine: Machine) -> None:
     async with serving(machine, replace(CONFIG, http=limits)) as ports:
         assert await by_hand(ports["tcp"], b"") == b""
         assert statuses(await by_hand(ports["tcp"], b"GET / HT")) == [408]
+    async with serving(machine, replace(CONFIG, http=HTTPLimits(idle_seconds=1))) as ports:
         assert statuses(await by_hand(ports["tcp"], request("GET", "/", close=False))) == [200]
 
 
@@ -334,13 +336,11 @@ async def test_a_silent_server_costs_the_timeout(machine: Machine) -> None:
 
 @pytest_twisted.ensureDeferred
 async def test_a_connection_that_the_server_closed_meanwhile_is_replaced(machine: Machine) -> None:
-    async with serving(machine, replace(CONFIG, http=HTTPLimits(idle_seconds=0.05))) as ports:
+    async with serving(machine, replace(CONFIG, http=HTTPLimits(idle_seconds=0.5))) as ports:
         url = f"http://www.a.test:{ports['tcp']}/"
         client = HTTPClient(machine)
         await client.fetch(url)
-        waited: Deferred[None] = Deferred()
-        reactor.callLater(0.15, waited.callback, None)
-        await waited
+        await come_to_pass(lambda: metric(machine, "netstack_http_connections_active", role="server") == 0)
         assert not (await client.fetch(url)).reused
         client.close()
 

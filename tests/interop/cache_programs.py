@@ -3,13 +3,12 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.interop.programs import need
-from tests.processes import running, twistd
+from tests.processes import running, twistd, wait_until
 
 PORT = 8080
 ELSEWHERE = {"TZ": "Asia/Tokyo"}
@@ -93,24 +92,15 @@ def _started(address: str, *command: str) -> Iterator[None]:
     environment = {**os.environ, **ELSEWHERE}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as process:
         try:
-            end = time.monotonic() + 20
-            while not _accepts(address):
-                assert time.monotonic() < end, f"{command[0]} does not listen"
-                assert process.poll() is None, f"{command[0]} did not start"
-                try:
-                    process.wait(0.05)
-                except subprocess.TimeoutExpired:
-                    continue
+            wait_until(lambda: _accepts(process, address), f"{command[0]} listens")
             yield
         finally:
             process.terminate()
 
 
-def _accepts(address: str) -> bool:
-    try:
-        socket.create_connection((address, PORT), 1).close()
-    except ConnectionRefusedError:
-        return False
+def _accepts(process: "subprocess.Popen[bytes]", address: str) -> bool:
+    assert process.poll() is None, f"{process.args!r} did not start"
+    socket.create_connection((address, PORT), 5).close()
     return True
 
 

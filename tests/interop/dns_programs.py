@@ -70,14 +70,14 @@ def named(directory: Path, address: str, options: str, zones: str, port: int = P
     arguments = (need("named"), "-g", "-n", "1", "-c", str(directory / "named.conf"))
     with running(*arguments, ready=" running") as started:
         query = dns.message.make_query("version.bind", "TXT", "CH")
-        for ask in (dns.query.tcp, dns.query.udp):
-            for attempt in range(50):
-                try:
-                    ask(query, address, port=port, timeout=0.2)
-                    break
-                except (OSError, dns.exception.Timeout):
-                    assert attempt < 49, "".join(started.lines)
-                    started.wait_a_little()
+
+        def answers() -> bool:
+            try:
+                return all(ask(query, address, port=port, timeout=1) for ask in (dns.query.tcp, dns.query.udp))
+            except dns.exception.Timeout:
+                return False
+
+        started.wait_until(answers, "BIND answers")
         yield started
 
 

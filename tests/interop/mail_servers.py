@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tests.addresses import own_address
 from tests.interop.debian import unpacked
 from tests.interop.dns_secure import Trust
 from tests.interop.programs import need
-from tests.processes import Running
+from tests.processes import Running, wait_until
 
 PORT = 2525
 USER, PASSWORD = "box", "How about pickles?"
@@ -54,12 +53,12 @@ class MailServer:
         return [each.read_bytes() for each in files]
 
     def wait_for_mail(self, count: int) -> list[bytes]:
-        for _ in range(1500):
+
+        def arrived() -> list[bytes]:
             found = self.mail()
-            if len(found) >= count:
-                return found
-            self.process.wait_a_little()
-        raise AssertionError(f"{len(self.mail())} of {count} messages came\n{''.join(self.process.lines)}\n{self.log()}")
+            return found if len(found) >= count else []
+
+        return wait_until(arrived, f"{count} messages are there", told=lambda: self.process.log + self.log())
 
     def log(self) -> str:
         return "".join(
@@ -278,13 +277,10 @@ def mail_server(kind: str, trust: Trust, ours: str, options: str = "") -> Iterat
 
 
 def _wait_until_up(server: MailServer) -> None:
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        assert server.process.process.poll() is None, "".join(server.process.lines) + server.log()
-        try:
-            with socket.create_connection((server.address, PORT), 20) as probe:
-                probe.recv(100)
-                return
-        except OSError:
-            server.process.wait_a_little()
-    raise AssertionError("".join(server.process.lines) + server.log())
+    def greets() -> bool:
+        assert server.process.process.poll() is None, server.process.log + server.log()
+        with socket.create_connection((server.address, PORT), 20) as probe:
+            probe.recv(100)
+        return True
+
+    wait_until(greets, f"{server.kind} greets", told=lambda: server.process.log + server.log())

@@ -3,7 +3,7 @@
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,11 +38,16 @@ def mailbox(state: Path, account: str) -> list[bytes]:
         ).fetchall()
     found = []
     for file, octets, source in rows:
-        if octets is None:
-            places = [directory / path_of(file), *([directory / source] if source else [])]
-            octets = next(place.read_bytes() for place in places if place.exists())
-        found.append(octets)
+        found.append(octets if octets is not None else content(directory, file, source))
     return found
+
+
+def content(directory: Path, file: int, source: str | None) -> bytes:
+    """Of a message that has a file: where it came, until it has been moved to its place."""
+    if source:
+        with suppress(FileNotFoundError):
+            return (directory / source).read_bytes()
+    return (directory / path_of(file)).read_bytes()
 
 
 @dataclass(frozen=True)
@@ -77,12 +82,12 @@ class Host:
 
     def messages(self, number: int, account: str = BOB, count: int = 1) -> list[bytes]:
         """The same as they are kept."""
-        for _ in range(1000):
-            found = mailbox(self.state, account)
-            if len(found) >= number + count:
-                return found[number:]
-            self.process.wait_a_little()
-        raise AssertionError(f"no message came\n{''.join(self.process.lines)}")
+
+        def found() -> list[bytes]:
+            there = mailbox(self.state, account)
+            return there[number:] if len(there) >= number + count else []
+
+        return self.process.wait_until(found, f"{count} messages more than {number} for {account}")
 
     def count(self, account: str = BOB) -> int:
         return len(mailbox(self.state, account))

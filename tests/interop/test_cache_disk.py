@@ -12,7 +12,7 @@ import pytest
 from tests.addresses import own_address
 from tests.cache.stores import KIB, MIB, body_of
 from tests.interop.programs import need
-from tests.processes import ROOT, TWISTD, Running, running
+from tests.processes import PATIENCE, ROOT, TWISTD, Running, running
 from tests.taps.test_workers import HEALTH, metrics
 
 KNOWN = "objects are on the cache's disk"
@@ -50,17 +50,17 @@ def test_a_restart_loses_nothing_that_was_written(tmp_path: Path, ending: signal
         with running(*origin, ready="serves HTTP on"):
             for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
                 assert curl(proxy, url) == body_of(number, size)
-        while metrics(address)['netstack_cache_store_events_total{event="written"}'] < len(SIZES):
-            first.wait_a_little()
+        written = 'netstack_cache_store_events_total{event="written"}'
+        first.wait_until(lambda: metrics(address)[written] >= len(SIZES), "all are written")
         assert curl(proxy, urls[2], "-r", "1000-1999") == body_of(2, 3 * MIB)[1000:2000], "by sendfile, and a part alone"
         first.process.send_signal(ending)
-        first.process.wait(20)
+        first.process.wait(PATIENCE)
     finally:
         first.end()
     assert not first.trouble()
     with running(*cache, ready="serves HTTP on") as second:
-        while metrics(address)["netstack_cache_objects"] < len(SIZES):  # tables are read while it serves
-            second.wait_a_little()
+        counted = "netstack_cache_objects"  # tables are read while it serves
+        second.wait_until(lambda: metrics(address)[counted] >= len(SIZES), "all are known again")
         for number, (url, size) in enumerate(zip(urls, SIZES.values(), strict=True)):
             got = curl(proxy, url, "-D", str(tmp_path / "head"))
             assert got == body_of(number, size), (tmp_path / "head").read_text()

@@ -58,17 +58,13 @@ class Net:
 def serial(address: str, zone: str) -> int | None:
     """Of a zone as a server answers it now."""
     message = dns.message.make_query(zone, "SOA")
-    reply = dns.query.udp(message, address, port=PORT, timeout=5)
+    reply = dns.query.udp(message, address, port=PORT, timeout=20)
     return int(reply.answer[0][0].serial) if reply.answer else None
 
 
 def settles(net: Net, address: str, zone: str, expected: int) -> None:
     """Wait until a server has a version."""
-    for _ in range(1500):
-        if serial(address, zone) == expected:
-            return
-        net.service.wait_a_little()
-    raise AssertionError(f"{zone} at {address}: {serial(address, zone)}, expected {expected}\n" + "".join(net.service.lines))
+    net.service.wait_until(lambda: serial(address, zone) == expected, f"{zone} at {address} has serial {expected}")
 
 
 def zone(address: str, name: str = "dns") -> str:

@@ -227,12 +227,12 @@ class Seen:
         )
 
 
-def ask(address: str, asked: str) -> Seen:
-    """What a server replies."""
+def ask(address: str, asked: str, patience: float = 0.4) -> Seen:
+    """What a server replies; over UDP within `patience` seconds."""
     stream = asked.endswith(" tcp")
     query = octets(asked.removesuffix(" tcp"))
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM) as client:
-        client.settimeout(3.0 if stream else 0.4)
+        client.settimeout(20.0 if stream else patience)
         client.connect((address, PORT))
         try:
             if stream:
@@ -334,7 +334,11 @@ def differs(ours: Seen, theirs: Seen, nsd: bool) -> bool:
 def test_the_same_questions_get_the_same_replies(net: Net) -> None:
     wrong = []
     for asked in ASKED:
-        ours, bind, nsd = (ask(address, asked) for address in (net.ours, net.bind, net.nsd))
+        replies = {address: ask(address, asked) for address in (net.ours, net.bind, net.nsd)}
+        silent = [address for address, reply in replies.items() if reply.head == "no reply"]
+        if len(silent) < len(replies):  # it may be late: the machine may have other work
+            replies |= {address: ask(address, asked, 3.0) for address in silent}
+        ours, bind, nsd = (replies[address] for address in (net.ours, net.bind, net.nsd))
         found = " and ".join(
             name for name, theirs, is_nsd in (("BIND", bind, False), ("NSD", nsd, True)) if differs(ours, theirs, is_nsd)
         )

@@ -47,11 +47,9 @@ class Net:
 
     def settles(self) -> None:
         """Wait until BIND has what we have."""
-        for _ in range(1500):
-            if serial(self.bind, "umass.edu") == serial(self.ours, "umass.edu"):
-                return
-            self.service.wait_a_little()
-        raise AssertionError("BIND has another version\n" + "".join(self.service.lines))
+        self.service.wait_until(
+            lambda: serial(self.bind, "umass.edu") == serial(self.ours, "umass.edu"), "BIND has our version"
+        )
 
     def verified(self, split: bool = False) -> None:
         """Both servers' zones are the same, and the verifiers accept them."""
@@ -154,10 +152,7 @@ def test_a_rollover_begins_while_the_server_runs(net: Net) -> None:
     (keys,) = (net.directory / "state").rglob("dsset-umass.edu.")
     (keys.parent / "roll-umass.edu.").write_text("csk\n")
     os.kill(net.service.process.pid, signal.SIGHUP)
-    for _ in range(500):
-        if serial(net.ours, "umass.edu") != before:
-            break
-        net.service.wait_a_little()
+    net.service.wait_until(lambda: serial(net.ours, "umass.edu") != before, "the zone has another serial")
     net.settles()
     query = dns.message.make_query("umass.edu", "DNSKEY")
     reply = dns.query.udp(query, net.ours, port=PORT, timeout=5)

@@ -19,6 +19,7 @@ from netstack.kernel.resolver import FakeResolver
 from netstack.kernel.tls import HostTLS
 from tests.addresses import own_address
 from tests.interop.programs import need
+from tests.processes import wait_until
 
 NAME = "www.a.test"
 PORT, TLS_PORT, OLD_PORT = 8080, 8443, 8081
@@ -62,11 +63,8 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     command = [need("nginx"), "-c", str(directory / "nginx.conf"), "-e", str(directory / "error.log")]
     with subprocess.Popen(command) as process:
         try:
-            end = time.monotonic() + 10
-            while not (directory / "pid").exists():
-                assert process.poll() is None
-                assert time.monotonic() < end
-                time.sleep(0.05)
+            wait_until(lambda: process.poll() is not None or (directory / "pid").exists(), "nginx listens")
+            assert process.poll() is None
             yield Nginx(address, directory / "ca" / "ca.pem", process)
         finally:
             process.terminate()

@@ -21,7 +21,7 @@ from netstack.http.passwords import verifier_line
 from netstack.kernel.disk import TEMPORARY
 from tests.interop.http_site import LARGE, NAME, PAGE, PORT, TLS_PORT, Served, serving
 from tests.interop.programs import need
-from tests.processes import Running, twistd
+from tests.processes import PATIENCE, Running, twistd
 
 PASSWORD = "open sesame"
 PLAIN, SECURE = f"http://{NAME}:{PORT}", f"https://{NAME}:{TLS_PORT}"
@@ -122,12 +122,12 @@ def test_keep_alive_says_how_long_and_ends_in_time(served: Served) -> None:
 def test_the_access_log_is_a_file_of_json(served: Served) -> None:
     curl(served, "-A", "the one", PLAIN + PAGE)
     log = served.root.parent / "access.log"
-    for _ in range(100):
-        lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        if any(line["agent"] == "the one" for line in lines):
-            break
-        served.process.wait_a_little()
-    [line] = [line for line in lines if line["agent"] == "the one"]
+
+    def written() -> list[dict[str, object]]:
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        return [line for line in lines if line["agent"] == "the one"]
+
+    [line] = served.process.wait_until(written, "the request is in the log")
     assert (line["request"], line["status"], line["host"]) == (f"GET {PAGE} HTTP/1.1", 200, NAME)
     assert PASSWORD not in log.read_text()
 
@@ -156,7 +156,7 @@ class Putting:
         fields = {"Host": NAME, "Authorization": f"Basic {self._who}", "Connection": "close"}
         try:
             while True:
-                connection = HTTPSConnection(self._served.address, TLS_PORT, timeout=5, context=self._trust)
+                connection = HTTPSConnection(self._served.address, TLS_PORT, timeout=20, context=self._trust)
                 self.tried += 1
                 connection.request("PUT", "/new.txt", content(self.tried), fields)
                 self.begun.set()
@@ -173,8 +173,8 @@ def content(number: int) -> str:
 
 
 def wait_for_the_writing(directory: Path) -> None:
-    """Until the server has begun to write a file; not longer than two seconds."""
-    end = time.monotonic() + 2
+    """Until the server has begun to write a file; not longer than ten seconds."""
+    end = time.monotonic() + 10
     known = set(os.listdir(directory))
     while time.monotonic() < end:
         if any(name.startswith(TEMPORARY) for name in set(os.listdir(directory)) - known):
@@ -199,7 +199,7 @@ def killed_in_the_middle(directory: Path, times: int) -> tuple[int, int]:
         server = Running(command, {**os.environ})
         server.wait_for("serves HTTP on")
         client = Putting(served, now)
-        client.begun.wait(10)
+        assert client.begun.wait(PATIENCE), server.log
         if number % 3:
             wait_for_the_writing(served.root)
             client.thread.join(0.0004 * (number % 5))  # at the write, the sync, the renaming
@@ -207,7 +207,8 @@ def killed_in_the_middle(directory: Path, times: int) -> tuple[int, int]:
             client.thread.join(0.02 * (number % 7))
         server.process.send_signal(signal.SIGKILL)
         server.end()
-        client.thread.join(10)
+        client.thread.join(PATIENCE)
+        assert not client.thread.is_alive()
         found = (served.root / "new.txt").read_text()
         assert found in (content(client.acknowledged), content(client.tried)), (
             f"run {number}: neither the old nor the new file"

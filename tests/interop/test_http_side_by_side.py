@@ -3,7 +3,6 @@
 import os
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from tests.http.conversation import statuses
 from tests.interop.http_requests import APACHE, REQUESTS
 from tests.interop.http_site import NAME, PORT, Served, serving, write
 from tests.interop.programs import need
+from tests.processes import wait_until
 
 MODULES = Path("/usr/lib/apache2/modules")
 
@@ -79,25 +79,16 @@ def started(address: str, *command: str) -> Iterator[None]:
     """A server that accepts connections at an address."""
     with subprocess.Popen(command) as process:
         try:
-            end = time.monotonic() + 20
-            while not accepts(address):
-                assert time.monotonic() < end, f"{command[0]} does not listen"
-                assert process.poll() is None, f"{command[0]} did not start"
-                try:
-                    process.wait(0.05)
-                except subprocess.TimeoutExpired:
-                    continue
+            wait_until(lambda: accepts(process, address), f"{command[0]} listens")
             yield
         finally:
             process.terminate()
 
 
-def accepts(address: str) -> bool:
-    """Whether somebody listens there."""
-    try:
-        socket.create_connection((address, PORT), 1).close()
-    except ConnectionRefusedError:
-        return False
+def accepts(process: "subprocess.Popen[bytes]", address: str) -> bool:
+    """Whether a process that goes on listens there; raises OSError where it does not."""
+    assert process.poll() is None, f"{process.args!r} did not start"
+    socket.create_connection((address, PORT), 5).close()
     return True
 
 

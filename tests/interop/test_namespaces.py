@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pytest
 
 from tests.cli.world import directories
 from tests.interop.programs import need
+from tests.processes import wait_until
 from tests.world.namespaces.allowed import needs_namespaces
 
 pytestmark = [needs_namespaces, pytest.mark.xdist_group("namespaces")]
@@ -52,9 +52,7 @@ def netstack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Command]:
     yield command
     command("down")
     assert len(pids) > 10
-    deadline = time.monotonic() + 5
-    while [pid for pid in pids if _of(root, pid)]:
-        assert time.monotonic() < deadline, "processes are left"
+    wait_until(lambda: not [pid for pid in pids if _of(root, pid)], "no process is left")
 
 
 def _of(root: Path, pid: int) -> bool:
@@ -116,9 +114,19 @@ def test_curl_trusts_the_worlds_ca_and_fetches_the_page_with_its_images(netstack
 
 
 def test_a_request_typed_by_hand(netstack: Command) -> None:
-    typed = r"GET / HTTP/1.1\nHost: gaia.cs.umass.edu\nConnection: close\n\n"  # telnet makes each \n a CRLF
-    script = f"(printf '{typed}'; sleep 0.5) | {need('telnet')} gaia.cs.umass.edu 80 || true"
-    out = netstack.on(CLIENT, "sh", "-c", script)
+    typed = "GET / HTTP/1.1\nHost: gaia.cs.umass.edu\nConnection: close\n\n"  # telnet makes each \n a CRLF
+    command = [sys.executable, "-m", "netstack.cli", "exec", CLIENT, "--", need("telnet"), "gaia.cs.umass.edu", "80"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=netstack.environment
+    ) as telnet:
+        assert telnet.stdin is not None
+        assert telnet.stdout is not None
+        try:
+            telnet.stdin.write(typed)
+            telnet.stdin.flush()
+            out = telnet.stdout.read()  # until the server closes: its input stays open, as a person's does
+        finally:
+            telnet.kill()
     assert "HTTP/1.1 200 OK" in out
 
 

@@ -24,6 +24,8 @@ MIME = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent
 BROKEN_TLS = {"opensmtpd"}
 """Debian 12's build offers STARTTLS and ends every handshake with an error, `openssl s_client`'s too: ours then says it in
 the clear (RFC 7435 §4)."""
+SINK = f"{own_address()}:2599"
+"""Where Postfix's smtp-sink listens."""
 BODIES = {
     "dots": b"\r\n.\r\n..\r\n.dot\r\nFrom here\r\n\r\n trailing \t\r\n",
     "eight bits": MIME + b"\r\n" + "Crêpes où ça ?\r\n".encode(),
@@ -157,7 +159,7 @@ def _many(found: Sequence[bytes]) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with mail_host(tmp_path_factory.mktemp("load"), "--relay-for=127.0.0.0/8", "--route=sink.test=127.0.0.1:2599") as found:
+    with mail_host(tmp_path_factory.mktemp("load"), "--relay-for=127.0.0.0/8", f"--route=sink.test={SINK}") as found:
         yield found
 
 
@@ -188,31 +190,26 @@ def test_smtp_source_brings_mail(host: Host, options: tuple[str, ...]) -> None:
 @pytest.mark.xdist_group("smtp-postfix")
 def test_smtp_sink_takes_mail(host: Host, tmp_path: Path) -> None:
     sink, environment = postfix_tool("smtp-sink")
-    process = Running([sink, "-c", "-D", f"{tmp_path}/%M", "-u", "root", "127.0.0.1:2599", "100"], environment)
+    process = Running([sink, "-c", "-D", f"{tmp_path}/%M", "-u", "root", SINK, "100"], environment)
     try:
-        _listens(process, ("127.0.0.1", 2599))
+        process.wait_until(lambda: _listens(SINK), f"smtp-sink listens on {SINK}")
         with smtplib.SMTP(host.address, PORT, "crepes.fr", timeout=60) as client:
             for number in range(20):
                 client.sendmail("alice@crepes.fr", ["x@sink.test"], HEAD % f"{number}@sink".encode() + b"\r\n..\r\n")
-        for _ in range(1000):
-            found = [each.read_bytes() for each in tmp_path.iterdir()]
-            texts = b"".join(found)
-            if len(re.findall(rb"@sink>", texts)) == 20 and texts.count(b"\n..") == 20:
-                break
-            process.wait_a_little()
+
+        def arrived() -> bytes:
+            texts = b"".join(each.read_bytes() for each in tmp_path.iterdir())
+            return texts if len(re.findall(rb"@sink>", texts)) == texts.count(b"\n..") == 20 else b""
+
+        texts = host.process.wait_until(arrived, "20 messages are in the sink's files")
         assert sorted(re.findall(rb"Message-ID: <(\d+)@sink>", texts), key=int) == [str(each).encode() for each in range(20)]
         assert texts.count(f"X-Helo-Args: {NAME}".encode()) == 20
     finally:
         process.end()
 
 
-def _listens(process: Running, where: tuple[str, int]) -> None:
-    """Until somebody can connect."""
-    for _ in range(500):
-        try:
-            socket.create_connection(where, 5).close()
-        except ConnectionRefusedError:
-            process.wait_a_little()
-        else:
-            return
-    raise AssertionError(f"nothing listens on {where}")
+def _listens(where: str) -> bool:
+    """Raises OSError where nobody can connect."""
+    address, _, port = where.rpartition(":")
+    socket.create_connection((address, int(port)), 5).close()
+    return True

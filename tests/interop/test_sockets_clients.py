@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (directory / "leaf.pem").write_bytes(certificate)
     (directory / "leaf.key").write_bytes(key)
     first, second = own_address(), own_address()
-    everywhere = ("--listen=udp:12000", "--listen=tcp:12000", "--listen=tls:12001", "--idle=5", "--linger=1")
+    everywhere = ("--listen=udp:12000", "--listen=tcp:12000", "--listen=tls:12001", "--idle=20", "--linger=5")
     tls = (f"--certificate={directory}/leaf.pem", f"--key={directory}/leaf.key")
     upper = twistd("netstack-upper", f"--address={first}", *everywhere, *tls)
     lengths = twistd("netstack-upper", f"--address={second}", *everywhere, *tls, "--mode=lengths")
@@ -46,7 +46,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(first, second, directory / "ca" / "ca.pem", process)
 
 
-def output(*command: str, given: bytes, seconds: float = 20, held: bool = False) -> bytes:
+def output(*command: str, given: bytes, seconds: float = 60, held: bool = False) -> bytes:
     """What a program prints when it is given some input, which does not end before the answer when it is `held`."""
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as program:
         try:
@@ -92,7 +92,7 @@ def test_nc_that_closes_its_side_first(served: Served) -> None:
 
 
 def test_nc_over_udp(served: Served) -> None:
-    assert output(need("nc"), "-u", "-w", "1", served.upper, "12000", given=b"hello\n") == b"HELLO\n"
+    assert output(need("nc"), "-u", "-W", "1", "-w", "20", served.upper, "12000", given=b"hello\n") == b"HELLO\n"
 
 
 def test_ncat(served: Served) -> None:

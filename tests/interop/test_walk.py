@@ -11,6 +11,7 @@ import pytest
 from netstack.cli.client import Client
 from tests.cli.world import brought_up, command, netstack, up_in
 from tests.interop.programs import need
+from tests.processes import wait_until
 
 CLIENT, GAIA, PAGE = "cse.nyu.edu", "gaia.cs.umass.edu", "www.someschool.edu/somedepartment/home.index"
 PICTURES = (b"GIF89a", b"GIF87a", b"\x89PNG\r\n\x1a\n")
@@ -137,25 +138,23 @@ def test_a_letter_typed_into_telnet(textbook: dict[str, Any]) -> None:
         finally:
             telnet.kill()
     assert replies == ["220", "250", "250", "250", "354", "250", "221"]
-    for _ in range(100):
-        listed = netstack("mail", "ls", "bob@hamburger.edu", "--name", "walk").stdout
-        if "no messages" not in listed:
-            break
+    listing = ("mail", "ls", "bob@hamburger.edu", "--name", "walk")
+    wait_until(lambda: "no messages" not in netstack(*listing).stdout, "it is delivered")
     read = netstack("mail", "read", "bob@hamburger.edu", "1", "--name", "walk").stdout
     assert "\nDo you like ketchup?\n" in read.replace("\r\n", "\n")
 
 
 def test_a_request_typed_into_nc(textbook: dict[str, Any]) -> None:
     request = f"GET / HTTP/1.1\nHost: {GAIA}\nConnection: close\n\n"
-    assert on(CLIENT, "nc", "-C", "-w", "5", GAIA, "80", given=request).startswith("HTTP/1.1 200 OK")
-    refusal = on(CLIENT, "nc", "-w", "5", GAIA, "80", given=request)
+    assert on(CLIENT, "nc", "-C", "-w", "30", GAIA, "80", given=request).startswith("HTTP/1.1 200 OK")
+    refusal = on(CLIENT, "nc", "-w", "30", GAIA, "80", given=request)
     assert refusal.startswith("HTTP/1.1 400 ")
     assert "CRLF" in refusal
 
 
 def test_nc_speaks_to_the_uppercase_servers(textbook: dict[str, Any]) -> None:
-    assert on(CLIENT, "nc", "-w", "2", "upper.someschool.edu", "12000", given="hello") == "HELLO"
-    assert on(CLIENT, "nc", "-u", "-w", "1", "upper.someschool.edu", "12000", given="hello") == "HELLO"
+    assert on(CLIENT, "nc", "-w", "30", "upper.someschool.edu", "12000", given="hello") == "HELLO"
+    assert on(CLIENT, "nc", "-u", "-W", "1", "-w", "30", "upper.someschool.edu", "12000", given="hello") == "HELLO"
 
 
 def test_openssl_verifies_the_certificate(textbook: dict[str, Any]) -> None:

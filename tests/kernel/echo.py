@@ -31,6 +31,7 @@ from netstack.sansio import (
     RemoteProtocolError,
     StartTLS,
 )
+from tests.processes import PATIENCE
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,19 @@ class EchoRole:
 
 
 EVENTS: dict[bytes, Event] = {b"fin": CloseWrite(), b"tls": StartTLS(), b"abort": Abort(), b"end": Close()}
+
+
+async def come_to_pass(done: Callable[[], Any], seconds: float = PATIENCE) -> float:
+    """Let the reactor turn until it is so: the reactor's time."""
+    from twisted.internet import reactor
+    from twisted.internet.task import deferLater
+
+    clock: Any = reactor
+    end = clock.seconds() + seconds
+    while not done():
+        assert clock.seconds() < end, f"it did not come to pass within {seconds} seconds"
+        await deferLater(clock, 0.001)
+    return float(clock.seconds())
 
 
 def make_machine(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_twisted
 from twisted.internet import reactor
-from twisted.internet.task import Clock, deferLater
+from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
 from netstack.kernel.datagrams import DatagramDriver
@@ -16,7 +16,7 @@ from netstack.kernel.journal import Journal
 from netstack.kernel.listen import DatagramListener, Endpoint, ListenError, StreamListener, open_datagram
 from netstack.kernel.metrics import Traffic
 from netstack.sansio import Address, Command, Event, Now, Recorder, RemoteProtocolError
-from tests.kernel.echo import EchoRole, LineEngine, make_machine
+from tests.kernel.echo import EchoRole, LineEngine, come_to_pass, make_machine
 
 
 @dataclass(frozen=True)
@@ -210,10 +210,7 @@ async def test_over_loopback() -> None:
     client.send(Say(b"hello", ("127.0.0.1", port)))
     client.send(Say(b"x" * 65507, ("127.0.0.1", port)))
     client.send(Say(b"x" * 65508, ("127.0.0.1", port)))
-    for _ in range(500):
-        if len(role.seen) == 2:
-            break
-        await deferLater(reactor, 0.005)  # type: ignore[arg-type]
+    await come_to_pass(lambda: len(role.seen) == 2)
     assert role.seen == [b"HELLO", b"X" * 65507]
     assert client.traffic.datagrams_dropped == 1
     await client.close()

@@ -22,7 +22,8 @@ from netstack.kernel.machine import Machine
 from netstack.kernel.metrics import Traffic
 from netstack.kernel.tls import HostTLS
 from netstack.sansio import Event, StartTLS
-from tests.kernel.echo import Asked, Do, EchoRole, LineEngine, Reply, make_machine
+from tests.kernel.echo import Asked, Do, EchoRole, LineEngine, Reply, come_to_pass, make_machine
+from tests.processes import PATIENCE
 
 WALL = 1_750_000_000.0
 
@@ -47,7 +48,7 @@ class Wire(Protocol):
         if not done():
             wait: Deferred[None] = Deferred()
             self._waits.append((done, wait))
-            await wait.addTimeout(5, reactor)
+            await wait.addTimeout(PATIENCE, reactor)
 
     async def says(self, end: bytes) -> bytes:
         await self.until(lambda: self.data.endswith(end) or self.lost is not None)
@@ -108,11 +109,7 @@ class Server:
 
     async def settle(self, done: Callable[[], bool]) -> None:
         """Let the reactor turn until the server's side shows it."""
-        for _ in range(500):
-            if done():
-                return
-            await deferLater(reactor, 0.01)  # type: ignore[arg-type]
-        raise AssertionError("it did not come to pass")
+        await come_to_pass(done)
 
 
 @pytest.fixture
@@ -204,7 +201,7 @@ async def test_a_client_that_does_not_read_stops_us(serve: Callable[..., Server]
                 except BlockingIOError:
                     await deferLater(reactor, 0.001)  # type: ignore[arg-type]
 
-        await Deferred.fromCoroutine(read()).addTimeout(10, reactor)  # type: ignore[arg-type]
+        await Deferred.fromCoroutine(read()).addTimeout(PATIENCE, reactor)  # type: ignore[arg-type]
         assert got == whole
         assert server.roles[0].writables > 0
 

@@ -12,7 +12,7 @@ import dns.query
 import dns.rdatatype
 
 from tests.addresses import own_address
-from tests.processes import Running, running, twistd
+from tests.processes import PATIENCE, Running, running, twistd
 
 OFFSET = 15500
 FLIGHT = 4
@@ -38,7 +38,7 @@ class Registering:
     def join(self) -> None:
         """Wait until all have noticed that the registrar is gone."""
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
         assert not self.trouble
 
@@ -100,11 +100,11 @@ def killed_under_registrations(directory: Path, times: int) -> int:
                 break
             first = end
             registering = Registering(registrar, first)
-            assert registering.begun.wait(30)
+            assert registering.begun.wait(PATIENCE), server.log
             for _ in range(run % 5):
                 server.wait_a_little()
             server.process.send_signal(signal.SIGKILL)
-            server.process.wait(10)
+            server.process.wait(PATIENCE)
             registering.join()
             kept |= registering.acknowledged
             end = max(registering.acknowledged) + 2 * FLIGHT
@@ -113,9 +113,10 @@ def killed_under_registrations(directory: Path, times: int) -> int:
 
 def agreed(server: Running, registrar: str, registry: str, number: int) -> bool:
     """Whether a domain is registered, once both say the same; what was interrupted is being carried on."""
-    for _ in range(250):
+
+    def same() -> tuple[bool, bool] | None:
         here, there = known(registrar, registry, number)
-        if here is there:
-            return here
-        server.wait_a_little()
-    raise AssertionError(f"registrar and registry differ over n{number}.com")
+        return (here, there) if here is there else None
+
+    here, _ = server.wait_until(same, f"registrar and registry say the same of n{number}.com") or (False, False)
+    return here

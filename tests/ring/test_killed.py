@@ -9,6 +9,7 @@ from threading import Timer
 
 import pytest
 
+from tests.processes import PATIENCE
 from tests.ring.logging_records import KEYS
 
 
@@ -21,19 +22,21 @@ def killed_while_keeping(directory: Path, times: int, seed: int = 1) -> int:
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
-        timer: Timer | None = None
+        enough = 0
         for line in process.stdout:
             words = line.split()
             if words[0] == "found":
                 found = dict(map(int, each.split(":")) for each in words[2:])
                 assert all(found.get(key, 0) >= counter for key, counter in durable.items())
-                timer = Timer(rng.uniform(0.05, 0.6), process.kill) if number < times else Timer(0, process.kill)
-                timer.start()
+                enough = changes + (rng.choice((1, 50, 200, 600)) if number < times else 0)
+                if number == times:
+                    process.kill()
             elif words[0] == "durable" and len(words) == 2 and line.endswith("\n"):
                 changes += 1
+                if changes == enough:
+                    Timer(rng.uniform(0.0, 0.05), process.kill).start()
                 durable[int(words[1]) % KEYS] = max(durable.get(int(words[1]) % KEYS, 0), int(words[1]))
-        assert process.wait(30) == -signal.SIGKILL
-        assert timer is not None
+        assert process.wait(PATIENCE) == -signal.SIGKILL
     return changes
 
 

@@ -9,7 +9,7 @@ from threading import Event, Thread
 from urllib.parse import urlencode
 
 from tests.addresses import own_address
-from tests.processes import Running, twistd
+from tests.processes import PATIENCE, Running, twistd
 
 PORT = 18089
 CUSTOMERS = 4
@@ -54,7 +54,7 @@ class Customer:
 
     def join(self) -> None:
         assert self._thread is not None
-        self._thread.join(30)
+        self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
         assert self.trouble == []
 
@@ -106,11 +106,11 @@ def killed_while_people_buy(directory: Path, times: int) -> int:
             break
         for customer in customers:
             customer.start()
-        assert all(customer.begun.wait(30) for customer in customers)
+        assert all(customer.begun.wait(PATIENCE) for customer in customers), server.log
         for _ in range(run % 5):
             server.wait_a_little()
         server.process.send_signal(signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(PATIENCE)
         for customer in customers:
             customer.join()
     return sum(len(customer.orders) for customer in customers)

@@ -2,9 +2,8 @@
 
 import re
 import signal
-import sqlite3
-import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
@@ -12,9 +11,9 @@ from random import Random
 from smtplib import SMTP, SMTPException
 from threading import Event, Lock, Thread
 
-from netstack.mail.store.files import path_of
 from tests.addresses import own_address
-from tests.processes import Running, environment_of, running, twistd
+from tests.interop.smtp_hosts import mailbox
+from tests.processes import PATIENCE, Running, environment_of, running, twistd
 
 SESSIONS = 20
 PORT = 10_025
@@ -116,19 +115,20 @@ def killed_under_load(directory: Path, kills: int, seed: int = 1) -> Told:
             started.wait_for(ready, seconds=120)
             load.stop.wait(rng.uniform(0.05, 1.0))
             started.process.send_signal(signal.SIGKILL)
-            started.process.wait(20)
+            started.process.wait(PATIENCE)
             assert not started.trouble(), "".join(started.lines)
-        with running(*host("here", here), ready=ready):
+        with running(*host("here", here), ready=ready) as started:
             load.stop.wait(0.5)
             load.stop.set()
             for thread in threads:
-                thread.join(30)
-            deadline = time.monotonic() + 120
-            while time.monotonic() < deadline:
-                there_now = arrived(directory / "there")
-                if all(there_now[number] for number in load.taken if "bob@there.test" in recipients(number)):
-                    break
-                Event().wait(0.2)
+                thread.join(PATIENCE)
+
+            def delivered() -> bool:
+                now = {f"bob@{name}.test": arrived(directory / name) for name in ("here", "there")}
+                return all(now[to][number] for number in load.taken for to in recipients(number))
+
+            with suppress(AssertionError):  # what does not come is counted below
+                started.wait_until(delivered, "all that was taken is delivered")
     found = {f"bob@{name}.test": arrived(directory / name) for name in ("here", "there")}
     counts = [found[to][number] for number in load.taken for to in recipients(number)]
     return Told(
@@ -144,22 +144,8 @@ def arrived(state: Path) -> Counter[int]:
     """How often each message is in bob's mailbox: in a file of its own, or not yet."""
     found: Counter[int] = Counter()
     for account in (state / "mail" / "accounts").glob("*"):
-        index = account / "index.sqlite"
-        if not index.exists():
-            continue
-        connection = sqlite3.connect(f"file:{index}?mode=ro", uri=True)
-        try:
-            files = {number for (number,) in connection.execute("SELECT file FROM message")}
-            waiting = dict(connection.execute("SELECT file, octets FROM arrived"))
-            sources = dict(connection.execute("SELECT file, source FROM arrived"))
-        finally:
-            connection.close()
-        for number in files:
-            octets = waiting.get(number)
-            if octets is None:
-                path = account / (sources.get(number) or path_of(number))
-                octets = path.read_bytes() if path.exists() else (account / path_of(number)).read_bytes()
+        for octets in mailbox(state, account.name):
             match = _ID.search(octets)
-            assert match is not None, f"a message without its octets: {number}"
+            assert match is not None, f"a message without its octets: {octets[:200]!r}"
             found[int(match[1])] += 1
     return found

@@ -1,8 +1,7 @@
 """netstack-ring's options, and two nodes under twistd: they find each other, one leaves politely."""
 
-import subprocess
-import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from twisted.python.usage import UsageError
@@ -13,7 +12,8 @@ from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.records import DataOptions
 from netstack.ring.stream import StreamBounds
 from netstack.taps.ring import Config, Options, build
-from tests.processes import ROOT, running, twistd
+from tests.addresses import own_address
+from tests.processes import running, twistd
 
 
 def parsed(*arguments: str) -> Options:
@@ -102,23 +102,21 @@ def test_where_a_node_lies(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_nodes_and_a_polite_end(tmp_path: Path) -> None:
+    first, second = own_address(), own_address()
     one = twistd(
-        "netstack-ring", "--name", "one", "--bits=4", "--ident=1", "--listen=tcp:18160", "--state", str(tmp_path / "1")
+        "netstack-ring", "--name", "one", "--bits=4", "--ident=1", f"--address={first}", "--state", str(tmp_path / "1")
     )  # fmt: skip
     two = twistd(
-        "netstack-ring", "--name", "two", "--bits=4", "--ident=9", "--listen=tcp:18161", "--join=127.0.0.1:18160",
-        "--state", str(tmp_path / "2"), "--health", "18191",
+        "netstack-ring", "--name", "two", "--bits=4", "--ident=9", f"--address={second}", f"--join={first}:4160",
+        "--state", str(tmp_path / "2"), "--health=9100",
     )  # fmt: skip
     with running(*one, ready="one is node 1 of ring"), running(*two, ready="two has a place on the circle"):
-        assert "ok" in _get(18191, "/readyz")
-        metrics = _get(18191, "/metrics")
+        assert "ok" in _get(second, "/readyz")
+        metrics = _get(second, "/metrics")
         assert "netstack_ring_successors 1.0" in metrics
         assert 'netstack_ring_messages_total{direction="sent",kind="Step"}' in metrics
 
 
-def _get(port: int, path: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}{path}').read().decode())"],
-        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
-    )  # fmt: skip
-    return done.stdout
+def _get(address: str, path: str) -> str:
+    with urlopen(f"http://{address}:9100{path}", timeout=30) as answer:
+        return str(answer.read().decode())

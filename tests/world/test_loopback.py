@@ -24,7 +24,7 @@ from netstack.world.model import World
 from netstack.world.problems import WorldError
 from netstack.world.running import BringUpError, Running
 from tests.addresses import own_address
-from tests.processes import ROOT, running, twistd
+from tests.processes import PATIENCE, ROOT, running, twistd
 from tests.processes import Running as Process
 
 
@@ -124,21 +124,21 @@ async def test_a_link_is_changed_while_the_world_runs(tmp_path: Path) -> None:
     async with up("small", tmp_path) as run:
         cse = run.hosts["cse.nyu.edu"].machine
 
-        async def seconds() -> float:
-            """Of several the least, for the machine may have other work."""
-            took = []
-            for _ in range(3):
+        async def seconds(most: float) -> float:
+            """Of several the first below `most`, else the least, for the machine may have other work."""
+            took: list[float] = []
+            while len(took) < 20 and not (took and took[-1] < most):
                 run.flush()
                 start = cse.reactor.seconds()
                 await cse.resolver.addresses("gaia.cs.umass.edu")
                 took.append(cse.reactor.seconds() - start)
             return min(took)
 
-        assert await seconds() < 0.15
+        assert await seconds(0.15) < 0.15
         run.links.change("umass", delay=0.1)
-        assert 0.2 <= await seconds() < 0.35
+        assert 0.2 <= await seconds(0.35) < 0.35
         run.links.change("umass", delay=0.0)
-        assert await seconds() < 0.15
+        assert await seconds(0.15) < 0.15
 
 
 @pytest_twisted.ensureDeferred
@@ -246,7 +246,7 @@ def test_the_tap_brings_up_a_world(tmp_path: Path) -> None:
     line = next(line for line in first.lines if "serves HTTP" in line)
     arguments = (*arguments, "--network", line.partition("interface=127.")[2].partition(".")[0])
     first.process.send_signal(signal.SIGKILL)
-    first.process.wait(10)
+    first.process.wait(PATIENCE)
     with running(*arguments, ready="serves HTTP", count=2):
         other = (*arguments, "--name", "other")
         refused = subprocess.run(other, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)

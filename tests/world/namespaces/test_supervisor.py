@@ -115,14 +115,14 @@ def test_hosts_die_with_a_killed_supervisor() -> None:
         pids = [int(pid) for pid in os.read(reader, 100).split()]
         os.kill(first, signal.SIGKILL)
         os.wait()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         def alive(pid):
             try:
                 return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
             except OSError:
                 return False
         while any(map(alive, pids)) and time.monotonic() < deadline:
-            pass
+            time.sleep(0.02)
         print(len(pids), any(map(alive, pids)))
         """)
     assert out == "2 False\n"
@@ -142,6 +142,6 @@ def test_stop_asks_then_kills() -> None:
         supervisor.start()
         began = time.monotonic()
         supervisor.stop(grace=0.5)
-        print(0.4 < time.monotonic() - began < 5)
+        print(0.4 < time.monotonic() - began < 50)
         """)
     assert out == "asked\nTrue\n"

@@ -81,7 +81,7 @@ class Real:
                 future.set_result(result)
 
         self.reactor.callFromThread(lambda: Deferred.fromCoroutine(case(place)).addBoth(finish))
-        return future.result(20)
+        return future.result(60)
 
     @classmethod
     def selecting(cls) -> "Real":
