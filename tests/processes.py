@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
+from threading import Thread, get_native_id
 from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -145,6 +145,22 @@ def cpu_of(pid: int) -> float:
     """Seconds of CPU that a process has taken, user and system. Raises OSError."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Watch:
+    """A stop watch of what a process does for this thread: it stands while one of both is ready to run, and every core at
+    other work. Their first threads count."""
+
+    def __init__(self, process: Running) -> None:
+        self._places = [f"/proc/{process.process.pid}/schedstat", f"/proc/self/task/{get_native_id()}/schedstat"]
+        self._begin = self._now()
+
+    def _now(self) -> float:
+        return time.monotonic() - sum(int(Path(each).read_text().split()[1]) for each in self._places) / 1e9
+
+    def seconds(self) -> float:
+        """Since it was made."""
+        return self._now() - self._begin
 
 
 def family(pid: int) -> set[int]:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.cache.stores import MIB
 from tests.cache.storing import LIMITS
+from tests.processes import PATIENCE
 
 
 @dataclass
@@ -33,7 +34,8 @@ def octets_below(directory: Path) -> int:
 
 
 def killed_while_storing(directory: Path, times: int, seed: int = 1) -> Kills:
-    """Each process checks what the one before it left, and is killed while it stores a thousand objects."""
+    """Each process checks what the one before it left, and is killed while it stores: some time after it has flushed forty
+    objects for a number of times."""
     rng, found, removed = Random(seed), Kills(), dict[str, int]()
     for number in range(times + 1):
         process = subprocess.Popen(
@@ -42,7 +44,7 @@ def killed_while_storing(directory: Path, times: int, seed: int = 1) -> Kills:
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert process.stdout is not None
-        timer: Timer | None = None
+        flushes, most = 0, rng.choice((2, 4, 8, 16))
         for line in process.stdout:
             words = line.split()
             if words[0] == "found":
@@ -52,13 +54,12 @@ def killed_while_storing(directory: Path, times: int, seed: int = 1) -> Kills:
                 found.corrupt += int(words[4])
                 if number == times:
                     process.kill()
-                timer = Timer(rng.uniform(0.02, 0.6), process.kill)
-                timer.start()
             elif words[0] == "removed":
                 removed[f"{words[1]} {words[2]}"] = int(words[3])
-        assert process.wait(30) == -signal.SIGKILL
-        assert timer is not None
-        timer.cancel()
+                flushes += 1
+                if flushes == most:
+                    Timer(rng.uniform(0.0, 0.05), process.kill).start()
+        assert process.wait(PATIENCE) == -signal.SIGKILL
         found.kills += number < times
         found.most_octets = max(found.most_octets, octets_below(directory))
         process.stdout.close()

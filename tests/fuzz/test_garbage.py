@@ -14,6 +14,7 @@ SEED = 2026
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # work of a minute, which takes as long as others leave no more of the cores
 @pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
 def test_garbage(server: Server, tmp_path: Path) -> None:
     with started(server, tmp_path) as (process, address):
