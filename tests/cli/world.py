@@ -47,7 +47,7 @@ times as much. Those that start, end or become processes have one."""
 
 
 def netstack(
-    *arguments: str, timeout: float = 60, text: bool = True, given: str | None = None
+    *arguments: str, timeout: float = 110, text: bool = True, given: str | None = None
 ) -> subprocess.CompletedProcess[Any]:
     """Run the command; never raises for its exit code."""
     if arguments[0] in ASKING and text and given is None:

@@ -113,12 +113,15 @@ def killed_under_load(directory: Path, kills: int, seed: int = 1) -> Told:
         for _ in range(kills):
             started = Running(host("here", here), environment_of())
             started.wait_for(ready, seconds=120)
-            load.stop.wait(rng.uniform(0.05, 1.0))
+            enough = len(load.taken) + rng.choice((0, 5, 20, 40))
+            started.wait_until(lambda enough=enough: len(load.taken) >= enough, f"{enough} messages are taken")
+            load.stop.wait(rng.uniform(0.0, 0.1))
             started.process.send_signal(signal.SIGKILL)
             started.process.wait(PATIENCE)
             assert not started.trouble(), "".join(started.lines)
         with running(*host("here", here), ready=ready) as started:
-            load.stop.wait(0.5)
+            enough = len(load.taken) + 20
+            started.wait_until(lambda: len(load.taken) >= enough, f"{enough} messages are taken")
             load.stop.set()
             for thread in threads:
                 thread.join(PATIENCE)
