@@ -116,8 +116,8 @@ def dns_query(name: str, rdtype: str, size: int = 1232) -> bytes:
 
 def dns_answers(address: tuple[str, int]) -> bool:
     query = dns.message.make_query("gaia.cs.umass.edu", "A")
+    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])  # it is refused where nobody listens yet
     over_udp = dns.query.udp(query, address[0], PATIENCE, address[1])
-    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])
     return all("128.119.40.111" in reply.to_text() for reply in (over_udp, over_tcp))
 
 
@@ -130,8 +130,8 @@ def resolver_options(address: str, directory: Path) -> tuple[str, ...]:
 
 def resolver_answers(address: tuple[str, int]) -> bool:
     query = dns.message.make_query("gaia.cs.umass.edu", "A")
+    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])  # it is refused where nobody listens yet
     over_udp = dns.query.udp(query, address[0], PATIENCE, address[1])
-    over_tcp = dns.query.tcp(query, address[0], PATIENCE, address[1])
     return over_udp.rcode() == over_tcp.rcode() == dns.rcode.SERVFAIL
 
 
