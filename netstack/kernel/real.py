@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry
 from twisted.internet.base import ReactorBase
 
-from netstack.kernel.disk import RealDisk
+from netstack.kernel.disk import Disk, RealDisk
 from netstack.kernel.journal import Journal
 from netstack.kernel.machine import Machine, Ports
 from netstack.kernel.offload import ThreadOffload
@@ -33,10 +33,12 @@ def real_machine(
     tls: TLS | None = None,
     reactor: Any = None,
     links: "Links | None" = None,
+    disk: Disk | None = None,
 ) -> Machine:
     """A Machine on this process's reactor (the global one unless another is given).
 
     Without `state_directory` files live under `$XDG_STATE_HOME/netstack/standalone/hosts/NAME`, made at the first write.
+    A `disk` is used in its place: one of many below the same disk syncs the directories above that one once for all of them.
     Without `tls` the machine has no certificate and trusts nobody; without `resolver` it knows no names.
     """
     if reactor is None:
@@ -51,7 +53,7 @@ def real_machine(
         reactor=reactor,
         wall=time.time,
         rng=SystemRandom(),
-        disk=RealDisk(state_directory or default_state_directory() / "standalone" / "hosts" / name),
+        disk=disk or RealDisk(state_directory or default_state_directory() / "standalone" / "hosts" / name),
         registry=registry or CollectorRegistry(),
         resolver=resolver or NoResolver(),
         tls=tls or HostTLS(reactor, time.time),

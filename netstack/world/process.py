@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.task import deferLater
 
 from netstack.kernel.authority import TLSError
+from netstack.kernel.disk import RealDisk
 from netstack.kernel.health import health_listener
 from netstack.kernel.journal import Journal
 from netstack.kernel.listen import Listener, ListenError
@@ -67,6 +68,7 @@ class ProcessHosts:
         self.certificates = certificates
         self.composer = Composer(world, table, certificates.pem)
         self._links = links
+        self._disk = RealDisk(place.state_directory)
         self._bound: list[Listener] = []
         self._started: list[Any] = []
         self._ended: list[Deferred[Any]] = []
@@ -157,12 +159,12 @@ class ProcessHosts:
         machine = real_machine(
             name,
             place.listen_on or table.hosts[name],
-            place.state_directory / "hosts" / name,
-            table.port_offset,
+            port_offset=table.port_offset,
             journal=self.running.journal,
             tls=self.certificates.tls(name, self.reactor, mail.anchored(self.running.world, host)),
             reactor=self.reactor,
             links=self._links,
+            disk=self._disk.below(f"hosts/{name}"),
         )
         machine.resolver = self.composer.resolver(host, machine)
         running = RunningHost(host, machine, self.composer.services(host, machine))

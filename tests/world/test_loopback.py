@@ -15,6 +15,7 @@ import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.threads import deferToThread
 
+from netstack.kernel.disk import RealDisk
 from netstack.kernel.resolver import NameNotFound
 from netstack.world.addresses import Parameters, addresses
 from netstack.world.generated import generated_world
@@ -218,6 +219,17 @@ async def test_certificates_are_issued_once(tmp_path: Path) -> None:
 
 def certificates(state: Path) -> dict[Path, bytes]:
     return {file: file.read_bytes() for folder in ("ca", "hosts/*/tls") for file in state.glob(f"{folder}/*")}
+
+
+@pytest_twisted.ensureDeferred
+async def test_directories_above_the_hosts_are_synced_once_for_all(tmp_path: Path) -> None:
+    """Each host for itself they would be half of the syncs of a world that comes up."""
+    async with up("small", tmp_path) as run:
+        disks = [host.machine.disk for host in run.hosts.values()]
+    (above,) = {disk._above for disk in disks if isinstance(disk, RealDisk)}
+    assert above is not None
+    assert above.root == str(tmp_path)
+    assert {disk.root for disk in disks if isinstance(disk, RealDisk)} == {f"{tmp_path}/hosts/{name}" for name in run.hosts}
 
 
 @pytest_twisted.ensureDeferred
