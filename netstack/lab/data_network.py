@@ -1,6 +1,7 @@
 """Peers of a ring in virtual time: nodes with data, the network of `ring_network` between them, and a disk for each."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from random import Random
 
 from netstack.lab.ring_network import RingNetwork, settled
@@ -15,6 +16,16 @@ from netstack.sansio import Event, Now
 Outcome = Stored | Got | Failed
 START = 1_700_000_000.0
 """The wall's time when the network begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CutOff(Message):
+    """Not of a peer, but of who carries messages: the connection to it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unreachable(Message):
+    """The same: nobody is there."""
 
 
 class Seat:
@@ -36,6 +47,10 @@ class Seat:
         return self.peer.pass_on(key, at(now))
 
     def receive(self, sender: Contact, message: Message, now: float) -> Iterable[Event]:
+        if isinstance(message, _CutOff):
+            return self._kept(self.peer.cut_off(sender, at(now)), now)
+        if isinstance(message, _Unreachable):
+            return self._kept(self.peer.unreachable(sender, at(now)), now)
         return self._kept(self.peer.receive(sender, message, at(now)), now)
 
     def on_timer(self, now: float) -> Iterable[Event]:
@@ -62,8 +77,14 @@ class Seat:
 class DataNetwork(RingNetwork):
     """Carries peers."""
 
-    def __init__(self, delay: Callable[[Random], float] = lambda rng: 0.05, seed: int = 0) -> None:
+    def __init__(
+        self, delay: Callable[[Random], float] = lambda rng: 0.05, seed: int = 0, heard: float | None = None
+    ) -> None:
+        """`heard`: seconds after which others hear that a peer has failed, as where a process dies and its machine closes
+        its connections; None where the machine is gone, too, and says nothing."""
         super().__init__(delay, seed)
+        self.heard = heard
+        self._failed: set[Contact] = set()
         self.outcomes: dict[tuple[Contact, int], Outcome] = {}
         """Of gets, puts and removes: by the peer and what it returned."""
         self.seats: dict[Contact, Seat] = {}
@@ -71,11 +92,14 @@ class DataNetwork(RingNetwork):
         """Whether a message from one to the other gets through; all do without it."""
 
     def _push(self, when: float, to: Contact, what: tuple[Contact, Message] | None) -> None:
-        if what is None or self.passes is None or self.passes(what[0], to, what[1]):
+        if what is not None and self.heard is not None and to in self._failed:
+            super()._push(self.now + self.heard, what[0], (to, _Unreachable()))
+        elif what is None or self.passes is None or self.passes(what[0], to, what[1]):
             super()._push(when, to, what)
 
     def add_peer(self, peer: Peer, joins: bool = False) -> None:
         """A peer that is up from now on."""
+        self._failed.discard(peer.me)
         seat = self.seats[peer.me] = Seat(peer, self, joins)
         self.nodes[peer.me] = peer.node
         self.carry(seat)
@@ -83,6 +107,10 @@ class DataNetwork(RingNetwork):
     def fail(self, contact: Contact) -> None:
         super().fail(contact)
         self.seats.pop(contact, None)
+        if self.heard is not None:
+            self._failed.add(contact)
+            for other in self.seats:
+                super()._push(self.now + self.heard, other, (contact, _CutOff()))
 
     def join(self, peer: Peer, through: Contact) -> None:
         """A peer that comes up and enters the circle."""

@@ -209,6 +209,7 @@ class Peer:
         """Who carries messages has found nobody there."""
         self._now = now
         self._of_node(self.node.unreachable(contact, now.monotonic))
+        self._tasks.unreachable(contact, now.monotonic)
         yield from self._told()
 
     def cut_off(self, contact: Contact, now: Now) -> Iterator[Event]:
@@ -310,6 +311,7 @@ class Peer:
                     owner = None
                 elif tries >= TRIES:
                     break  # it may have begun: a write that is begun elsewhere too would happen twice
+                yield Pause(min(options.again, max(0.0, deadline - self._now.monotonic)))
                 continue
             if answer is not None:
                 if not answer.reason:

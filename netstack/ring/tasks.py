@@ -32,6 +32,10 @@ class Ask:
     until: Callable[[Sequence[tuple[Contact, Any]]], bool] | None = None
     """Instead of `enough`: whether these answers are."""
 
+    def is_done(self, came: Sequence[tuple[Contact, Any]]) -> bool:
+        """Whether these answers are enough."""
+        return self.until(came) if self.until is not None else sum(self.good(each) for _, each in came) >= self.enough
+
 
 @dataclass(slots=True)
 class Answers:
@@ -129,10 +133,16 @@ class Tasks:
             return
         del self._asked[message.number], task.numbers[message.number]
         task.answers.came.append((sender, message))
-        came = task.answers.came
-        done = ask.until(came) if ask.until is not None else sum(ask.good(each) for _, each in came) >= ask.enough
-        if done or not task.numbers:
+        if not task.numbers or ask.is_done(task.answers.came):
             self._go_on(task, task.answers, now)
+
+    def unreachable(self, node: Contact, now: float) -> None:
+        """Nobody is there: what it was asked will not be answered, and nobody waits for it."""
+        for number, task in [*self._asked.items()]:
+            if task.numbers.get(number) == node:
+                del self._asked[number], task.numbers[number]
+                if not task.numbers:
+                    self._go_on(task, task.answers, now)
 
     def found(self, number: int, responsible: Contact | None, now: float) -> bool:
         """A look-up ended; whether it was one of these."""
@@ -192,9 +202,10 @@ class Tasks:
                 return
             else:
                 task.answers = result = Answers([])
+                enough = wait.is_done(())
                 for to, message in wait.questions:
                     number = wait.number or self.number()
-                    if wait.enough > 0:
+                    if not enough:
                         self._asked[number] = task
                         task.numbers[number] = to
                     self._send(to, message(number))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.logger import formatEvent, globalLogPublisher
@@ -14,7 +15,8 @@ from netstack.ring.data_messages import DataMessage
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.joining import NotJoined
 from netstack.ring.links import LinkLimits
-from netstack.ring.messages import JoinFailed
+from netstack.ring.messages import JoinFailed, LookedUp
+from netstack.ring.metrics import ring_counts
 from netstack.ring.stream import REASONS, StreamBounds
 from netstack.ring.wire import MAGIC, Codec, Hello, Refusal
 from tests.ring.town import CHAPTER, PORT, Town
@@ -465,3 +467,18 @@ def counted(town: Town) -> tuple[int, int]:
         for (_, kind), count in service.counts._messages.items():
             found[issubclass(kind, DataMessage)] += count
     return found[0], found[1]
+
+
+def test_the_histogram_of_hops() -> None:
+    """Two look-ups of two forwards, one of six, one that failed: what Prometheus reads of them."""
+    registry = CollectorRegistry()
+    counts = ring_counts(registry)
+    for number, forwards in enumerate((2, 6, 2)):
+        counts.looked_up(LookedUp(number, 14, Contact(15), tuple(range(forwards + 1)), 0, 0.1))
+    counts.looked_up(LookedUp(3, 14, None, (3, 8), 1, 30.0))
+    buckets = {
+        bound: registry.get_sample_value("netstack_ring_lookup_hops_bucket", {"le": bound})
+        for bound in ("1", "2", "5", "6", "+Inf")
+    }
+    assert buckets == {"1": 0.0, "2": 2.0, "5": 2.0, "6": 3.0, "+Inf": 3.0}
+    assert registry.get_sample_value("netstack_ring_lookup_hops_sum") == 10.0
