@@ -163,7 +163,7 @@ class StreamDriver(WritingProtocol):
         if at_once is not None and not (self._outbox or self._paused or self._busy or self._waiting is not None):
             machine = self.machine
             enabled = machine.journal.enabled
-            if not enabled or machine.name not in enabled:
+            if (not enabled or machine.name not in enabled) and not self.engine.recording:
                 now = self._seconds()
                 answer = at_once(self.engine, data, now)
                 if answer is not None:  # its timer is not due before the one that is set
@@ -254,7 +254,8 @@ class StreamDriver(WritingProtocol):
             return
         machine = self.machine
         said, recording = self._said, machine.name in machine.journal.enabled
-        if said is not None and not (recording or self._outbox or self._paused or self._waiting is not None):
+        at_once = not (recording or self.engine.recording or self._outbox or self._paused or self._waiting is not None)
+        if said is not None and at_once:
             now = self._seconds()
             answer = said(self.engine, command, now)
             if answer is not None:

@@ -84,7 +84,8 @@ class DataNetwork(RingNetwork):
         its connections; None where the machine is gone, too, and says nothing."""
         super().__init__(delay, seed)
         self.heard = heard
-        self._failed: set[Contact] = set()
+        self.unreachable: set[Contact] = set()
+        """Who sends to these hears that nobody is there, where `heard` is set."""
         self.outcomes: dict[tuple[Contact, int], Outcome] = {}
         """Of gets, puts and removes: by the peer and what it returned."""
         self.seats: dict[Contact, Seat] = {}
@@ -92,14 +93,14 @@ class DataNetwork(RingNetwork):
         """Whether a message from one to the other gets through; all do without it."""
 
     def _push(self, when: float, to: Contact, what: tuple[Contact, Message] | None) -> None:
-        if what is not None and self.heard is not None and to in self._failed:
+        if what is not None and self.heard is not None and to in self.unreachable:
             super()._push(self.now + self.heard, what[0], (to, _Unreachable()))
         elif what is None or self.passes is None or self.passes(what[0], to, what[1]):
             super()._push(when, to, what)
 
     def add_peer(self, peer: Peer, joins: bool = False) -> None:
         """A peer that is up from now on."""
-        self._failed.discard(peer.me)
+        self.unreachable.discard(peer.me)
         seat = self.seats[peer.me] = Seat(peer, self, joins)
         self.nodes[peer.me] = peer.node
         self.carry(seat)
@@ -108,7 +109,7 @@ class DataNetwork(RingNetwork):
         super().fail(contact)
         self.seats.pop(contact, None)
         if self.heard is not None:
-            self._failed.add(contact)
+            self.unreachable.add(contact)
             for other in self.seats:
                 super()._push(self.now + self.heard, other, (contact, _CutOff()))
 

@@ -276,7 +276,8 @@ class Arcs:
             if not self.founder:
                 near = self._near(start, known, rights, own, served)
                 if near != start:  # somebody has the rest, or had it
-                    yield from self._spare(Config(start, near, 0, me, tuple(others)), known)
+                    if known.configs():  # else nobody is known to have copies
+                        yield from self._spare(Config(start, near, 0, me, tuple(others)), known)
                     if near == me.ident or not self._is_longer(near):
                         return False
                     return (yield from self._take_up(near, others))
@@ -358,10 +359,10 @@ class Arcs:
         promised = {**self._inquiry.promised, self._me: own}
         missing = [
             span
-            for each in known.configs()
+            for each, spans in known.regions().items()
             if not self._is_enough(each, known, rights, promised)
             and not self._is_enough(each, known, rights, promised, self._excused(each, known, promised))
-            for span in known.regions()[each]
+            for span in spans
         ]
         if served is Served.UNSURE or (known.unknown() and not self._patience.is_over(start)):
             missing += known.unknown()

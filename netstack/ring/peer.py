@@ -309,7 +309,7 @@ class Peer:
                 reason = "unanswered"
                 if isinstance(message(version, 0.0), Get) or version != NEVER:
                     owner = None
-                elif tries >= TRIES:
+                elif tries >= TRIES and self._now.monotonic - first >= 2 * TRIES * options.timeout:
                     break  # it may have begun: a write that is begun elsewhere too would happen twice
                 yield Pause(min(options.again, max(0.0, deadline - self._now.monotonic)))
                 continue

@@ -576,7 +576,7 @@ def _envelope(head: dict[str, Any]) -> Envelope | Exception:
     """Of a message in the spool, or why it cannot be read."""
     try:
         return Envelope.from_head(head)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         return error
 
 

@@ -332,6 +332,7 @@ class Spool:
     def _give_up(self, segment: _Segment) -> None:
         """Nobody knows how much of a failed write is there: the next record goes into a new file."""
         self._close_file()
+        self._next += 1  # its name is not used again, though it may not be possible to remove it now
         if segment.size == 0:
             self._segments.remove(segment)
             self._remove(segment)

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from netstack.mail.store import StoreError, StoreFailed, files
+from netstack.mail.store import StoreError, StoreFailed, files, recovery
 from netstack.world.simulated.disk import SimulatedDisk
 from tests.mail.stage import ALICE, Stage
 
@@ -127,6 +127,16 @@ def test_an_index_that_is_damaged_is_made_anew(tmp_path: Path, damage: bytes) ->
     assert shown(stage) == before
     stage.simulation.forget_problems()
     assert list((tmp_path / HOME).glob("index.sqlite.damaged-*"))
+
+
+def test_messages_that_only_a_damaged_index_has_are_rescued(tmp_path: Path) -> None:
+    """Those in its rows, and large ones whose files have their first names yet."""
+    stage = Stage(tmp_path, settle_seconds=1000.0)
+    texts = {stage.deliver(text): text for text in (b"small", b"large" * 100_000)}
+    stage.restart("kill")
+    recovery.set_aside(stage.machine.disk.below(HOME), stage.machine.wall())
+    assert sorted(stage.texts().values()) == sorted(texts.values())
+    stage.simulation.forget_problems()
 
 
 def test_without_index_and_ledger_there_are_the_messages(tmp_path: Path) -> None:

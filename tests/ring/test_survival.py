@@ -3,7 +3,9 @@
 from random import Random
 
 from netstack.lab.data_network import DataNetwork
-from netstack.ring.records import DataOptions
+from netstack.ring.data_messages import Stored
+from netstack.ring.identifiers import Contact
+from netstack.ring.records import POSITION_BITS, DataOptions
 from tests.ring.test_copies import CIRCLE, readable, responsible, ring_of
 
 KEYS = 100
@@ -20,6 +22,11 @@ def ring_that_hears() -> DataNetwork:
 
 def copies(network: DataNetwork, number: int) -> int:
     return sum(seat.peer.table.get(b"key %d" % number) is not None for seat in network.seats.values())
+
+
+def place(contact: Contact) -> int:
+    """Of a key that has the node's own identifier."""
+    return contact.ident << (POSITION_BITS - CIRCLE.bits)
 
 
 def test_a_third_copy_is_there_again_soon_after_a_death() -> None:
@@ -50,8 +57,8 @@ def test_the_last_copy_is_copied_while_its_arc_has_no_quorum() -> None:
 
 
 def test_an_arc_that_has_its_quorum_is_taken_over_though_its_neighbour_has_none() -> None:
-    """Of three nodes in a row that die, the first two have keys with one copy left, the keys of the node before them two:
-    these are served before `patience` is over, those are not."""
+    """Two nodes in a row die. The keys of the first have one copy left, those of the second two: these are served before
+    `patience` is over, those are not."""
     network = ring_that_hears()
     ordered = sorted(network.nodes)
     first, second = ordered[3], ordered[4]
@@ -61,4 +68,20 @@ def test_an_arc_that_has_its_quorum_is_taken_over_though_its_neighbour_has_none(
     peer = network.seats[ordered[5]].peer
     assert peer.arcs.serving is not None
     assert peer.arcs.serving.start == first.ident
-    assert CIRCLE.within(ordered[2].ident, first.ident, ordered[5].ident)
+    assert peer.arcs.serves(place(second))
+    assert not any(seat.peer.arcs.serves(place(first)) for seat in network.seats.values())
+
+
+def test_a_write_waits_for_who_cannot_be_reached_for_a_moment() -> None:
+    """What may have begun there is not begun elsewhere; for as long as three time-outs would take it is asked again."""
+    network = ring_that_hears()
+    ordered = sorted(network.nodes)
+    [owner] = responsible(ordered, b"key 1", 1)
+    asker = next(each for each in ordered if each not in responsible(ordered, b"key 1", 3))
+    network.unreachable.add(owner)
+    begun = network.begin(asker, lambda peer, now: peer.put(b"key 1", b"new", now))
+    network.run(network.now + 1.0)
+    assert begun not in network.outcomes
+    network.unreachable.clear()
+    network.run(network.now + 8.0)
+    assert isinstance(network.outcomes[begun], Stored)

@@ -110,8 +110,8 @@ def test_two_nodes_and_a_polite_end(tmp_path: Path) -> None:
         "netstack-ring", "--name", "two", "--bits=4", "--ident=9", f"--address={second}", f"--join={first}:4160",
         "--state", str(tmp_path / "2"), "--health=9100",
     )  # fmt: skip
-    with running(*one, ready="one is node 1 of ring"), running(*two, ready="two has a place on the circle"):
-        assert "ok" in _get(second, "/readyz")
+    with running(*one, ready="one is node 1 of ring"), running(*two, ready="two has a place on the circle") as node:
+        node.wait_until(lambda: "ok" in _get(second, "/readyz"), "its neighbours know of it, too")
         metrics = _get(second, "/metrics")
         assert "netstack_ring_successors 1.0" in metrics
         assert 'netstack_ring_messages_total{direction="sent",kind="Step"}' in metrics

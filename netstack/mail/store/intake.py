@@ -1,6 +1,7 @@
 """What comes in: octets or a part of a file, made ready for the index in a thread."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from zlib import crc32
 
@@ -83,8 +84,12 @@ def large(incoming: Incoming, disk: Disk, path: str) -> Arrival:
                 head += part[:OCTETS]
             left -= len(part)
         appender.sync()
-    finally:
+    except OSError:
         appender.close()
+        with suppress(OSError):
+            disk.remove_all([path])
+        raise
+    appender.close()
     return incoming.arrival(None, path, crc, summary(head))
 
 

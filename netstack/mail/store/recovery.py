@@ -60,8 +60,9 @@ def set_aside(disk: Disk, wall: float) -> str:
     with suppress(sqlite3.Error):
         damaged = disk.database(name)
         try:
-            rows = damaged.execute("SELECT file, octets FROM arrived WHERE octets IS NOT NULL").fetchall()
-            disk.write_all([(files.path_of(file), octets) for file, octets in rows])
+            rows = damaged.execute("SELECT file, octets, source FROM arrived").fetchall()
+            disk.write_all([(files.path_of(file), octets) for file, octets, _ in rows if octets is not None])
+            disk.rename_all([(source, files.path_of(file)) for file, _, source in rows if source is not None])
         finally:
             damaged.close()
     return name
