@@ -21,7 +21,7 @@ from netstack.ring.handover import HandOver, Outcome
 from netstack.ring.identifiers import Contact
 from netstack.ring.inquiry import Inquiry, Served, no_more
 from netstack.ring.patience import Patience
-from netstack.ring.records import POSITION_BITS, DataOptions
+from netstack.ring.records import DataOptions
 from netstack.ring.tasks import Answers, Ask, Pause, Wait, Work
 
 Steps = Generator[Wait, Any, bool]
@@ -74,8 +74,6 @@ class Arcs:
         """Nodes that do not answer, as the node says: they are asked, but not waited for."""
         self._rights: list[Config] = []
         """What others have handed over, and it does not serve yet."""
-        self._spared: Config | None = None
-        """What it asked others to have copies of without serving it."""
         self._former: set[Contact] = set()
         """Those that had to do with earlier configurations."""
         self._contested = False
@@ -271,16 +269,8 @@ class Arcs:
         own = self._learn_own(start, known)
         if known.is_taking(rights, me):
             served = yield from self._who_serves(others, known, start)
-            if served is Served.SOMEBODY:
-                return False
-            if not self.founder:
-                near = self._near(start, known, rights, own, served)
-                if near != start:  # somebody has the rest, or had it
-                    if known.configs():  # else nobody is known to have copies
-                        yield from self._spare(Config(start, near, 0, me, tuple(others)), known)
-                    if near == me.ident or not self._is_longer(near):
-                        return False
-                    return (yield from self._take_up(near, others))
+            if served is Served.SOMEBODY or (served is Served.UNSURE and known.unknown() and not self.founder):
+                return False  # somebody has it, or had it
         config, promised = self._ballot(start, others, known), {me: own}
         asked_already: set[Contact] = set()
         for _ in range(ROUNDS):
@@ -347,47 +337,6 @@ class Arcs:
         self._contested = self._incomplete = self.founder = False
         self._former = {each for one in configs for each in (one.owner, *one.holders)} - {me, *others}
         return True
-
-    def _is_longer(self, start: int) -> bool:
-        """Whether an arc that begins there is longer than the one that it serves or was handed over."""
-        present = self._start()
-        return present is None or self._length(start) > self._length(present)
-
-    def _near(self, start: int, known: Heard, rights: Collection[Mark], own: set[Mark], served: Served) -> int:
-        """Where the part of an arc begins that can be taken over as far as it is known before others are asked to promise
-        anything: `start` if all of it can, this node's own place if nothing can."""
-        promised = {**self._inquiry.promised, self._me: own}
-        missing = [
-            span
-            for each, spans in known.regions().items()
-            if not self._is_enough(each, known, rights, promised)
-            and not self._is_enough(each, known, rights, promised, self._excused(each, known, promised))
-            for span in spans
-        ]
-        if served is Served.UNSURE or (known.unknown() and not self._patience.is_over(start)):
-            missing += known.unknown()
-        shift, distance = POSITION_BITS - self._bits, self._node().circle.distance
-        return min((last >> shift for _, last in missing), key=lambda each: distance(each, self._me.ident), default=start)
-
-    def _spare(self, part: Config, known: Heard) -> Generator[Wait, Any, None]:
-        """Have those who would have copies of a part that cannot be taken over yet copy it from who has some: he may die
-        meanwhile."""
-        before = self._spared
-        epoch = known.epoch() + 1
-        if before is not None and replace(before, epoch=0) == part and before.epoch >= epoch - 1:
-            epoch = before.epoch
-        config = self._spared = replace(part, epoch=epoch)
-        if not self.claims.promise(config, False, self._clock()):
-            return
-        asked = ({*config.holders} | known.nodes()) - {self._me}
-        answers: Answers = yield Ask(
-            [(each, claim(config, True)) for each in sorted(asked)], self._options.timeout, until=no_more(asked - self.gone)
-        )
-        there = {who for who, answer in answers.came if not answer.reason}
-        if len(there) < len(answers.came):
-            return
-        for each in (*sorted(there - {*config.holders}), *(one for one in config.holders if one in there)):
-            yield from self._copying.agree(each, config.epoch, self.spans(config))
 
     def _who_serves(self, others: Sequence[Contact], known: Heard, start: int) -> Generator[Wait, Any, Served]:
         """Ask who serves an arc, and yield to who does."""

@@ -201,10 +201,6 @@ class Heard:
 
     def configs(self) -> list[Config]:
         """Those that may be in use in some places of the arc."""
-        return list(self.regions())
-
-    def regions(self) -> dict[Config, list[Span]]:
-        """The same, each with the places of the arc where it may be in use."""
         return to_be_asked(self.target, dict(self._known.values()), self._bits)
 
     def nodes(self) -> set[Contact]:
@@ -221,19 +217,18 @@ class Heard:
         return bool(self.unknown()) or any(each.owner != me and mark_of(each) not in rights for each in self.configs())
 
 
-def to_be_asked(target: Sequence[Span], known: Mapping[Config, bool], bits: int) -> dict[Config, list[Span]]:
-    """Configurations that may be in use somewhere in some places, and in which: at each the latest that surely was, and all
-    after it."""
-    found: dict[Config, list[Span]] = {}
-    outside = without([(0, (1 << POSITION_BITS) - 1)], target)
+def to_be_asked(target: Sequence[Span], known: Mapping[Config, bool], bits: int) -> list[Config]:
+    """Configurations that may be in use somewhere in some places: at each the latest that surely was, and all after it."""
+    regions = {config: config.spans(bits) for config in known}
+    found: list[Config] = []
+    left = {config: list(spans) for config, spans in regions.items()}
     later: list[Span] = []
     for config in sorted(known, key=lambda each: -each.epoch):
-        spans = config.spans(bits)
-        here = without(without(spans, later), outside)
-        if here:
-            found[config] = here
+        here = without(left[config], later)
+        if overlap(here, target):
+            found.append(config)
         if known[config]:
-            later.extend(spans)
+            later.extend(regions[config])
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from netstack.ring.claims import Config, Heard, Mark, mark_of
+from netstack.ring.claims import Config, Heard
 from netstack.ring.data_messages import OWNED, ClaimAnswer, claim
 from netstack.ring.identifiers import Circle, Contact
 from netstack.ring.patience import Patience
@@ -35,8 +35,6 @@ class Inquiry:
         """`gone`: nodes that do not answer, as it is known now; `timeout`: seconds for an answer."""
         self.ahead: Contact | None = None
         """Who said last that it serves this node's place."""
-        self.promised: dict[Contact, set[Mark]] = {}
-        """What those have promised who answered last."""
         self._circle = circle
         self._me = me
         self._patience = patience
@@ -56,7 +54,6 @@ class Inquiry:
         question = claim(Config(start, me.ident, 0, me, ()), True)
         asked, silent, has_arcs = {me}, False, serves
         named, beyond = {*others}, {*after}
-        self.promised = {}
         if self.ahead is not None:
             named = {self.ahead}
         while len(asked) < FAR:
@@ -72,7 +69,6 @@ class Inquiry:
                 [(each, question) for each in sorted(more)], self._timeout, until=no_more(more - {*self._gone})
             )
             for who, answer in answers.came:
-                self.promised[who] = {mark_of(one.config) for one in answer.known}
                 for one in answer.known:
                     known.learn(one.config, one.in_use)
                 has_arcs |= not answer.waiting
