@@ -254,7 +254,7 @@ class DataReader:
         begins = self._before == b"\r\n" and data[0] == _DOT
         if self.too_long or begins or _dotted_line(data) >= 0 or bare_line_end(data) or not self._fits(data):
             return None
-        self._measure(data)
+        self._go_on(data)
         self._before = data[-2:]
         return data
 
@@ -270,6 +270,10 @@ class DataReader:
 
     def _measure(self, taken: bytes) -> None:
         self.too_long = self.too_long or not self._fits(taken)
+        self._go_on(taken)
+
+    def _go_on(self, taken: bytes) -> None:
+        """Octets of the line that has not ended."""
         ended = taken.rfind(b"\n") + 1
         self._line = len(taken) - ended if ended else self._line + len(taken)
 

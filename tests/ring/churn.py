@@ -37,8 +37,6 @@ class Trouble:
     delay: tuple[float, float] = (0.01, 0.05)
     least: int = 4
     """Nodes that stay."""
-    heard: float | None = None
-    """Seconds after which others hear of a death; None: it is silence."""
     apart: float = 0.0
     """Seconds between two deaths at least."""
 
@@ -61,7 +59,7 @@ class Trial:
     def __post_init__(self) -> None:
         self.rng = Random(self.seed)
         low, high = self.trouble.delay
-        self.network = DataNetwork(lambda rng: rng.uniform(low, high), self.seed, self.trouble.heard)
+        self.network = DataNetwork(lambda rng: rng.uniform(low, high), self.seed)
         self.operations: list[Operation] = []
         self.waiting: dict[tuple[Contact, int], tuple[Operation, int]] = {}
         self.side: set[Contact] = set()
